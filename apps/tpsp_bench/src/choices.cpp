@@ -1,0 +1,60 @@
+#include "choices.h"
+
+#include <algorithm>
+
+#include "tpsp/core/error.h"
+#include "tpsp/core/text.h"
+
+namespace tpsp {
+
+std::int64_t integer_setting(const Settings& settings, const std::string& name, std::int64_t min, std::int64_t max) {
+  const auto& setting = settings.at(name);
+  return parse_integer(setting.text, setting.where, min, max);
+}
+
+std::string choice_setting(const Settings& settings, const std::string& name, const std::vector<std::string>& choices) {
+  const auto& setting = settings.at(name);
+  if (std::find(choices.begin(), choices.end(), setting.text) != choices.end()) return setting.text;
+  throw bad_input({.where = setting.where,
+                   .what = "'" + setting.text + "' is not one of its values",
+                   .remedy = suggest(setting.text, choices)});
+}
+
+std::vector<std::int64_t> seq_setting(const Settings& settings) {
+  constexpr std::int64_t longest = 1 << 20;
+  const auto& setting = settings.at("seq");
+  return parse_sizes(setting.text, setting.where, 1, longest);
+}
+
+std::int64_t batch_setting(const Settings& settings) { return integer_setting(settings, "batch", 1, 65536); }
+
+c10::ScalarType dtype_setting(const Settings& settings) {
+  return choice_setting(settings, "dtype", {"fp32", "bf16"}) == "bf16" ? c10::kBFloat16 : c10::kFloat;
+}
+
+ModelConfig model_setting(const Settings& settings) {
+  constexpr std::int64_t default_layers = 2;
+  auto model = load_model(settings.has("model") ? settings.at("model").text : "llama-7b");
+  if (settings.has("layers")) {
+    model.layers = integer_setting(settings, "layers", 1, 1000);
+  } else if (!settings.has("model")) {
+    model.layers = default_layers;
+  }
+  return model;
+}
+
+std::vector<LoweredPlan> plan_setting(const Settings& settings, const ModelConfig& model, int world,
+                                      bool allow_unused_rules) {
+  const auto modules = modules_of(model);
+  std::vector<LoweredPlan> plans;
+  std::vector<std::string> seen;
+  for (const auto& name : split(settings.has("plan") ? settings.at("plan").text : "tp,tp+sp", ',')) {
+    if (std::find(seen.begin(), seen.end(), name) != seen.end()) continue;
+    seen.push_back(name);
+    plans.push_back(lower(load_plan(std::string(trim(name))), modules, world));
+    refuse_unused_rules(plans.back(), allow_unused_rules);
+  }
+  return plans;
+}
+
+}  // namespace tpsp

@@ -1,0 +1,30 @@
+// Settings turned into the values that the commands work with.
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "settings.h"
+#include "tpsp/model/config.h"
+#include "tpsp/parallel/lowering.h"
+
+namespace tpsp {
+
+// Each throws bad_input that names the setting's place.
+std::int64_t integer_setting(const Settings& settings, const std::string& name, std::int64_t min, std::int64_t max);
+std::string choice_setting(const Settings& settings, const std::string& name, const std::vector<std::string>& choices);
+std::vector<std::int64_t> seq_setting(const Settings& settings);
+std::int64_t batch_setting(const Settings& settings);
+c10::ScalarType dtype_setting(const Settings& settings);
+/// The model of --model with --layers applied. Without --model: llama-7b with 2 layers.
+ModelConfig model_setting(const Settings& settings);
+
+/// The plans of --plan (default tp and tp+sp), lowered for `world` ranks; each once. Throws for rules that match
+/// nothing unless `allow_unused_rules`.
+std::vector<LoweredPlan> plan_setting(const Settings& settings, const ModelConfig& model, int world,
+                                      bool allow_unused_rules);
+
+}  // namespace tpsp

@@ -1,0 +1,42 @@
+#include <fmt/format.h>
+#include <torch/headeronly/version.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "tpsp/bench/device.h"
+#include "tpsp/core/configs.h"
+#include "tpsp/core/environment.h"
+#include "tpsp/core/text.h"
+
+namespace tpsp {
+namespace {
+
+void line(std::string_view name, std::string_view value) { fmt::print("{:<12} {}\n", name, value); }
+
+std::int64_t memory_bytes() { return std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE); }
+
+std::string cuda_line() {
+  if (cuda_version().empty()) return "not built in";
+  const int gpus = cuda_device_count();
+  return fmt::format("{}, NCCL {}, {}", cuda_version(), nccl_version(),
+                     gpus == 0 ? "no GPU visible" : fmt::format("{} GPU{} visible", gpus, gpus == 1 ? "" : "s"));
+}
+
+}  // namespace
+
+ExitCode info_command(const Parts& parts) {
+  line("tpsp-bench", TPSP_VERSION " (" TPSP_BUILD_TYPE ")");
+  line("LibTorch", TORCH_VERSION);
+  line("MPI", mpi_version());
+  line("CUDA", cuda_line());
+  line("host", host_name());
+  line("CPU", fmt::format("{}, {} cores", cpu_name(), sysconf(_SC_NPROCESSORS_ONLN)));
+  line("memory", human_bytes(memory_bytes()));
+  line("models", join(builtin_names("models"), ", "));
+  line("plans", join(builtin_names("plans"), ", "));
+  fmt::print("\nbackends\n");
+  for (const auto& backend : parts.backends) fmt::print("  {:<10} {}\n", backend.name, backend.meaning);
+  return ExitCode::ok;
+}
+
+}  // namespace tpsp

@@ -1,0 +1,38 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "choices.h"
+#include "commands.h"
+#include "preview_text.h"
+
+namespace tpsp {
+
+ExitCode plan_command(const CommandLine& line) {
+  constexpr int largest_world = 65536;
+  const Settings settings(line);
+  const auto model = model_setting(settings);
+  const auto world = static_cast<int>(integer_setting(settings, "world", 1, largest_world));
+  const auto plans = plan_setting(settings, model, world, line.flags.contains("allow-unused-rules"));
+
+  std::vector<PlanPreviews> all;
+  for (const auto& plan : plans) {
+    all.push_back({model, plan, batch_setting(settings), settings.at("dtype").text, seq_setting(settings), {}});
+    auto& previews = all.back();
+    for (const auto seq : previews.seqs) {
+      previews.previews.push_back(preview(model, plan, previews.batch, seq, dtype_setting(settings)));
+    }
+  }
+  if (line.flags.contains("json")) {
+    fmt::print("{}", preview_json(all));
+    return ExitCode::ok;
+  }
+  for (const auto& previews : all) {
+    if (&previews != &all.front()) fmt::print("\n\n");
+    fmt::print("{}", preview_table(previews));
+    for (const auto& finding : previews.previews.front().findings) fmt::print(stderr, "warning: {}\n", finding.text);
+  }
+  return ExitCode::ok;
+}
+
+}  // namespace tpsp

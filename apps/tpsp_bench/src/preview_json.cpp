@@ -1,0 +1,60 @@
+#include <nlohmann/json.hpp>
+
+#include "preview_text.h"
+
+namespace tpsp {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json layout_json(const std::optional<Layout>& layout) { return layout ? Json(to_string(*layout)) : Json(nullptr); }
+
+Json collectives_json(const std::vector<PreviewCollective>& collectives) {
+  auto list = Json::array();
+  for (const auto& [kind, bytes] : collectives) list.push_back({{"kind", to_string(kind)}, {"bytes_sent", bytes}});
+  return list;
+}
+
+Json module_json(const PreviewModule& module) {
+  return {{"name", module.name},
+          {"style", to_string(module.placement.style)},
+          {"rule", module.placement.rule},
+          {"weight_shape", module.weight_shape},
+          {"in", layout_json(module.placement.want)},
+          {"out", layout_json(module.placement.out)},
+          {"collectives", collectives_json(module.collectives)}};
+}
+
+Json counts_json(const CommCounts& counts) {
+  return {{"all_reduces", counts.all_reduces},
+          {"reduce_scatters", counts.reduce_scatters},
+          {"all_gathers", counts.all_gathers},
+          {"bytes_sent", counts.bytes}};
+}
+
+Json case_json(const PlanPreviews& plan, std::int64_t seq, const Preview& preview) {
+  Json json{{"model", plan.model.name},         {"layers", plan.model.layers}, {"plan", plan.plan.name},
+            {"world", plan.plan.world},         {"batch", plan.batch},         {"seq", seq},
+            {"seq_padded", preview.seq_padded}, {"vocab_padded", preview.vocab_padded}, {"dtype", plan.dtype}};
+  json["modules"] = Json::array();
+  for (const auto& module : preview.modules) json["modules"].push_back(module_json(module));
+  json["per_forward_and_rank"] = {{"layers", counts_json(preview.layers)}, {"logits", counts_json(preview.logits)}};
+  json["bytes_per_rank"] = {{"weights", preview.weights_bytes},
+                            {"peak_activations", preview.peak_activation_bytes},
+                            {"largest_collective_buffer", preview.collective_bytes}};
+  json["findings"] = Json::array();
+  for (const auto& finding : preview.findings) json["findings"].push_back(finding.text);
+  return json;
+}
+
+}  // namespace
+
+std::string preview_json(const std::vector<PlanPreviews>& plans) {
+  auto list = Json::array();
+  for (const auto& plan : plans) {
+    for (std::size_t i = 0; i < plan.seqs.size(); ++i) list.push_back(case_json(plan, plan.seqs[i], plan.previews[i]));
+  }
+  return list.dump(2) + "\n";
+}
+
+}  // namespace tpsp

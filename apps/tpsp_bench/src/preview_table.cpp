@@ -1,0 +1,132 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "preview_text.h"
+#include "tpsp/core/text.h"
+
+namespace tpsp {
+namespace {
+
+std::string layout_word(const std::optional<Layout>& layout) {
+  if (!layout) return "-";
+  if (layout->is_replicate()) return "whole";
+  if (layout->is_partial()) return "partial";
+  return layout->is_shard(seq_dim) ? "seq" : "feature";
+}
+
+std::string collectives_text(const std::vector<PreviewCollective>& collectives) {
+  std::string text;
+  for (const auto& [kind, bytes] : collectives) {
+    text += fmt::format("{}{:<14} {:>8}", text.empty() ? "" : "; ", to_string(kind), human_bytes(bytes));
+  }
+  return text;
+}
+
+// "layers.3.attention.wq" -> {3, "attention.wq"}; anything else has no layer.
+struct LayerName {
+  int layer = -1;
+  std::string rest;
+};
+LayerName layer_name(const std::string& name) {
+  const auto parts = split(name, '.');
+  if (parts.size() < 3 || parts[0] != "layers") return {-1, name};
+  return {std::stoi(parts[1]), join(std::span(parts).subspan(2), ".")};
+}
+
+std::string module_line(const PreviewModule& module) {
+  const bool logits = module.name == "logits";
+  const auto& placement = module.placement;
+  const auto shape = fmt::format("{}", fmt::join(module.weight_shape, "x"));
+  const auto style = placement.rule.empty() ? "-" : to_string(placement.style);
+  const auto name = layer_name(module.name);
+  const bool container = module.weight_shape.empty();
+  const auto middle = container ? fmt::format("{:<21}", style) : fmt::format("{:<9} {:>11}", style, shape);
+  const auto line = fmt::format("{:<17} {} {:<7} {:<7} {}", (name.layer < 0 ? "" : "  ") + name.rest,
+                                logits ? std::string(21, ' ') : middle, logits ? "" : layout_word(placement.want),
+                                logits || container ? "" : layout_word(placement.out),
+                                collectives_text(module.collectives));
+  return line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+}
+
+// The lines of one layer, or of one module outside the layers.
+struct Block {
+  int first_layer = -1;
+  int last_layer = -1;
+  std::string lines;
+};
+
+std::vector<Block> blocks_of(const std::vector<PreviewModule>& modules) {
+  std::vector<Block> blocks;
+  for (const auto& module : modules) {
+    const int layer = layer_name(module.name).layer;
+    if (layer < 0 || blocks.empty() || blocks.back().first_layer != layer) blocks.push_back({layer, layer, {}});
+    blocks.back().lines += module_line(module);
+  }
+  return blocks;
+}
+
+// Neighbouring layers that do the same become one block.
+std::vector<Block> merged(const std::vector<Block>& blocks) {
+  std::vector<Block> result;
+  for (const auto& block : blocks) {
+    const bool same = !result.empty() && block.first_layer >= 0 && result.back().last_layer >= 0 &&
+                      result.back().lines == block.lines;
+    if (same) {
+      result.back().last_layer = block.last_layer;
+    } else {
+      result.push_back(block);
+    }
+  }
+  return result;
+}
+
+std::string module_table(const std::vector<PreviewModule>& modules) {
+  auto text = fmt::format("{:<17} {:<9} {:>11} {:<7} {:<7} {:<14} {:>8}\n", "module", "style", "weight", "in", "out",
+                          "collective", "sent");
+  for (const auto& block : merged(blocks_of(modules))) {
+    if (block.first_layer >= 0 && block.first_layer == block.last_layer) {
+      text += fmt::format("layers.{}\n", block.first_layer);
+    } else if (block.first_layer >= 0) {
+      text += fmt::format("layers.{} to layers.{}, each\n", block.first_layer, block.last_layer);
+    }
+    text += block.lines;
+  }
+  return text;
+}
+
+constexpr const char* totals_format = "{:>7} {:>11} {:>32} {:>8} {:>8} {:>8}\n";
+
+// "5+1": in the layers, and for the logits.
+std::string calls(std::int64_t layers, std::int64_t logits) {
+  return logits == 0 ? std::to_string(layers) : fmt::format("{}+{}", layers, logits);
+}
+
+std::string totals_line(std::int64_t seq, const Preview& preview) {
+  const auto& [layers, logits] = std::pair{preview.layers, preview.logits};
+  const auto all_calls = fmt::format("{}/{}/{}", calls(layers.all_reduces, logits.all_reduces),
+                                     calls(layers.reduce_scatters, logits.reduce_scatters),
+                                     calls(layers.all_gathers, logits.all_gathers));
+  return fmt::format(totals_format, seq, all_calls,
+                     fmt::format("{} + {}", with_thousands(layers.bytes), with_thousands(logits.bytes)),
+                     human_bytes(preview.weights_bytes), human_bytes(preview.peak_activation_bytes),
+                     human_bytes(preview.collective_bytes));
+}
+
+}  // namespace
+
+std::string preview_table(const PlanPreviews& previews) {
+  const auto& model = previews.model;
+  auto text = fmt::format("{} · {} layers · plan {} · {} ranks · batch {} · {} · seq {}\n\n", model.name, model.layers,
+                          previews.plan.name, previews.plan.world, previews.batch, previews.dtype,
+                          previews.seqs.front());
+  text += module_table(previews.previews.front().modules);
+  text += "\nper forward and rank; AR all-reduces, RS reduce-scatters, AG all-gathers, + logits\n";
+  text += fmt::format(totals_format, "seq", "AR/RS/AG", "bytes sent", "weights", "activ.", "buffer");
+  for (std::size_t i = 0; i < previews.seqs.size(); ++i) text += totals_line(previews.seqs[i], previews.previews[i]);
+  return text;
+}
+
+}  // namespace tpsp

@@ -1,0 +1,85 @@
+#include "tpsp/cli/program.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "commands.h"
+#include "tpsp/core/environment.h"
+#include "tpsp/core/error.h"
+
+namespace tpsp {
+namespace {
+
+void say_error(int rank, const std::string& message) {
+  if (rank == 0) fmt::print(stderr, "tpsp-bench: error: {}\n", message);
+}
+
+/// For what is thrown between `agree` calls: the other ranks do not know and may be waiting. Does not return.
+[[noreturn]] void end_all_ranks(World& world, ExitCode code, const std::string& message) {
+  fmt::print(stderr, "tpsp-bench: error: rank {}: {}\n", world.rank(), message);
+  std::fflush(nullptr);
+  world.abort(code);
+  std::_Exit(static_cast<int>(code));  // not reached; abort is virtual, which g++ 12 does not see through
+}
+
+// All ranks read the same arguments and files; what only some of them fail at is still everybody's failure.
+ExitCode run_ranks(int argc, const char* const* argv, const Parts& parts, World& world) {
+  CommandLine line;
+  try {
+    agree(world, [&] { line = parse_command_line(argc, argv); });
+    return bench_command(line, parts, world);
+  } catch (const AgreedError& error) {
+    say_error(world.rank(), error.what());
+    return error.code();
+  } catch (const Error& error) {
+    end_all_ranks(world, error.code(), error.what());
+  } catch (const std::exception& error) {
+    end_all_ranks(world, ExitCode::rows_not_ok, message_of(error));
+  }
+}
+
+// Commands that one process runs by itself; under a launcher, rank 0 prints and the others are silent.
+ExitCode run_alone(const CommandLine& line, const Parts& parts, int rank) {
+  if (rank != 0) return ExitCode::ok;
+  if (line.output) {
+    fmt::print("{}", *line.output);
+    return ExitCode::ok;
+  }
+  return line.command == Command::plan ? plan_command(line) : info_command(parts);
+}
+
+bool needs_ranks(int argc, const char* const* argv) {
+  try {
+    const auto line = parse_command_line(argc, argv);
+    return !line.output && line.command == Command::bench;
+  } catch (const Error&) {
+    return true;  // the ranks say so together
+  }
+}
+
+}  // namespace
+
+int run_program(int argc, const char* const* argv, const Parts& parts) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then an error that append reports
+  int rank = 0;
+  try {
+    const auto launch = detect_launch();
+    rank = launch.rank;
+    if (!needs_ranks(argc, argv)) {
+      return static_cast<int>(run_alone(parse_command_line(argc, argv), parts, rank));
+    }
+    const auto world = launch.mpi ? make_mpi_world() : std::make_unique<SerialWorld>();
+    return static_cast<int>(run_ranks(argc, argv, parts, *world));
+  } catch (const Error& error) {
+    say_error(rank, error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    say_error(rank, message_of(error));
+    return static_cast<int>(ExitCode::rows_not_ok);
+  }
+}
+
+}  // namespace tpsp

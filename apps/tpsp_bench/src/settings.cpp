@@ -1,0 +1,75 @@
+#include "settings.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "tpsp/core/environment.h"
+#include "tpsp/core/error.h"
+#include "tpsp/core/files.h"
+#include "tpsp/core/yaml.h"
+
+namespace tpsp {
+namespace {
+
+constexpr std::size_t largest_config = 1 << 20;
+
+std::string variable_of(const std::string& option) {
+  std::string name = "TPSP_" + option;
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::toupper(c); });
+  return name;
+}
+
+// A plan chosen by a stronger source, under any of its names, overrules all weaker ones.
+bool chooses_plan(const CommandLine& line) {
+  return line.options.contains("plan") || line.flags.contains("tp") || line.flags.contains("sp");
+}
+
+bool is_true(std::string value) {
+  std::transform(value.begin(), value.end(), value.begin(), [](unsigned char c) { return std::tolower(c); });
+  return value == "1" || value == "true" || value == "yes" || value == "on";
+}
+
+}  // namespace
+
+Settings::Settings(const CommandLine& line) : settings_(line.options) {
+  if (chooses_plan(line)) {
+    std::string plans;
+    if (line.flags.contains("tp")) plans += ",tp";
+    if (line.flags.contains("sp")) plans += ",tp+sp";
+    if (line.options.contains("plan")) plans += "," + line.options.at("plan").text;
+    settings_["plan"] = {plans.substr(1), "--plan"};
+  }
+  take_environment(line);
+  take_config();
+  for (const auto& spec : option_table()) {
+    if (!spec.fallback.empty()) settings_.try_emplace(spec.name, Setting{spec.fallback, "--" + spec.name});
+  }
+}
+
+void Settings::take_environment(const CommandLine& line) {
+  for (const auto& spec : option_table()) {
+    const auto variable = variable_of(spec.name);
+    const auto value = environment(variable.c_str());
+    const bool ours = std::find(spec.commands.begin(), spec.commands.end(), line.command) != spec.commands.end();
+    if (ours && value) settings_.try_emplace(spec.name, Setting{*value, variable});
+  }
+  // What the prior system's users have in their job scripts.
+  if (const auto value = environment("USE_SEQUENCE_PARALLELISM")) {
+    settings_.try_emplace("plan", Setting{is_true(*value) ? "tp+sp" : "tp", "USE_SEQUENCE_PARALLELISM"});
+  }
+}
+
+void Settings::take_config() {
+  const auto file = settings_.find("config");
+  if (file == settings_.end()) return;
+  const auto path = file->second.text;
+  const auto map = YamlMap::parse(read_file(path, largest_config), path);
+  std::vector<std::string> known;
+  for (const auto& spec : option_table()) {
+    if (spec.name != "config") known.push_back(spec.name);
+  }
+  map.allow_only(known);
+  for (const auto& key : map.keys()) settings_.try_emplace(key, Setting{map.scalar_or_list(key), map.where(key)});
+}
+
+}  // namespace tpsp

@@ -1,0 +1,28 @@
+#include "terminal.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "tpsp/core/environment.h"
+
+namespace tpsp {
+namespace {
+
+// mpirun gives its ranks a terminal of its own, whatever its output is; what counts is where the launcher writes.
+bool launcher_writes_to_terminal() {
+  std::error_code error;
+  const auto output = std::filesystem::read_symlink("/proc/" + std::to_string(getppid()) + "/fd/1", error).string();
+  return !error && (output.starts_with("/dev/pts/") || output.starts_with("/dev/tty"));
+}
+
+}  // namespace
+
+bool wants_color() {
+  const auto no_color = environment("NO_COLOR");
+  if (isatty(STDOUT_FILENO) == 0 || (no_color && !no_color->empty())) return false;
+  return !detect_launch().mpi || launcher_writes_to_terminal();
+}
+
+}  // namespace tpsp

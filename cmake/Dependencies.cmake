@@ -1,0 +1,28 @@
+# The libraries that tpsp-bench links to. Versions: scripts/versions.env; reasons: docs/dependencies.md.
+find_package(Threads REQUIRED)
+find_package(MPI REQUIRED COMPONENTS C)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(re2 REQUIRED IMPORTED_TARGET re2)
+
+# CUDA is compiled in where there is a toolkit; -DTPSP_WITH_CUDA=OFF builds the CPU half alone.
+find_package(CUDAToolkit QUIET)
+option(TPSP_WITH_CUDA "Compile the CUDA and NCCL half" ${CUDAToolkit_FOUND})
+if(TPSP_WITH_CUDA AND NOT CUDAToolkit_FOUND)
+  message(FATAL_ERROR "TPSP_WITH_CUDA=ON: no CUDA toolkit (nvcc) was found; set CUDAToolkit_ROOT or turn it off")
+endif()
+
+include(LibTorch)
+
+# The one library that must come before LibTorch's include folder, which carries a newer fmt of its own that Debian's
+# spdlog does not compile with.
+get_target_property(_fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/fmt-first")
+if(NOT EXISTS "${CMAKE_BINARY_DIR}/fmt-first/fmt")
+  file(CREATE_LINK "${_fmt_include}/fmt" "${CMAKE_BINARY_DIR}/fmt-first/fmt" SYMBOLIC)
+endif()
+include_directories(BEFORE SYSTEM "${CMAKE_BINARY_DIR}/fmt-first")

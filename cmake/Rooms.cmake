@@ -1,0 +1,32 @@
+# A room is one static library under lib/ with its public headers in include/tpsp/<room>.
+
+add_library(tpsp_warnings INTERFACE)
+# -Wno-restrict: g++ 12 warns of overlaps inside std::string that can not happen (GCC bug 105651).
+target_compile_options(tpsp_warnings INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wpedantic -Wno-restrict
+                       $<$<BOOL:${TPSP_WERROR}>:-Werror>)
+
+# tpsp_room(<name> [LINK <targets>...]): sources are src/*.cpp and src/<folder>/*.cpp, except those named *_cuda.cpp
+# and nccl.cpp where CUDA is off.
+function(tpsp_room name)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/src/*.cpp")
+  if(NOT TPSP_WITH_CUDA)
+    list(FILTER sources EXCLUDE REGEX "(_cuda|/nccl)\\.cpp$")
+  endif()
+  add_library(tpsp_${name} STATIC ${sources})
+  add_library(tpsp::${name} ALIAS tpsp_${name})
+  target_include_directories(tpsp_${name} PUBLIC include PRIVATE src)
+  target_link_libraries(tpsp_${name} PUBLIC ${ARG_LINK} PRIVATE tpsp_warnings)
+endfunction()
+
+# tpsp_test(<room> [LINK <targets>...]): tests/<room>/*.cpp as one Catch2 program, each case a ctest of its own.
+function(tpsp_test name)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp")
+  add_executable(test_${name} ${sources} main.cpp)
+  target_include_directories(test_${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
+  target_link_libraries(test_${name} PRIVATE ${ARG_LINK} Catch2::Catch2 tpsp_warnings)
+  target_compile_definitions(test_${name} PRIVATE TPSP_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data"
+                             TPSP_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  catch_discover_tests(test_${name} TEST_PREFIX "${name}: " PROPERTIES TIMEOUT 300)
+endfunction()

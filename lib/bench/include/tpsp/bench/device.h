@@ -1,0 +1,44 @@
+// The device that a rank computes on: its name, its clock edge, its memory.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "tpsp/comm/world.h"
+
+namespace tpsp {
+
+class DeviceProbe {
+ public:
+  virtual ~DeviceProbe() = default;
+
+  virtual std::string name() const = 0;
+  /// Waits until all work given to the device is done.
+  virtual void synchronize() = 0;
+  virtual void reset_peaks() = 0;
+  /// Peak bytes of live tensors since the last reset.
+  virtual std::int64_t peak_allocated_bytes() const = 0;
+  /// Peak bytes taken from the system: the caching allocator's on CUDA, the resident set on the CPU.
+  virtual std::int64_t peak_reserved_bytes() const = 0;
+};
+
+/// The device that "auto", "cpu" or "cuda" means for this rank; GPUs are dealt out by local rank. Throws bad_input for
+/// another name, and for cuda where this build or machine has none.
+c10::Device choose_device(const std::string& name, const World& world);
+
+/// At most one CPU probe at a time: it counts under LibTorch's allocator while it lives.
+std::unique_ptr<DeviceProbe> make_device_probe(c10::Device device);
+
+/// "13.0" and "2.28.9", or empty in a build without CUDA.
+std::string cuda_version();
+std::string nccl_version();
+/// GPUs that this process sees.
+int cuda_device_count();
+
+/// "Intel(R) Xeon(R) Processor", from /proc/cpuinfo.
+std::string cpu_name();
+
+}  // namespace tpsp

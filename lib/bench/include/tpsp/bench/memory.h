@@ -1,0 +1,36 @@
+// How much memory tensors take: counted under LibTorch's allocator, on the CPU or on the meta device.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <memory>
+
+namespace tpsp {
+
+/// Counts the bytes of every tensor allocated on one device type while the meter lives, on top of the allocator that
+/// was there. Meta tensors have no storage and are counted all the same: that is how a preview knows its peak.
+/// Tensors may outlive the meter. At most one meter a device type at a time.
+class AllocationMeter {
+ public:
+  explicit AllocationMeter(c10::DeviceType type);
+  ~AllocationMeter();
+  AllocationMeter(const AllocationMeter&) = delete;
+  AllocationMeter& operator=(const AllocationMeter&) = delete;
+
+  std::int64_t current_bytes() const;
+  std::int64_t peak_bytes() const;
+  /// The peak starts again from what is allocated now.
+  void reset_peak();
+
+ private:
+  class Allocator;
+  std::unique_ptr<Allocator> allocator_;
+};
+
+/// This process's peak resident set in bytes since the last reset (VmHWM); 0 where the system does not tell.
+std::int64_t peak_resident_bytes();
+/// Lets the peak start again from what is resident now; does nothing where the system does not allow it.
+void reset_peak_resident();
+
+}  // namespace tpsp

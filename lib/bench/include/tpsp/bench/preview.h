@@ -1,0 +1,46 @@
+// What a plan will do, before it is done: the same forward pass on tensors without storage, at any world size.
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tpsp/comm/counting.h"
+#include "tpsp/model/config.h"
+#include "tpsp/parallel/lowering.h"
+
+namespace tpsp {
+
+/// A collective on behalf of one module.
+struct PreviewCollective {
+  Collective kind;
+  std::int64_t bytes = 0;  ///< sent by each rank
+};
+
+struct PreviewModule {
+  std::string name;  ///< a module, or "logits"
+  Placement placement;
+  std::vector<std::int64_t> weight_shape;  ///< of one rank; empty for none
+  std::vector<PreviewCollective> collectives;
+};
+
+struct Preview {
+  std::vector<PreviewModule> modules;
+  std::int64_t seq_padded = 0;
+  std::int64_t vocab_padded = 0;
+  CommCounts layers{};  ///< of one forward, without the logits
+  CommCounts logits{};  ///< making the logits what the plan wants
+  std::int64_t weights_bytes = 0;           ///< of one rank
+  std::int64_t peak_activation_bytes = 0;   ///< of one rank, everything but weights
+  std::int64_t collective_bytes = 0;        ///< of these, the largest buffer that a collective reads or fills
+  std::vector<Finding> findings;            ///< the lowering's, and detours
+};
+
+/// Runs the forward of rank 0 on meta tensors with a communicator that moves nothing. Needs neither MPI, GPU nor
+/// weights. Throws what the real forward would throw.
+Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
+                c10::ScalarType dtype);
+
+}  // namespace tpsp

@@ -1,0 +1,66 @@
+#include "device_cuda.h"
+
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+#include <nccl.h>
+
+#include "tpsp/core/error.h"
+
+namespace tpsp {
+namespace {
+
+void check_cuda(cudaError_t result, std::string_view call) {
+  if (result == cudaSuccess) return;
+  throw Error(ExitCode::rows_not_ok,
+              {.where = "CUDA", .what = fmt::format("{} failed", call), .why = cudaGetErrorString(result)});
+}
+#define TPSP_CUDA(call) check_cuda((call), #call)
+
+using Stats = c10::CachingDeviceAllocator::DeviceStats;
+constexpr auto aggregate = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+
+class CudaProbe final : public DeviceProbe {
+ public:
+  explicit CudaProbe(c10::Device device) : device_(device) {
+    c10::cuda::set_device(device_.index());
+    c10::cuda::CUDACachingAllocator::init(c10::cuda::device_count());
+  }
+
+  std::string name() const override {
+    cudaDeviceProp properties{};
+    TPSP_CUDA(cudaGetDeviceProperties(&properties, device_.index()));
+    return properties.name;
+  }
+  void synchronize() override { TPSP_CUDA(cudaDeviceSynchronize()); }
+  void reset_peaks() override { c10::cuda::CUDACachingAllocator::resetPeakStats(device_.index()); }
+  std::int64_t peak_allocated_bytes() const override { return stats().allocated_bytes[aggregate].peak; }
+  std::int64_t peak_reserved_bytes() const override { return stats().reserved_bytes[aggregate].peak; }
+
+ private:
+  Stats stats() const { return c10::cuda::CUDACachingAllocator::getDeviceStats(device_.index()); }
+
+  c10::Device device_;
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceProbe> make_cuda_probe(c10::Device device) { return std::make_unique<CudaProbe>(device); }
+
+std::string cuda_version() {
+  int version = 0;
+  TPSP_CUDA(cudaRuntimeGetVersion(&version));
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+std::string nccl_version() {
+  int version = 0;
+  if (ncclGetVersion(&version) != ncclSuccess) return {};
+  return fmt::format("{}.{}.{}", version / 10000, version % 10000 / 100, version % 100);
+}
+
+int cuda_device_count() { return c10::cuda::device_count(); }
+
+}  // namespace tpsp

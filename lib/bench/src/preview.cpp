@@ -1,0 +1,84 @@
+#include "tpsp/bench/preview.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "tpsp/bench/memory.h"
+#include "tpsp/model/llama.h"
+#include "tpsp/parallel/detours.h"
+
+namespace tpsp {
+namespace {
+
+std::optional<Collective> collective_of(Transition step) {
+  switch (step) {
+    case Transition::all_reduce: return Collective::all_reduce;
+    case Transition::reduce_scatter: return Collective::reduce_scatter;
+    case Transition::all_gather:
+    case Transition::all_gather_slice: return Collective::all_gather;
+    case Transition::none:
+    case Transition::slice: return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+void count(CommCounts& counts, Collective kind, std::int64_t bytes) {
+  counts.all_reduces += kind == Collective::all_reduce ? 1 : 0;
+  counts.all_gathers += kind == Collective::all_gather ? 1 : 0;
+  counts.reduce_scatters += kind == Collective::reduce_scatter ? 1 : 0;
+  counts.bytes += bytes;
+}
+
+void add_collectives(Preview& result, const TransitionLog& log, int world) {
+  for (const auto& record : log) {
+    const auto kind = collective_of(record.step);
+    if (!kind) continue;
+    const auto bytes = bytes_sent(*kind, record.whole_bytes, world);
+    const auto module = std::find_if(result.modules.begin(), result.modules.end(),
+                                     [&](const auto& m) { return m.name == record.module; });
+    module->collectives.push_back({*kind, bytes});
+    count(record.module == "logits" ? result.logits : result.layers, *kind, bytes);
+    result.collective_bytes = std::max(result.collective_bytes, record.whole_bytes);
+  }
+}
+
+std::vector<PreviewModule> module_table(const LoweredPlan& plan) {
+  std::vector<PreviewModule> modules;
+  for (const auto& module : plan.modules) {
+    const auto& placement = plan.at(module.name);
+    const WeightCut cut{.dim = placement.cut, .rank = 0, .ranks = plan.world};
+    modules.push_back({module.name, placement, local_shape(module, cut), {}});
+  }
+  modules.push_back({"logits", Placement{.in = {}, .want = {}, .cut = {}, .rule = {}}, {}, {}});
+  return modules;
+}
+
+}  // namespace
+
+Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
+                c10::ScalarType dtype) {
+  AllocationMeter meter(c10::kMeta);
+  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta});
+  DryCommunicator comm(0, plan.world);
+  TransitionLog log;
+  const Llama model(config, plan, weights, {.comm = comm, .log = &log});
+  const auto tokens = at::empty({batch, seq}, at::TensorOptions(at::kLong).device(at::kMeta));
+  meter.reset_peak();
+  const auto before = meter.current_bytes();
+  model.forward(tokens);
+
+  Preview result{.modules = module_table(plan),
+                 .seq_padded = model.padded_seq(seq),
+                 .vocab_padded = model.padded_vocabulary(),
+                 .weights_bytes = weights.bytes(),
+                 .peak_activation_bytes = meter.peak_bytes() - before,
+                 .findings = plan.findings};
+  add_collectives(result, log, plan.world);
+  const auto detours = find_detours(log, plan);
+  result.findings.insert(result.findings.end(), detours.begin(), detours.end());
+  return result;
+}
+
+}  // namespace tpsp

@@ -1,0 +1,180 @@
+#include "tpsp/bench/sweep.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "tpsp/bench/check.h"
+#include "tpsp/core/environment.h"
+#include "tpsp/core/error.h"
+#include "tpsp/model/llama.h"
+
+namespace tpsp {
+namespace {
+
+using PlanGroup = std::vector<const LoweredPlan*>;
+
+// Plans that can share weights, groups and members in the order given.
+std::vector<PlanGroup> group_by_weights(const std::vector<LoweredPlan>& plans) {
+  std::vector<PlanGroup> groups;
+  for (const auto& plan : plans) {
+    const auto alike = std::find_if(groups.begin(), groups.end(), [&](const PlanGroup& group) {
+      return group.front()->cut_signature() == plan.cut_signature();
+    });
+    if (alike == groups.end()) {
+      groups.push_back({&plan});
+    } else {
+      alike->push_back(&plan);
+    }
+  }
+  return groups;
+}
+
+bool is_out_of_memory(const std::exception& error) {
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
+  return std::string_view(error.what()).find("can't allocate memory") != std::string_view::npos;
+}
+
+Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
+  Row row = sweep.prototype;
+  row.model = sweep.model.name;
+  row.layers = sweep.model.layers;
+  row.plan = plan.name;
+  row.batch = sweep.batch;
+  row.seq = seq;
+  row.seq_padded = seq;
+  row.vocab_padded = sweep.model.vocabulary;
+  row.world = plan.world;
+  row.seed = sweep.seed;
+  row.warmup = sweep.protocol.warmup;
+  row.reps = sweep.protocol.reps;
+  row.utc_time = utc_time();
+  return row;
+}
+
+void fill_measurement(Row& row, const Measurement& measured) {
+  const auto [fastest, slowest] = std::minmax_element(measured.samples_s.begin(), measured.samples_s.end());
+  row.latency_s = median(measured.samples_s);
+  row.latency_min_s = *fastest;
+  row.latency_max_s = *slowest;
+  row.tokens_per_s = static_cast<double>(row.batch * row.seq) / *row.latency_s;
+  row.allocated_bytes = measured.allocated_bytes;
+  row.reserved_bytes = measured.reserved_bytes;
+  row.all_reduces = measured.counts.all_reduces;
+  row.all_gathers = measured.counts.all_gathers;
+  row.reduce_scatters = measured.counts.reduce_scatters;
+  row.comm_bytes = measured.counts.bytes;
+}
+
+void fill_check(Row& row, const LogitsError& error, double bound) {
+  row.max_abs_err = error.max_abs;
+  row.max_rel_err = error.max_rel;
+  row.check = error.max_rel <= bound ? Check::pass : Check::fail;
+  if (row.check == Check::pass) return;
+  row.status = Status::failed;
+  row.message = "the logits differ from the unsharded reference by more than the bound " + std::to_string(bound);
+}
+
+/// One group of plans with its weights, at one length after the other.
+class GroupRun {
+ public:
+  GroupRun(const Sweep& sweep, const PlanGroup& plans, World& world, Communicator& comm)
+      : sweep_(sweep), plans_(plans), world_(world), comm_(comm), probe_(make_device_probe(sweep.device)),
+        recipe_{.seed = sweep.seed, .dtype = sweep.dtype, .device = sweep.device},
+        weights_(*plans.front(), world.rank(), recipe_) {}
+
+  std::vector<Row> run(std::int64_t seq) {
+    const auto tokens = make_tokens(sweep_.seed, sweep_.batch, seq, sweep_.model.vocabulary).to(sweep_.device);
+    std::vector<Llama> models;
+    for (const auto* plan : plans_) models.emplace_back(sweep_.model, *plan, weights_, ParallelContext{comm_});
+
+    std::vector<Row> rows;
+    for (std::size_t i = 0; i < models.size(); ++i) rows.push_back(described(*plans_[i], models[i], seq));
+    if (sweep_.check) check(models, tokens, rows);
+    time(models, tokens, rows);
+    return rows;
+  }
+
+ private:
+  Row described(const LoweredPlan& plan, const Llama& model, std::int64_t seq) const {
+    auto row = blank_row(sweep_, plan, seq);
+    row.seq_padded = model.padded_seq(seq);
+    row.vocab_padded = model.padded_vocabulary();
+    row.weights_bytes = weights_.bytes();
+    row.device_name = probe_->name();
+    return row;
+  }
+
+  void check(const std::vector<Llama>& models, const at::Tensor& tokens, std::vector<Row>& rows) {
+    const Reference reference(sweep_.model, recipe_, tokens, world_);
+    for (std::size_t i = 0; i < models.size(); ++i) {
+      fill_check(rows[i], reference.error(models[i].logits(tokens), world_), error_bound(sweep_.dtype));
+    }
+  }
+
+  void time(const std::vector<Llama>& models, const at::Tensor& tokens, std::vector<Row>& rows) {
+    std::vector<Workload> workloads;
+    for (std::size_t i = 0; i < models.size(); ++i) {
+      workloads.push_back({rows[i].plan, [&model = models[i], &tokens] { model.forward(tokens); }});
+    }
+    const auto measured = measure(workloads, sweep_.protocol, world_, comm_, *probe_);
+    for (std::size_t i = 0; i < rows.size(); ++i) fill_measurement(rows[i], measured[i]);
+  }
+
+  const Sweep& sweep_;
+  const PlanGroup& plans_;
+  World& world_;
+  CountingCommunicator comm_;
+  std::unique_ptr<DeviceProbe> probe_;
+  WeightRecipe recipe_;
+  ResidentWeights weights_;
+};
+
+// Runs `step`, and says whether it ran out of memory. Among several ranks that is not survivable: it throws.
+bool runs_out_of_memory(const World& world, const std::function<void()>& step) {
+  try {
+    step();
+    return false;
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) throw;
+    if (world.size() == 1) return true;
+    throw Error(ExitCode::rows_not_ok, {.where = "rank " + std::to_string(world.rank()),
+                                        .what = "out of memory",
+                                        .why = error.what(),
+                                        .remedy = "use fewer layers, a smaller batch or sequence, or more ranks"});
+  }
+}
+
+std::vector<Row> out_of_memory_rows(const Sweep& sweep, const PlanGroup& group, std::int64_t seq) {
+  std::vector<Row> rows;
+  for (const auto* plan : group) {
+    auto row = blank_row(sweep, *plan, seq);
+    row.status = Status::out_of_memory;
+    row.message = "out of memory";
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+}  // namespace
+
+void run_sweep(const Sweep& sweep, World& world, Communicator& comm, const std::function<void(const Row&)>& emit) {
+  const c10::InferenceMode no_gradients;
+  for (const auto& group : group_by_weights(sweep.plans)) {
+    std::optional<GroupRun> run;
+    const bool no_weights =
+        runs_out_of_memory(world, [&] { run.emplace(sweep, group, world, comm); });
+    for (const auto seq : sweep.seqs) {
+      std::vector<Row> rows;
+      const bool failed = no_weights || runs_out_of_memory(world, [&] { rows = run->run(seq); });
+      if (failed) rows = out_of_memory_rows(sweep, group, seq);
+      std::for_each(rows.begin(), rows.end(), emit);
+    }
+  }
+}
+
+}  // namespace tpsp

@@ -1,0 +1,35 @@
+// The transports to choose from. One file in src/backends/ adds one.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tpsp/comm/communicator.h"
+#include "tpsp/comm/world.h"
+
+namespace tpsp {
+
+struct Backend {
+  std::string name;
+  std::string meaning;
+  int preference = 0;  ///< "auto" takes the highest among those that do not refuse
+  /// Why this backend can not serve these ranks on this device; nothing when it can.
+  std::function<std::optional<std::string>(const World&, at::Device)> refusal;
+  /// The world outlives the communicator. Collective.
+  std::function<std::unique_ptr<Communicator>(World&, at::Device)> make;
+};
+
+/// The backends of this build.
+std::vector<Backend> standard_backends();
+
+/// A communicator of the backend called `name`, or of the best one for "auto". Throws bad_input for an unknown name
+/// (with the choices) and for a backend that refuses (with its reason).
+std::unique_ptr<Communicator> make_communicator(const std::vector<Backend>& backends, const std::string& name,
+                                                World& world, at::Device device);
+
+}  // namespace tpsp

@@ -1,0 +1,123 @@
+// Open MPI on host memory. CUDA tensors travel through pinned host buffers, so two ranks may share one GPU.
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "../mpi_check.h"
+#include "tpsp/comm/backend.h"
+
+namespace tpsp {
+namespace {
+
+// MPI 3.1 knows no bfloat16: it travels as 16-bit words, and this adds them, each sum rounded once.
+void add_bfloat16(void* in, void* inout, int* count, MPI_Datatype*) {
+  const auto* source = static_cast<const c10::BFloat16*>(in);
+  auto* target = static_cast<c10::BFloat16*>(inout);
+  for (int i = 0; i < *count; ++i) {
+    target[i] = c10::BFloat16(static_cast<float>(target[i]) + static_cast<float>(source[i]));
+  }
+}
+
+/// An MPI_Op for as long as the object lives.
+class Bfloat16Sum {
+ public:
+  Bfloat16Sum() { TPSP_MPI(MPI_Op_create(&add_bfloat16, /*commute=*/1, &op_)); }
+  ~Bfloat16Sum() { MPI_Op_free(&op_); }
+  Bfloat16Sum(const Bfloat16Sum&) = delete;
+  Bfloat16Sum& operator=(const Bfloat16Sum&) = delete;
+  MPI_Op get() const { return op_; }
+
+ private:
+  MPI_Op op_ = MPI_OP_NULL;
+};
+
+int count_of(const at::Tensor& tensor) {
+  if (tensor.numel() > std::numeric_limits<int>::max()) {
+    throw Error(ExitCode::rows_not_ok, {.where = "backend mpi",
+                                        .what = fmt::format("a collective of {} elements", tensor.numel()),
+                                        .why = "MPI 3.1 counts with 32 bits",
+                                        .remedy = "use a smaller batch or sequence"});
+  }
+  return static_cast<int>(tensor.numel());
+}
+
+MPI_Datatype type_of(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kBFloat16 ? MPI_UINT16_T : MPI_FLOAT;
+}
+
+at::Tensor pinned_like(const at::Tensor& tensor) {
+  return at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(true));
+}
+
+/// `tensor` itself on the CPU, else a pinned copy of it.
+at::Tensor host_copy(const at::Tensor& tensor) {
+  return tensor.is_cpu() ? tensor : pinned_like(tensor).copy_(tensor);
+}
+
+/// `tensor` itself on the CPU, else a pinned buffer of its size, to be copied back.
+at::Tensor host_buffer(const at::Tensor& tensor) { return tensor.is_cpu() ? tensor : pinned_like(tensor); }
+
+void copy_back(const at::Tensor& tensor, const at::Tensor& host) {
+  if (!tensor.is_cpu()) tensor.copy_(host);
+}
+
+class MpiCommunicator final : public Communicator {
+ public:
+  explicit MpiCommunicator(const World& world) : rank_(world.rank()), size_(world.size()) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::string_view backend() const override { return "mpi"; }
+
+  void all_reduce(const at::Tensor& buffer) override {
+    const auto host = host_copy(buffer);
+    TPSP_MPI(MPI_Allreduce(MPI_IN_PLACE, host.data_ptr(), count_of(host), type_of(host), sum_for(host),
+                           MPI_COMM_WORLD));
+    copy_back(buffer, host);
+  }
+
+  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
+    const auto mine = host_copy(shard);
+    const auto all = host_buffer(whole);
+    TPSP_MPI(MPI_Allgather(mine.data_ptr(), count_of(mine), type_of(mine), all.data_ptr(), count_of(mine),
+                           type_of(all), MPI_COMM_WORLD));
+    copy_back(whole, all);
+  }
+
+  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
+    const auto all = host_copy(whole);
+    const auto mine = host_buffer(shard);
+    TPSP_MPI(MPI_Reduce_scatter_block(all.data_ptr(), mine.data_ptr(), count_of(mine), type_of(all), sum_for(all),
+                                      MPI_COMM_WORLD));
+    copy_back(shard, mine);
+  }
+
+ private:
+  MPI_Op sum_for(const at::Tensor& tensor) const {
+    return tensor.scalar_type() == at::kBFloat16 ? bfloat16_sum_.get() : MPI_SUM;
+  }
+
+  int rank_;
+  int size_;
+  Bfloat16Sum bfloat16_sum_;
+};
+
+std::optional<std::string> refusal(const World&, at::Device) {
+  int running = 0;
+  MPI_Initialized(&running);
+  if (running != 0) return std::nullopt;
+  return "mpi needs ranks started by mpirun or srun";
+}
+
+}  // namespace
+
+Backend mpi_backend() {
+  return {.name = "mpi",
+          .meaning = "Open MPI on host memory; CUDA tensors through pinned buffers",
+          .preference = 20,
+          .refusal = refusal,
+          .make = [](World& world, at::Device) { return std::make_unique<MpiCommunicator>(world); }};
+}
+
+}  // namespace tpsp

@@ -1,0 +1,93 @@
+// NCCL on the current CUDA stream. The unique id travels through World::exchange.
+#include <ATen/ATen.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <fmt/format.h>
+#include <nccl.h>
+
+#include <cstring>
+
+#include "tpsp/comm/backend.h"
+
+namespace tpsp {
+namespace {
+
+void check_nccl(ncclResult_t result, std::string_view call) {
+  if (result == ncclSuccess) return;
+  throw Error(ExitCode::rows_not_ok, {.where = "NCCL",
+                                      .what = fmt::format("{} failed", call),
+                                      .why = ncclGetErrorString(result),
+                                      .remedy = "set NCCL_DEBUG=INFO to see more, or use --backend mpi"});
+}
+#define TPSP_NCCL(call) check_nccl((call), #call)
+
+ncclDataType_t type_of(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kBFloat16 ? ncclBfloat16 : ncclFloat32;
+}
+
+std::size_t count_of(const at::Tensor& tensor) { return static_cast<std::size_t>(tensor.numel()); }
+
+ncclUniqueId shared_id(World& world) {
+  ncclUniqueId id{};
+  if (world.rank() == 0) TPSP_NCCL(ncclGetUniqueId(&id));
+  const auto ids = world.exchange(std::string(id.internal, sizeof id.internal));
+  std::memcpy(id.internal, ids.front().data(), sizeof id.internal);
+  return id;
+}
+
+class NcclCommunicator final : public Communicator {
+ public:
+  NcclCommunicator(World& world, at::Device device) : rank_(world.rank()), size_(world.size()), device_(device) {
+    const c10::cuda::CUDAGuard guard(device_);
+    TPSP_NCCL(ncclCommInitRank(&comm_, size_, shared_id(world), rank_));
+  }
+  ~NcclCommunicator() override { ncclCommDestroy(comm_); }
+  NcclCommunicator(const NcclCommunicator&) = delete;
+  NcclCommunicator& operator=(const NcclCommunicator&) = delete;
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::string_view backend() const override { return "nccl"; }
+
+  void all_reduce(const at::Tensor& buffer) override {
+    TPSP_NCCL(ncclAllReduce(buffer.data_ptr(), buffer.data_ptr(), count_of(buffer), type_of(buffer), ncclSum, comm_,
+                            stream()));
+  }
+  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
+    TPSP_NCCL(ncclAllGather(shard.data_ptr(), whole.data_ptr(), count_of(shard), type_of(shard), comm_, stream()));
+  }
+  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
+    TPSP_NCCL(ncclReduceScatter(whole.data_ptr(), shard.data_ptr(), count_of(shard), type_of(shard), ncclSum, comm_,
+                                stream()));
+  }
+
+ private:
+  cudaStream_t stream() const { return c10::cuda::getCurrentCUDAStream(device_.index()).stream(); }
+
+  int rank_;
+  int size_;
+  at::Device device_;
+  ncclComm_t comm_ = nullptr;
+};
+
+std::optional<std::string> refusal(const World& world, at::Device device) {
+  if (!device.is_cuda()) return "nccl needs CUDA tensors";
+  if (world.local_size() > c10::cuda::device_count()) {
+    return fmt::format("nccl needs a GPU for each rank, and this host has {} for {} ranks", c10::cuda::device_count(),
+                       world.local_size());
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Backend nccl_backend() {
+  return {.name = "nccl",
+          .meaning = "NCCL, one GPU a rank",
+          .preference = 30,
+          .refusal = refusal,
+          .make = [](World& world, at::Device device) { return std::make_unique<NcclCommunicator>(world, device); }};
+}
+
+}  // namespace tpsp

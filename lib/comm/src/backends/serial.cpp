@@ -1,0 +1,32 @@
+// One rank: every collective is a copy or nothing.
+#include "tpsp/comm/backend.h"
+
+namespace tpsp {
+namespace {
+
+class SerialCommunicator final : public Communicator {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  std::string_view backend() const override { return "serial"; }
+  void all_reduce(const at::Tensor&) override {}
+  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override { whole.copy_(shard.view_as(whole)); }
+  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override { shard.copy_(whole.view_as(shard)); }
+};
+
+std::optional<std::string> refusal(const World& world, at::Device) {
+  if (world.size() == 1) return std::nullopt;
+  return "serial is for one rank, and there are " + std::to_string(world.size());
+}
+
+}  // namespace
+
+Backend serial_backend() {
+  return {.name = "serial",
+          .meaning = "one rank, no communication",
+          .preference = 40,
+          .refusal = refusal,
+          .make = [](World&, at::Device) { return std::make_unique<SerialCommunicator>(); }};
+}
+
+}  // namespace tpsp

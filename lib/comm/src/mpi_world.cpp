@@ -1,0 +1,91 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdlib>
+#include <numeric>
+#include <string>
+
+#include "mpi_check.h"
+#include "tpsp/comm/world.h"
+
+namespace tpsp {
+namespace {
+
+/// MPI_COMM_WORLD, with MPI running for the lifetime of the object.
+class MpiWorld final : public World {
+ public:
+  MpiWorld() {
+    int provided = 0;
+    TPSP_MPI(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided));
+    TPSP_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+    TPSP_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank_));
+    TPSP_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size_));
+    MPI_Comm host = MPI_COMM_NULL;
+    TPSP_MPI(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host));
+    TPSP_MPI(MPI_Comm_rank(host, &local_rank_));
+    TPSP_MPI(MPI_Comm_size(host, &local_size_));
+    TPSP_MPI(MPI_Comm_free(&host));
+  }
+  ~MpiWorld() override { MPI_Finalize(); }
+  MpiWorld(const MpiWorld&) = delete;
+  MpiWorld& operator=(const MpiWorld&) = delete;
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  int local_rank() const override { return local_rank_; }
+  int local_size() const override { return local_size_; }
+  std::vector<std::string> exchange(const std::string& mine) override;
+  void barrier() override { TPSP_MPI(MPI_Barrier(MPI_COMM_WORLD)); }
+  [[noreturn]] void abort(ExitCode code) noexcept override {
+    MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
+    std::_Exit(static_cast<int>(code));
+  }
+
+ private:
+  int rank_ = 0;
+  int size_ = 1;
+  int local_rank_ = 0;
+  int local_size_ = 1;
+};
+
+std::vector<std::string> MpiWorld::exchange(const std::string& mine) {
+  const auto ranks = static_cast<std::size_t>(size_);
+  const int my_length = static_cast<int>(mine.size());
+  std::vector<int> lengths(ranks);
+  TPSP_MPI(MPI_Allgather(&my_length, 1, MPI_INT, lengths.data(), 1, MPI_INT, MPI_COMM_WORLD));
+  std::vector<int> offsets(ranks);
+  std::exclusive_scan(lengths.begin(), lengths.end(), offsets.begin(), 0);
+  std::string all(static_cast<std::size_t>(offsets.back() + lengths.back()), '\0');
+  TPSP_MPI(MPI_Allgatherv(mine.data(), my_length, MPI_CHAR, all.data(), lengths.data(), offsets.data(), MPI_CHAR,
+                          MPI_COMM_WORLD));
+  std::vector<std::string> texts(ranks);
+  for (std::size_t i = 0; i < ranks; ++i) {
+    texts[i] = all.substr(static_cast<std::size_t>(offsets[i]), static_cast<std::size_t>(lengths[i]));
+  }
+  return texts;
+}
+
+}  // namespace
+
+void check_mpi(int result, std::string_view call) {
+  if (result == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(result, text.data(), &length);
+  throw Error(ExitCode::rows_not_ok, {.where = "MPI",
+                                      .what = fmt::format("{} failed", call),
+                                      .why = std::string(text.data(), static_cast<std::size_t>(length)),
+                                      .remedy = "check that every rank is still running"});
+}
+
+std::unique_ptr<World> make_mpi_world() { return std::make_unique<MpiWorld>(); }
+
+std::string mpi_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  MPI_Get_library_version(text.data(), &length);
+  const std::string version(text.data(), static_cast<std::size_t>(length));
+  return version.substr(0, version.find(','));
+}
+
+}  // namespace tpsp

@@ -1,0 +1,73 @@
+#include "thread_world.h"
+
+#include <cstdlib>
+#include <exception>
+#include <thread>
+
+#include "tpsp/comm/threads.h"
+
+namespace tpsp {
+namespace {
+
+/// Thrown into ranks whose peer failed, and told apart from the failure itself.
+class PeerFailed : public Error {
+ public:
+  PeerFailed() : Error(ExitCode::rows_not_ok, std::string("another rank failed")) {}
+};
+
+}  // namespace
+
+void ThreadGroup::wait() {
+  std::unique_lock lock(mutex_);
+  if (failed_) throw PeerFailed();
+  if (++waiting_ == size_) {
+    waiting_ = 0;
+    ++generation_;
+    arrived_.notify_all();
+    return;
+  }
+  const long mine = generation_;
+  arrived_.wait(lock, [&] { return generation_ != mine || failed_; });
+  if (generation_ == mine) throw PeerFailed();
+}
+
+void ThreadGroup::fail() {
+  const std::lock_guard lock(mutex_);
+  failed_ = true;
+  arrived_.notify_all();
+}
+
+std::vector<std::string> ThreadWorld::exchange(const std::string& mine) {
+  group_.texts[static_cast<std::size_t>(rank_)] = mine;
+  group_.wait();
+  auto all = group_.texts;
+  group_.wait();
+  return all;
+}
+
+void ThreadWorld::abort(ExitCode code) noexcept { std::_Exit(static_cast<int>(code)); }
+
+void run_threads(int size, const std::function<void(World&)>& body) {
+  ThreadGroup group(size);
+  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(size));
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < size; ++rank) {
+    threads.emplace_back([&, rank] {
+      ThreadWorld world(group, rank);
+      try {
+        body(world);
+      } catch (const PeerFailed&) {
+        // an echo: the rank that failed has left its own exception
+      } catch (...) {
+        errors[static_cast<std::size_t>(rank)] = std::current_exception();
+        group.fail();
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  for (const auto& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
+}
+
+}  // namespace tpsp

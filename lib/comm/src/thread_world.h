@@ -1,0 +1,56 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <vector>
+
+#include "tpsp/comm/world.h"
+
+namespace tpsp {
+
+/// What the threads of one run_threads call share.
+class ThreadGroup {
+ public:
+  explicit ThreadGroup(int size) : texts(static_cast<std::size_t>(size)), tensors(static_cast<std::size_t>(size)),
+                                   size_(size) {}
+
+  int size() const { return size_; }
+  /// Waits for all ranks. Throws Error when a rank failed and will not come.
+  void wait();
+  /// Wakes all waiting ranks; every later wait throws.
+  void fail();
+
+  std::vector<std::string> texts;   ///< one slot a rank, written before a wait and read after it
+  std::vector<at::Tensor> tensors;  ///< likewise
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  int size_;
+  int waiting_ = 0;
+  long generation_ = 0;
+  bool failed_ = false;
+};
+
+class ThreadWorld final : public World {
+ public:
+  ThreadWorld(ThreadGroup& group, int rank) : group_(group), rank_(rank) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return group_.size(); }
+  int local_rank() const override { return rank_; }
+  int local_size() const override { return group_.size(); }
+  std::vector<std::string> exchange(const std::string& mine) override;
+  void barrier() override { group_.wait(); }
+  [[noreturn]] void abort(ExitCode code) noexcept override;
+
+  ThreadGroup& group() const { return group_; }
+
+ private:
+  ThreadGroup& group_;
+  int rank_;
+};
+
+}  // namespace tpsp

@@ -1,0 +1,61 @@
+#include "tpsp/comm/world.h"
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+
+namespace tpsp {
+namespace {
+
+// A message of `agree`: empty for success, else the exit code's digit, then the text.
+std::string encode(const Error& error) { return std::to_string(static_cast<int>(error.code())) + error.what(); }
+
+std::string run_and_report(const std::function<void()>& step) {
+  try {
+    step();
+    return {};
+  } catch (const Error& error) {
+    return encode(error);
+  } catch (const std::exception& error) {
+    return encode(Error(ExitCode::rows_not_ok, message_of(error)));
+  }
+}
+
+}  // namespace
+
+void SerialWorld::abort(ExitCode code) noexcept { std::_Exit(static_cast<int>(code)); }
+
+void agree(World& world, const std::function<void()>& step) {
+  const auto reports = world.exchange(run_and_report(step));
+  const auto failed = std::find_if(reports.begin(), reports.end(), [](const auto& report) { return !report.empty(); });
+  if (failed == reports.end()) return;
+  const auto code = static_cast<ExitCode>(failed->front() - '0');
+  const auto message = failed->substr(1);
+  const bool all_alike = std::all_of(reports.begin(), reports.end(), [&](const auto& r) { return r == *failed; });
+  if (all_alike) throw AgreedError(code, message);
+  throw AgreedError(code, fmt::format("rank {}: {}", failed - reports.begin(), message));
+}
+
+std::string message_of(const std::exception& error) {
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  return torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
+}
+
+std::vector<double> max_over_ranks(World& world, const std::vector<double>& mine) {
+  std::string bytes(mine.size() * sizeof(double), '\0');
+  std::memcpy(bytes.data(), mine.data(), bytes.size());
+  std::vector<double> largest = mine;
+  for (const auto& theirs : world.exchange(bytes)) {
+    std::vector<double> values(theirs.size() / sizeof(double));
+    std::memcpy(values.data(), theirs.data(), theirs.size());
+    std::transform(values.begin(), values.end(), largest.begin(), largest.begin(),
+                   [](double a, double b) { return std::max(a, b); });
+  }
+  return largest;
+}
+
+}  // namespace tpsp

@@ -1,0 +1,31 @@
+// What the process can learn about where, when and how it was started.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace tpsp {
+
+/// The variable's value, or nothing when it is not set. A variable set to nothing gives "".
+std::optional<std::string> environment(const char* name);
+
+std::string host_name();
+
+/// "2026-11-22T14:03:09Z"
+std::string utc_time();
+
+/// "20261122T140309Z-9f3a": the time in UTC and four random hexadecimal digits. Made once, on rank 0.
+std::string make_run_id();
+
+/// How the process was started. `mpi` false is one process, started alone, with rank 0 of 1.
+struct Launch {
+  bool mpi = false;
+  int rank = 0;
+  int size = 1;
+};
+
+/// Reads what mpirun (OMPI_COMM_WORLD_*), srun --mpi=pmix (PMIX_RANK with SLURM's task count) or another PMI launcher
+/// (PMI_*) sets. SLURM_NTASKS alone is a batch shell, not a launch. Throws bad_input for values that make no sense.
+Launch detect_launch();
+
+}  // namespace tpsp

@@ -1,0 +1,50 @@
+// Files: reading with a limit, and appending durably.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "tpsp/core/file_descriptor.h"
+
+namespace tpsp {
+
+/// The whole file. Throws bad_input when it is missing, unreadable, a folder, or larger than `limit` bytes.
+std::string read_file(const std::filesystem::path& path, std::size_t limit);
+
+/// Writes a whole file (created or replaced). Throws Error(output_failed) naming the path and the reason.
+void write_file(const std::filesystem::path& path, std::string_view content);
+
+/// A file opened for appending and locked against a second writer (where the file system has locks). Every append is
+/// one write followed by fsync, so what was appended survives a kill. Throws Error(output_failed) with path and reason:
+/// missing folder, read-only, locked by another run, disk full (a torn append is cut off again).
+class AppendFile {
+ public:
+  explicit AppendFile(std::filesystem::path path);
+
+  /// What the file held when it was opened, up to the first line feed (without it); empty for a new file.
+  const std::string& first_line() const { return first_line_; }
+  bool empty() const { return size_ == 0; }
+  void append(std::string_view text);
+  const std::filesystem::path& path() const { return path_; }
+
+  /// What follows the last line feed: empty, unless the last writer was killed or left out the final line feed.
+  std::string torn_line() const;
+  /// Removes torn_line() from the file.
+  void cut_torn_line();
+
+ private:
+  bool is_regular() const;
+  void lock() const;
+  std::string read_at(std::int64_t offset, std::size_t count) const;
+  std::string read_first_line() const;
+  std::string cut_back(std::int64_t size) const;
+
+  std::filesystem::path path_;
+  FileDescriptor descriptor_;
+  std::int64_t size_ = 0;
+  std::string first_line_;
+};
+
+}  // namespace tpsp

@@ -1,0 +1,75 @@
+#include "tpsp/core/environment.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <ctime>
+#include <limits>
+#include <random>
+
+#include "tpsp/core/error.h"
+#include "tpsp/core/text.h"
+
+namespace tpsp {
+namespace {
+
+std::string utc(const char* format) {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  std::array<char, 32> text{};
+  const std::size_t length = std::strftime(text.data(), text.size(), format, &parts);
+  return {text.data(), length};
+}
+
+int number(const char* name, const std::string& text, int min) {
+  return static_cast<int>(parse_integer(text, name, min, std::numeric_limits<int>::max()));
+}
+
+/// The launch that two variables tell of, or nothing when the first is not set.
+std::optional<Launch> launched_by(const char* rank_name, const char* size_name) {
+  const auto rank_text = environment(rank_name);
+  if (!rank_text) return std::nullopt;
+  const auto size_text = environment(size_name);
+  if (!size_text) {
+    throw bad_input({"launcher",
+                     fmt::format("{} is set but {} is not", rank_name, size_name),
+                     {},
+                     "start the ranks with mpirun, or with srun --mpi=pmix"});
+  }
+  const Launch launch{true, number(rank_name, *rank_text, 0), number(size_name, *size_text, 1)};
+  if (launch.rank >= launch.size) {
+    throw bad_input({"launcher", fmt::format("rank {} of {}", launch.rank, launch.size),
+                     fmt::format("{} and {} contradict each other", rank_name, size_name),
+                     "unset both, or start the ranks with mpirun"});
+  }
+  return launch;
+}
+
+}  // namespace
+
+std::optional<std::string> environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? std::optional<std::string>(value) : std::nullopt;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string("unknown");
+}
+
+std::string utc_time() { return utc("%Y-%m-%dT%H:%M:%SZ"); }
+
+std::string make_run_id() { return fmt::format("{}-{:04x}", utc("%Y%m%dT%H%M%SZ"), std::random_device()() & 0xFFFFU); }
+
+Launch detect_launch() {
+  if (const auto launch = launched_by("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")) return *launch;
+  const char* tasks = environment("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
+  if (const auto launch = launched_by("PMIX_RANK", tasks)) return *launch;
+  if (const auto launch = launched_by("PMI_RANK", "PMI_SIZE")) return *launch;
+  return {};
+}
+
+}  // namespace tpsp

@@ -1,0 +1,154 @@
+#include "tpsp/core/files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "tpsp/core/error.h"
+#include "tpsp/core/text.h"
+
+namespace tpsp {
+namespace {
+
+constexpr std::size_t longest_line = std::size_t{1} << 20;
+
+std::string remedy_for(int error_number) {
+  switch (error_number) {
+    case ENOENT:
+    case ENOTDIR: return "make its folder first, or give another path";
+    case EACCES:
+    case EPERM:
+    case EROFS: return "give a path that you may write to";
+    case EISDIR: return "give the path of a file";
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: return "make room, or give a path on another disk";
+    default: return "give another path";
+  }
+}
+
+Error output_failed(const std::filesystem::path& path, const std::string& what, int error_number) {
+  return {ExitCode::output_failed,
+          Complaint{path.string(), what, std::strerror(error_number), remedy_for(error_number)}};
+}
+
+ssize_t write_once(int descriptor, std::string_view text) {
+  ssize_t written = -1;
+  do written = ::write(descriptor, text.data(), text.size());
+  while (written < 0 && errno == EINTR);
+  return written;
+}
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& path, std::size_t limit) {
+  const auto fail = [&](const std::string& why, const std::string& remedy) {
+    return bad_input({path.string(), "cannot be read", why, remedy});
+  };
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.is_open()) throw fail(std::strerror(errno), "check the path and its permissions");
+  std::string content;
+  std::array<char, 65536> block{};
+  for (;;) {
+    const ssize_t count = ::read(file.get(), block.data(), block.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EISDIR) throw fail("it is a folder", "give the path of a file");
+    if (count < 0) throw fail(std::strerror(errno), "check the path and its disk");
+    if (count == 0) return content;
+    content.append(block.data(), static_cast<std::size_t>(count));
+    if (content.size() > limit) throw fail(fmt::format("it has over {} bytes", limit), "give a smaller file");
+  }
+}
+
+void write_file(const std::filesystem::path& path, std::string_view content) {
+  FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (!file.is_open()) throw output_failed(path, "cannot be opened for writing", errno);
+  while (!content.empty()) {
+    const ssize_t written = write_once(file.get(), content);
+    if (written < 0) throw output_failed(path, "cannot be written", errno);
+    content.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+AppendFile::AppendFile(std::filesystem::path path)
+    : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666)) {
+  if (!descriptor_.is_open()) throw output_failed(path_, "cannot be opened for appending", errno);
+  lock();
+  if (is_regular()) size_ = ::lseek(descriptor_.get(), 0, SEEK_END);
+  first_line_ = read_first_line();
+}
+
+bool AppendFile::is_regular() const {
+  struct stat status {};
+  return ::fstat(descriptor_.get(), &status) == 0 && S_ISREG(status.st_mode);
+}
+
+void AppendFile::lock() const {
+  if (::flock(descriptor_.get(), LOCK_EX | LOCK_NB) == 0) return;
+  if (errno == EWOULDBLOCK) {
+    throw Error(
+        ExitCode::output_failed,
+        Complaint{path_.string(), "another run is writing this file", {}, "wait for its end, or give another path"});
+  }
+  // Some cluster file systems are mounted without locks; one writer alone is still safe there.
+  const bool no_locks = errno == ENOSYS || errno == ENOLCK || errno == EOPNOTSUPP || errno == EINVAL;
+  if (!no_locks) throw output_failed(path_, "cannot be locked", errno);
+}
+
+std::string AppendFile::read_at(std::int64_t offset, std::size_t count) const {
+  std::string text(count, '\0');
+  const ssize_t read = ::pread(descriptor_.get(), text.data(), count, offset);
+  if (read < 0) throw output_failed(path_, "cannot be read back", errno);
+  text.resize(static_cast<std::size_t>(read));
+  return text;
+}
+
+std::string AppendFile::read_first_line() const {
+  const std::string head = empty() ? std::string() : read_at(0, longest_line);
+  return head.substr(0, head.find('\n'));
+}
+
+std::string AppendFile::torn_line() const {
+  if (empty()) return {};
+  const std::int64_t begin = std::max<std::int64_t>(0, size_ - static_cast<std::int64_t>(longest_line));
+  const std::string tail = read_at(begin, static_cast<std::size_t>(size_ - begin));
+  const std::size_t line_feed = tail.rfind('\n');
+  if (line_feed != std::string::npos) return tail.substr(line_feed + 1);
+  if (begin == 0) return tail;
+  throw Error(ExitCode::output_failed,
+              Complaint{path_.string(), "the last line has over 1 MiB", "not a table of results", "give another path"});
+}
+
+void AppendFile::cut_torn_line() {
+  const std::int64_t kept = size_ - static_cast<std::int64_t>(torn_line().size());
+  if (kept == size_) return;
+  if (::ftruncate(descriptor_.get(), kept) != 0) throw output_failed(path_, "cannot be shortened", errno);
+  size_ = kept;
+}
+
+std::string AppendFile::cut_back(std::int64_t size) const {
+  if (!is_regular() || ::ftruncate(descriptor_.get(), size) == 0) return "cannot be appended to";
+  return "cannot be appended to, nor can the torn last line be cut off";
+}
+
+void AppendFile::append(std::string_view text) {
+  const bool regular = is_regular();
+  const ssize_t written = write_once(descriptor_.get(), text);
+  if (written < 0) throw output_failed(path_, "cannot be appended to", errno);
+  if (static_cast<std::size_t>(written) < text.size()) {
+    // A second write would fail with the reason, or end the process with SIGXFSZ; a short write to a file means this.
+    throw output_failed(path_, cut_back(size_), ENOSPC);
+  }
+  if (regular && ::fsync(descriptor_.get()) != 0) {
+    const int reason = errno;
+    throw output_failed(path_, cut_back(size_), reason);
+  }
+  size_ += written;
+}
+
+}  // namespace tpsp

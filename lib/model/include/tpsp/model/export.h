@@ -1,0 +1,25 @@
+// A model and one of its results as files that any LLaMA implementation can read.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tpsp/model/config.h"
+#include "tpsp/model/weights.h"
+
+namespace tpsp {
+
+/// Writes `config.json` and `model.safetensors` in Hugging Face's LLaMA layout and names. Weights are made one at a
+/// time, so a model larger than memory can be written. Throws Error(output_failed) with path and reason.
+void export_model(const std::filesystem::path& folder, const ModelConfig& config, const WeightRecipe& recipe);
+
+/// Writes `io.safetensors`: `tokens` `[batch, seq]` int64 and `logits` `[batch, seq, vocabulary]` as fp32.
+void export_io(const std::filesystem::path& folder, const at::Tensor& tokens, const at::Tensor& logits);
+
+/// The Hugging Face name of a module's weight: layers.0.attention.wq -> model.layers.0.self_attn.q_proj.weight.
+std::string hugging_face_name(const std::string& module);
+
+}  // namespace tpsp

@@ -1,0 +1,72 @@
+// Weights as a function of (seed, name, global index): any rank makes any slice, and all slices are of one model.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "tpsp/parallel/lowering.h"
+
+namespace tpsp {
+
+/// What weights are made from and where they are put.
+struct WeightRecipe {
+  std::uint64_t seed = 0;
+  at::ScalarType dtype = at::kFloat;
+  at::Device device = at::kCPU;
+};
+
+/// The block of a weight that one rank holds: everything, or block `rank` of `ranks` along `dim`. A dimension that
+/// may be padded is rounded up to a multiple of `ranks`, and the padding is zero.
+struct WeightCut {
+  std::optional<int> dim;
+  int rank = 0;
+  int ranks = 1;
+};
+
+/// The shape of the block, padding included.
+std::vector<std::int64_t> local_shape(const Module& module, const WeightCut& cut);
+
+/// One weight's block, bit-equal to the same block of the whole weight. Element i of a parameter is
+/// s * (k / 2^23) with k a signed 24-bit integer taken from SplitMix64(seed, name, i) (Steele et al., 2014), so
+/// that every processor makes the same bits; s = sqrt(3 / fan_in) gives linear weights the variance 1/fan_in, embeddings
+/// have s = 1, and norm weights are 1 + k/2^26.
+at::Tensor make_weight(const Module& module, const WeightCut& cut, const WeightRecipe& recipe);
+
+/// Token numbers `[batch, seq]` (int64), the same on all ranks, from the same generator.
+at::Tensor make_tokens(std::uint64_t seed, std::int64_t batch, std::int64_t seq, std::int64_t vocabulary);
+
+/// Where a forward pass gets its weights from.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  virtual at::Tensor get(const std::string& module) const = 0;
+};
+
+/// All of one rank's weights, made once and kept. On the meta device they have shapes and no bytes.
+class ResidentWeights final : public WeightSource {
+ public:
+  ResidentWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe);
+
+  at::Tensor get(const std::string& module) const override { return weights_.at(module); }
+  std::int64_t bytes() const;
+
+ private:
+  std::map<std::string, at::Tensor> weights_;
+};
+
+/// Whole weights, each made when it is asked for and forgotten by the caller: a reference of any depth fits.
+class StreamedWeights final : public WeightSource {
+ public:
+  StreamedWeights(const std::vector<Module>& modules, const WeightRecipe& recipe);
+
+  at::Tensor get(const std::string& module) const override;
+
+ private:
+  std::map<std::string, Module> modules_;
+  WeightRecipe recipe_;
+};
+
+}  // namespace tpsp

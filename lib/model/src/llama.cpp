@@ -1,0 +1,191 @@
+#include "tpsp/model/llama.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "ops.h"
+#include "tpsp/core/error.h"
+
+namespace tpsp {
+namespace {
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+at::Tensor split_heads(const at::Tensor& features, std::int64_t head_dim) {
+  return features.unflatten(-1, {features.size(-1) / head_dim, head_dim});
+}
+
+// The layouts in which attention can be computed: all heads, or this rank's.
+Sharded in_heads(Sharded value, const ParallelContext& context, const std::string& module) {
+  if (value.layout.is_shard(feature_dim)) return value;
+  return redistribute(std::move(value), Layout::replicate(), context, module);
+}
+
+}  // namespace
+
+std::int64_t Llama::padded_seq(std::int64_t seq) const {
+  return plan_.shards_sequence() ? round_up(seq, context_.comm.size()) : seq;
+}
+
+std::int64_t Llama::padded_vocabulary() const {
+  const bool cut = plan_.at("tok_embeddings").cut == 0 || plan_.at("output").cut == 0;
+  return cut ? round_up(config_.vocabulary, context_.comm.size()) : config_.vocabulary;
+}
+
+Sharded Llama::forward(const at::Tensor& tokens) const {
+  auto stream = embed(tokens);
+  const auto head_dim = config_.head_dim();
+  const auto rotary = ops::rotary_table(stream.global[0], head_dim, config_.rope_theta, stream.local.options());
+  std::optional<Delta> delta;
+  for (std::int64_t i = 0; i < config_.layers; ++i) {
+    const auto layer = fmt::format("layers.{}.", i);
+    auto input = add_norm(stream, std::move(delta), layer + "attention_norm", layer + "attention");
+    delta = attention(std::move(input), layer + "attention", rotary);
+    input = add_norm(stream, std::move(delta), layer + "ffn_norm", layer + "feed_forward");
+    delta = feed_forward(std::move(input), layer + "feed_forward");
+  }
+  auto logits = multiply(add_norm(stream, std::move(delta), "norm", "output"), "output");
+  return redistribute(std::move(logits), plan_.at("output").out, context_, "logits");
+}
+
+at::Tensor Llama::whole(Sharded logits, std::int64_t seq) const {
+  const auto all = redistribute(std::move(logits), Layout::replicate(), context_, "logits");
+  return all.local.narrow(0, 0, seq).narrow(2, 0, config_.vocabulary).transpose(0, 1);
+}
+
+at::Tensor Llama::logits(const at::Tensor& tokens) const { return whole(forward(tokens), tokens.size(1)); }
+
+// Checks what a rule says of the incoming layout, and brings the value to what the module computes from.
+Sharded Llama::arrive(Sharded value, const std::string& module) const {
+  const auto& placement = plan_.at(module);
+  if (placement.in && *placement.in != value.layout) {
+    throw bad_input({.where = placement.rule,
+                     .what = fmt::format("{}: the rule says in={}, and {} arrives", module, to_string(*placement.in),
+                                         to_string(value.layout)),
+                     .remedy = "correct in=, or leave it out: the layout travels with the tensor"});
+  }
+  if (!placement.want) return value;
+  return redistribute(std::move(value), *placement.want, context_, module);
+}
+
+Sharded Llama::embed(const at::Tensor& tokens) const {
+  const std::string module = "tok_embeddings";
+  const auto& placement = plan_.at(module);
+  const auto seq = padded_seq(tokens.size(1));
+  const auto ids = at::constant_pad_nd(tokens, {0, seq - tokens.size(1)}).t().contiguous();
+  const auto table = weights_.get(module);
+  const auto first_row = placement.cut == 0 ? context_.comm.rank() * table.size(0) : 0;
+  Sharded stream{.local = ops::embedding(table, ids, first_row),
+                 .global = {seq, tokens.size(0), config_.hidden},
+                 .layout = placement.natural};
+  return redistribute(std::move(stream), placement.out, context_, module);
+}
+
+// The product alone: `value` has arrived, and the result keeps its natural layout, for a seam to reduce.
+Sharded Llama::multiply(Sharded value, const std::string& module) const {
+  const auto& placement = plan_.at(module);
+  const auto weight = weights_.get(module);
+  const auto features = placement.cut == 0 ? weight.size(0) * context_.comm.size() : weight.size(0);
+  return {.local = ops::linear(value.local, weight),
+          .global = {value.global[0], value.global[1], features},
+          .layout = placement.natural};
+}
+
+Sharded Llama::product(Sharded input, const std::string& module) const {
+  return multiply(arrive(std::move(input), module), module);
+}
+
+Sharded Llama::linear(Sharded input, const std::string& module) const {
+  return redistribute(product(std::move(input), module), plan_.at(module).out, context_, module);
+}
+
+Sharded Llama::norm(Sharded input, const std::string& module) const {
+  auto value = arrive(std::move(input), module);
+  value.local = ops::rms_norm(value.local, weights_.get(module), config_.norm_eps);
+  return redistribute(std::move(value), plan_.at(module).out, context_, module);
+}
+
+// The one seam of Megatron's identity: TP all-reduces here; TP+SP reduce-scatters, adds and normalises its shard, and
+// gathers for `reader`.
+Sharded Llama::add_norm(Sharded& stream, std::optional<Delta> delta, const std::string& norm_module,
+                        const std::string& reader) const {
+  if (delta) {
+    const auto out = plan_.at(delta->module).out;
+    auto value = redistribute(std::move(delta->value), out, context_, delta->module);
+    stream = join(std::move(stream), std::move(value), delta->module);
+  }
+  if (stream.layout.is_partial()) {  // reduced here for good, not in a copy that the norm alone would see
+    stream = redistribute(std::move(stream), *plan_.at(norm_module).want, context_, norm_module);
+  }
+  auto normed = norm(stream, norm_module);
+  return arrive(std::move(normed), reader);
+}
+
+// stream + delta, in the layout that costs least: a whole value is cut to match a shard.
+Sharded Llama::join(Sharded stream, Sharded delta, const std::string& module) const {
+  const bool cut_stream = stream.layout.is_replicate() && delta.layout.is_shard();
+  const bool reduce_stream = stream.layout.is_partial() && !delta.layout.is_partial();
+  if (cut_stream || reduce_stream) {
+    stream = redistribute(std::move(stream), delta.layout, context_, module);
+  } else {
+    delta = redistribute(std::move(delta), stream.layout, context_, module);
+  }
+  stream.local.add_(delta.local);
+  stream.gathered_by = delta.gathered_by;
+  return stream;
+}
+
+// Keys or values for the heads that `queries` has here. Whole keys are cut to match cut queries, also where there are
+// fewer of them than ranks.
+Sharded Llama::with_heads_of(const Sharded& queries, Sharded keys, const std::string& module) const {
+  const bool select = queries.layout.is_shard() && keys.layout.is_replicate() && context_.comm.size() > 1;
+  if (!select) return redistribute(std::move(keys), queries.layout, context_, module);
+  const auto head_dim = config_.head_dim();
+  const auto heads = queries.local.size(2) / head_dim;  // here
+  const auto group = config_.heads / config_.kv_heads;
+  const auto first = context_.comm.rank() * heads;
+  if (heads % group == 0 || group % heads == 0) {
+    const auto count = std::max<std::int64_t>(heads / group, 1);
+    keys.local = keys.local.narrow(2, first / group * head_dim, count * head_dim);
+  } else {
+    const auto index = at::arange(first, first + heads, keys.local.options().dtype(at::kLong))
+                           .div_(group, /*rounding_mode=*/"floor");
+    keys.local = split_heads(keys.local, head_dim).index_select(2, index).flatten(2);
+  }
+  keys.layout = queries.layout;
+  return keys;
+}
+
+Llama::Delta Llama::attention(Sharded input, const std::string& module, const ops::RotaryTable& rotary) const {
+  const auto head_dim = config_.head_dim();
+  auto q = in_heads(linear(input, module + ".wq"), context_, module + ".wq");
+  auto k = in_heads(linear(input, module + ".wk"), context_, module + ".wk");
+  auto v = in_heads(linear(std::move(input), module + ".wv"), context_, module + ".wv");
+  if (q.local.size(2) % head_dim != 0) {
+    throw bad_input({.where = module + ".wq",
+                     .what = fmt::format("{} heads do not divide over {} ranks", config_.heads, context_.comm.size()),
+                     .remedy = "use a world size that divides the heads, or out=replicate"});
+  }
+  k = with_heads_of(q, std::move(k), module + ".wk");
+  v = with_heads_of(q, std::move(v), module + ".wv");
+  q.local = ops::rotate(split_heads(q.local, head_dim), rotary);
+  k.local = ops::rotate(split_heads(k.local, head_dim), rotary);
+  q.local = ops::causal_attention(q.local, k.local, split_heads(v.local, head_dim));
+  k.local.reset();
+  v.local.reset();
+  return {.value = product(std::move(q), module + ".wo"), .module = module + ".wo"};
+}
+
+Llama::Delta Llama::feed_forward(Sharded input, const std::string& module) const {
+  auto gate = linear(input, module + ".w1");
+  auto up = linear(std::move(input), module + ".w3");
+  if (gate.layout.is_partial()) gate = redistribute(std::move(gate), Layout::replicate(), context_, module + ".w1");
+  const bool cut_gate = gate.layout.is_replicate() && up.layout.is_shard();
+  if (cut_gate) gate = redistribute(std::move(gate), up.layout, context_, module + ".w1");
+  up = redistribute(std::move(up), gate.layout, context_, module + ".w3");
+  gate.local = ops::swiglu(gate.local, up.local);
+  up.local.reset();
+  return {.value = product(std::move(gate), module + ".w2"), .module = module + ".w2"};
+}
+
+}  // namespace tpsp

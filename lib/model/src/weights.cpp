@@ -1,0 +1,136 @@
+#include "tpsp/model/weights.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <cmath>
+
+namespace tpsp {
+namespace {
+
+constexpr std::uint64_t golden_gamma = 0x9E3779B97F4A7C15;
+
+std::uint64_t mix(std::uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  return z ^ (z >> 31);
+}
+
+// FNV-1a, then mixed with the seed: the start of a parameter's own SplitMix64 stream.
+std::uint64_t stream_of(std::uint64_t seed, std::string_view name) {
+  std::uint64_t hash = 0xCBF29CE484222325;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+  return mix(hash + mix(seed + golden_gamma));
+}
+
+std::uint64_t bits_at(std::uint64_t stream, std::int64_t index) {
+  return mix(stream + (static_cast<std::uint64_t>(index) + 1) * golden_gamma);
+}
+
+struct Distribution {
+  float offset;
+  float scale;  ///< of the signed 24-bit integer
+};
+
+Distribution distribution_of(const Module& module) {
+  constexpr float unit = 0x1p-23F;
+  if (module.kind == ModuleKind::norm) return {.offset = 1.0F, .scale = 0x1p-26F};
+  if (module.kind == ModuleKind::embedding) return {.offset = 0.0F, .scale = unit};
+  const auto fan_in = static_cast<double>(module.dims.back().size);
+  return {.offset = 0.0F, .scale = static_cast<float>(std::sqrt(3.0 / fan_in)) * unit};
+}
+
+void fill(float* out, std::int64_t count, std::uint64_t stream, std::int64_t first, Distribution distribution) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto integer = static_cast<std::int32_t>(bits_at(stream, first + i) >> 40) - (1 << 23);
+    out[i] = distribution.offset + distribution.scale * static_cast<float>(integer);
+  }
+}
+
+// The range of global indices that a block covers in one dimension; `padded` counts what hangs over the end.
+struct Span {
+  std::int64_t begin = 0;
+  std::int64_t length = 0;
+  std::int64_t padded = 0;
+};
+
+Span span_of(const Module& module, int dim, const WeightCut& cut) {
+  const auto size = module.dims.at(static_cast<std::size_t>(dim)).size;
+  if (cut.dim != dim) return {.begin = 0, .length = size, .padded = 0};
+  const auto block = (size + cut.ranks - 1) / cut.ranks;
+  const auto begin = std::min(size, cut.rank * block);
+  const auto length = std::min(size - begin, block);
+  return {.begin = begin, .length = length, .padded = block - length};
+}
+
+at::Tensor make_on_host(const Module& module, const WeightCut& cut, std::uint64_t seed) {
+  const auto shape = local_shape(module, cut);
+  const bool padded = module.dims[0].may_be_padded;
+  auto weight = padded ? at::zeros(shape, at::kFloat) : at::empty(shape, at::kFloat);
+  const auto stream = stream_of(seed, module.name);
+  const auto distribution = distribution_of(module);
+  const auto rows = span_of(module, 0, cut);
+  const auto columns = module.dims.size() > 1 ? span_of(module, 1, cut) : Span{.begin = 0, .length = 1};
+  const auto row_stride = module.dims.size() > 1 ? module.dims[1].size : 1;
+  auto* out = weight.mutable_data_ptr<float>();
+  const auto block_stride = columns.length + columns.padded;
+  at::parallel_for(0, rows.length, 64, [&](std::int64_t begin, std::int64_t end) {
+    for (auto row = begin; row < end; ++row) {
+      fill(out + row * block_stride, columns.length, stream, (rows.begin + row) * row_stride + columns.begin,
+           distribution);
+    }
+  });
+  return weight;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> local_shape(const Module& module, const WeightCut& cut) {
+  std::vector<std::int64_t> shape;
+  for (int dim = 0; dim < static_cast<int>(module.dims.size()); ++dim) {
+    const auto span = span_of(module, dim, cut);
+    shape.push_back(span.length + span.padded);
+  }
+  return shape;
+}
+
+at::Tensor make_weight(const Module& module, const WeightCut& cut, const WeightRecipe& recipe) {
+  if (recipe.device.is_meta()) {
+    return at::empty(local_shape(module, cut), at::TensorOptions(recipe.dtype).device(recipe.device));
+  }
+  return make_on_host(module, cut, recipe.seed).to(recipe.device, recipe.dtype);
+}
+
+at::Tensor make_tokens(std::uint64_t seed, std::int64_t batch, std::int64_t seq, std::int64_t vocabulary) {
+  auto tokens = at::empty({batch, seq}, at::kLong);
+  const auto stream = stream_of(seed, "tokens");
+  auto* out = tokens.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < batch * seq; ++i) {
+    out[i] = static_cast<std::int64_t>(bits_at(stream, i) % static_cast<std::uint64_t>(vocabulary));
+  }
+  return tokens;
+}
+
+ResidentWeights::ResidentWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe) {
+  for (const auto& module : plan.modules) {
+    if (module.kind == ModuleKind::container) continue;
+    const WeightCut cut{.dim = plan.at(module.name).cut, .rank = rank, .ranks = plan.world};
+    weights_.emplace(module.name, make_weight(module, cut, recipe));
+  }
+}
+
+std::int64_t ResidentWeights::bytes() const {
+  std::int64_t total = 0;
+  for (const auto& [name, weight] : weights_) total += static_cast<std::int64_t>(weight.nbytes());
+  return total;
+}
+
+StreamedWeights::StreamedWeights(const std::vector<Module>& modules, const WeightRecipe& recipe) : recipe_(recipe) {
+  for (const auto& module : modules) modules_.emplace(module.name, module);
+}
+
+at::Tensor StreamedWeights::get(const std::string& module) const {
+  return make_weight(modules_.at(module), {}, recipe_);
+}
+
+}  // namespace tpsp

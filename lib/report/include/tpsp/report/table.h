@@ -1,0 +1,33 @@
+// Results as a table that grows while the cases run, for a person at a terminal of 80 columns.
+#pragma once
+
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "tpsp/bench/row.h"
+
+namespace tpsp {
+
+/// Prints one line a row and flushes it. What the rows share (model, layers, batch, dtype, world, device, backend,
+/// threads) stands above them with the header, again whenever it changes. A row that is not ok, or whose check failed,
+/// is red when `color` is on and has its message on the lines below.
+class TablePrinter {
+ public:
+  TablePrinter(std::ostream& out, bool color) : out_(out), color_(color) {}
+
+  /// Prints lines of the caller's, such as the version and the output file, before the table.
+  void title(const std::vector<std::string>& lines);
+  void row(const Row& row);
+
+ private:
+  void heading(const Row& row);
+  std::string styled(const std::string& text, const char* style) const;
+
+  std::ostream& out_;
+  bool color_;
+  bool blank_line_due_ = false;  ///< something stands above the next heading
+  std::string shared_;           ///< what the rows since the last heading share
+};
+
+}  // namespace tpsp

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# From a fresh clone to numbers: installs, builds, and times both plans with two ranks into results/local/latest.csv.
+# Usage: scripts/bench.sh [TPSP-BENCH-OPTION...], for example scripts/bench.sh --seq 256 --layers 1
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+
+ranks=2
+results=results/local/latest.csv
+
+build_program() {
+  local options=(-DTPSP_BUILD_TESTS=OFF)
+  if configured_with_tests; then options=(); fi  # so that this does not undo the work of scripts/test.sh
+  configure "${options[@]}"
+  build tpsp-bench
+}
+
+run_benchmark() {  # TPSP-BENCH-OPTION...
+  local launch=(mpirun -n "$ranks")
+  if [ "$(physical_cores)" -lt "$ranks" ]; then
+    say "fewer than $ranks cores: the ranks share one, so times say little"
+    launch+=(--oversubscribe)
+  fi
+  allow_mpirun_as_root
+  mkdir -p "$(dirname "$results")"
+  rm -f "$results"
+  say "running with $ranks ranks, rows go to $results"
+  "${launch[@]}" build/tpsp-bench --out "$results" "$@"
+}
+
+scripts/setup.sh
+build_program
+run_benchmark "$@"
+say "done: $results"

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Installs what tpsp-bench builds and runs with: Debian packages, and a virtual environment with LibTorch and CMake.
+# Usage: scripts/setup.sh [--with-tests]. Does nothing that is already done. Versions: scripts/versions.env.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/versions.env
+source scripts/versions.env
+
+say() { printf '[setup] %s\n' "$*"; }
+die() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
+
+usage="usage: scripts/setup.sh [--with-tests]"
+[ $# -le 1 ] || die "too many arguments; $usage"
+with_tests=no
+case "${1:-}" in
+  '') ;;
+  --with-tests) with_tests=yes ;;
+  -h | --help) echo "$usage"; exit ;;
+  *) die "unknown argument '$1'; $usage" ;;
+esac
+
+missing_packages() {  # those of "$@" that dpkg does not have installed
+  local package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s\n' "$package"
+  done
+}
+
+install_packages() {
+  local wanted missing as_root=()
+  read -r -d '' -a wanted <<<"$APT_BUILD $([ $with_tests = no ] || echo "$APT_TEST")" || true
+  command -v apt-get >/dev/null || die "no apt on this machine; install the equivalents of: ${wanted[*]}"
+  mapfile -t missing < <(missing_packages "${wanted[@]}")
+  if [ ${#missing[@]} = 0 ]; then say "Debian packages: all there"; return; fi
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || die "neither root nor sudo; ask an administrator to install: ${missing[*]}"
+    as_root=(sudo)
+  fi
+  say "Debian packages: installing ${missing[*]}"
+  # A package list that cannot be renewed is no reason to stop: the packages may still be found in the old one.
+  "${as_root[@]}" apt-get update -q >/dev/null || say "apt-get update failed, going on with the old package list"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null ||
+    die "apt-get could not install: ${missing[*]}"
+}
+
+# An environment whose pip does not start was interrupted while it was made, or its Python is gone.
+make_environment() {
+  if .venv/bin/python -m pip --version >/dev/null 2>&1; then return; fi
+  say "Python environment: making .venv"
+  python3 -m venv --clear .venv
+}
+
+stamp=.venv/installed.txt  # one line for each group that is installed
+
+installed() { grep -qsxF -- "$*" "$stamp"; }  # GROUP PIP-ARGUMENT...
+
+install_group() {  # GROUP PIP-ARGUMENT...
+  local group=$1 line="$*"
+  shift
+  if installed "$line"; then say "Python packages ($group): all there"; return; fi
+  say "Python packages ($group): installing $* (a minute or two)"
+  .venv/bin/python -m pip install -q --disable-pip-version-check --root-user-action=ignore "$@" ||
+    die "pip could not install: $*"
+  { grep -sv "^$group " "$stamp" || true; echo "$line"; } >"$stamp.new"
+  mv "$stamp.new" "$stamp"
+}
+
+have_nvcc() { command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; }
+
+# Without nvcc only the CPU half is built, and it needs a quarter of the download. The tests' oracle imports torch in
+# Python, which wants the whole of it.
+install_python_packages() {
+  local whole cpu_half tests
+  read -r -a whole <<<"libtorch $PIP_CMAKE $PIP_TORCH"
+  read -r -a cpu_half <<<"libtorch --no-deps $PIP_CMAKE $PIP_TORCH_CPU_RUNTIME $PIP_TORCH"
+  read -r -a tests <<<"tests $PIP_TEST"
+  if have_nvcc || [ $with_tests = yes ] || installed "${whole[@]}"; then
+    install_group "${whole[@]}"
+  else
+    install_group "${cpu_half[@]}"
+  fi
+  [ $with_tests = no ] || install_group "${tests[@]}"
+}
+
+install_packages
+make_environment
+install_python_packages
+say "ready"

@@ -1,0 +1,162 @@
+#include "tpsp/core/files.h"
+
+#include <sys/resource.h>
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <optional>
+
+#include "support/temporary_folder.h"
+#include "support/thrown.h"
+
+using namespace tpsp;
+using Catch::Contains;
+
+namespace {
+
+constexpr std::size_t limit = 1000;
+
+/// The process may write no file over `bytes` long, as if the disk were full there.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit small{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
+}  // namespace
+
+TEST_CASE("a written file reads back and is replaced by a second writing") {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "first and long");
+  write_file(folder / "a", "second");
+  CHECK(read_file(folder / "a", limit) == "second");
+}
+
+TEST_CASE("reading a missing file names it and the reason") {
+  const TemporaryFolder folder;
+  const auto path = folder / "none.yaml";
+  CHECK(complaint_of([&] { read_file(path, limit); }) ==
+        path.string() + ": cannot be read (No such file or directory); check the path and its permissions");
+}
+
+TEST_CASE("reading a folder says that it is one") {
+  const TemporaryFolder folder;
+  CHECK_THAT(complaint_of([&] { read_file(folder / "", limit); }), Contains("cannot be read (it is a folder)"));
+}
+
+TEST_CASE("a file may be as long as the limit and not longer") {
+  const TemporaryFolder folder;
+  write_file(folder / "a", std::string(limit, 'x'));
+  CHECK(read_file(folder / "a", limit).size() == limit);
+  CHECK_THAT(complaint_of([&] { read_file(folder / "a", limit - 1); }), Contains("it has over 999 bytes"));
+}
+
+TEST_CASE("a device that never ends is refused at the limit") {
+  CHECK_THAT(complaint_of([] { read_file("/dev/zero", limit); }), Contains("it has over 1000 bytes"));
+}
+
+TEST_CASE("writing into a missing folder is an output error that says to make it") {
+  const TemporaryFolder folder;
+  const Error error = thrown_by([&] { write_file(folder / "none/a", "x"); });
+  CHECK(error.code() == ExitCode::output_failed);
+  CHECK_THAT(error.what(), Contains("No such file or directory") && Contains("make its folder first"));
+}
+
+TEST_CASE("appends follow one another and what the file held before") {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "head\none\n");
+  {
+    AppendFile file(folder / "a");
+    CHECK(file.first_line() == "head");
+    CHECK_FALSE(file.empty());
+    file.append("two\n");
+    file.append("three\n");
+  }
+  CHECK(read_file(folder / "a", limit) == "head\none\ntwo\nthree\n");
+}
+
+TEST_CASE("a new file to append to is made and is empty") {
+  const TemporaryFolder folder;
+  AppendFile file(folder / "a");
+  CHECK(file.empty());
+  CHECK(file.first_line().empty());
+  CHECK(file.torn_line().empty());
+  file.append("x\n");
+  CHECK_FALSE(file.empty());
+}
+
+TEST_CASE("a second writer on one file is turned away until the first ends") {
+  const TemporaryFolder folder;
+  {
+    const AppendFile first(folder / "a");
+    const Error error = thrown_by([&] { AppendFile second(folder / "a"); });
+    CHECK(error.code() == ExitCode::output_failed);
+    CHECK_THAT(error.what(), Contains("another run is writing this file; wait for its end"));
+  }
+  CHECK_NOTHROW(AppendFile(folder / "a"));
+}
+
+TEST_CASE("appending to a folder says to give a file") {
+  const TemporaryFolder folder;
+  const Error error = thrown_by([&] { AppendFile file(folder / ""); });
+  CHECK(error.code() == ExitCode::output_failed);
+  CHECK_THAT(error.what(), Contains("cannot be opened for appending (Is a directory); give the path of a file"));
+}
+
+TEST_CASE("a full disk is an output error with its reason") {
+  AppendFile file("/dev/full");
+  const Error error = thrown_by([&] { file.append("row\n"); });
+  CHECK(error.code() == ExitCode::output_failed);
+  CHECK(std::string(error.what()) ==
+        "/dev/full: cannot be appended to (No space left on device); make room, or give a path on another disk");
+}
+
+TEST_CASE("a line that a full disk tore is cut off again") {
+  const TemporaryFolder folder;
+  AppendFile file(folder / "a");
+  file.append("first\n");
+  std::optional<Error> error;
+  {
+    const FullDisk disk(10);
+    error = thrown_by([&] { file.append("second\n"); });
+  }
+  CHECK(error->code() == ExitCode::output_failed);
+  CHECK_THAT(error->what(), Contains("cannot be appended to"));
+  CHECK(read_file(folder / "a", limit) == "first\n");
+  file.append("third\n");
+  CHECK(read_file(folder / "a", limit) == "first\nthird\n");
+}
+
+TEST_CASE("a last line without a line feed is seen and can be cut off") {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "head\none\ntw");
+  AppendFile file(folder / "a");
+  CHECK(file.first_line() == "head");
+  CHECK(file.torn_line() == "tw");
+  file.cut_torn_line();
+  CHECK(file.torn_line().empty());
+  file.append("two\n");
+  CHECK(read_file(folder / "a", limit) == "head\none\ntwo\n");
+}
+
+TEST_CASE("a file of one torn line has that as its first line") {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "hea");
+  AppendFile file(folder / "a");
+  CHECK(file.first_line() == "hea");
+  file.cut_torn_line();
+  CHECK(file.empty());
+}

@@ -1,0 +1,158 @@
+#include "tpsp/report/table.h"
+
+#include <catch2/catch.hpp>
+#include <limits>
+#include <sstream>
+
+#include "report/example_row.h"
+#include "tpsp/core/text.h"
+
+using namespace tpsp;
+using Catch::Contains;
+
+namespace {
+
+std::string table_of(const std::vector<Row>& rows, bool color = false) {
+  std::ostringstream out;
+  TablePrinter printer(out, color);
+  for (const Row& row : rows) printer.row(row);
+  return out.str();
+}
+
+std::vector<std::string> lines_of(const std::string& text) { return split(trim(text), '\n'); }
+
+std::size_t characters(const std::string& line) {
+  std::size_t count = 0;
+  for (const char c : line) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  return count;
+}
+
+Row out_of_memory_row() {
+  Row row = example_row();
+  row.status = Status::out_of_memory;
+  row.message =
+      "rank 1 on node7 asked for 13.5 GB with 2.1 GB free; give fewer tokens or more ranks, or try bfloat16 weights";
+  row.latency_s = row.latency_min_s = row.latency_max_s = row.tokens_per_s = std::nullopt;
+  row.check = Check::off;
+  return row;
+}
+
+}  // namespace
+
+TEST_CASE("the table has the shared facts and then the header and then one line a row") {
+  CHECK(table_of({example_row()}) ==
+        "llama-7b · 2 layers · batch 1 · float32\n"
+        "2 ranks · mpi · 1 thread each · cpu\n"
+        "\n"
+        "plan          seq  latency   min..max  tok/s   alloc reserved    sent check\n"
+        "tp+sp        1024 12.34 ms 12.1..12.9 82,982 1.25 GB  1.50 GB 41.9 MB pass 3e-07\n");
+}
+
+TEST_CASE("rows that share a heading follow each other without a second one") {
+  Row second = example_row();
+  second.plan = "tp";
+  second.seq = 2048;
+  const auto lines = lines_of(table_of({example_row(), second}));
+  REQUIRE(lines.size() == 6);
+  CHECK_THAT(lines[5], Catch::StartsWith("tp           2048 "));
+}
+
+TEST_CASE("a change of what the rows share prints a new heading") {
+  Row second = example_row();
+  second.world = 4;
+  const auto lines = lines_of(table_of({example_row(), second}));
+  REQUIRE(lines.size() == 11);
+  CHECK(lines[5].empty());
+  CHECK(lines[7] == "4 ranks · mpi · 1 thread each · cpu");
+}
+
+TEST_CASE("the widest cells still fit eighty columns") {
+  Row row = example_row();
+  row.plan = "a-plan-with-a-long-file-name";
+  row.model = std::string(200, 'm');
+  row.device_name = std::string(200, 'd');
+  row.seq = 131072;
+  row.latency_s = 0.9996;
+  row.latency_min_s = 0.9991;
+  row.latency_max_s = 98.7;
+  row.tokens_per_s = 999'940;
+  row.allocated_bytes = row.reserved_bytes = row.comm_bytes = 999'499'999;
+  row.check = Check::fail;
+  row.max_rel_err = 1e-10;
+  for (const std::string& line : lines_of(table_of({row, out_of_memory_row()}))) CHECK(characters(line) <= 80);
+}
+
+TEST_CASE("a long plan name ends in an ellipsis") {
+  Row row = example_row();
+  row.plan = "attention-only";
+  CHECK_THAT(table_of({row}), Contains("\nattention…   1024 "));
+}
+
+TEST_CASE("a plan name outside ASCII keeps the columns aligned") {
+  Row row = example_row();
+  row.plan = "größer";
+  CHECK_THAT(table_of({row}), Contains("\ngrößer       1024 "));
+}
+
+TEST_CASE("what was not measured is a dash") {
+  Row row = example_row();
+  row.allocated_bytes = row.reserved_bytes = std::nullopt;
+  row.check = Check::off;
+  CHECK_THAT(table_of({row}), Contains(" 82,982       -        - 41.9 MB off\n"));
+}
+
+TEST_CASE("throughput keeps to six characters") {
+  Row row = example_row();
+  row.tokens_per_s = 123'449;
+  CHECK_THAT(table_of({row}), Contains(" 123.4k "));
+  row.tokens_per_s = 1'234'000;
+  CHECK_THAT(table_of({row}), Contains(" 1.234M "));
+}
+
+TEST_CASE("a row that ran out of memory has its message on indented lines below") {
+  const auto lines = lines_of(table_of({out_of_memory_row(), example_row()}));
+  REQUIRE(lines.size() == 8);
+  CHECK(lines[4] == "tp+sp        1024        -          -      - 1.25 GB  1.50 GB 41.9 MB out of mem");
+  CHECK(lines[5] == "    rank 1 on node7 asked for 13.5 GB with 2.1 GB free; give fewer tokens or");
+  CHECK(lines[6] == "    more ranks, or try bfloat16 weights");
+  CHECK_THAT(lines[7], Contains("pass 3e-07"));
+}
+
+TEST_CASE("a failed check is shouted with its error") {
+  Row row = example_row();
+  row.check = Check::fail;
+  row.max_rel_err = 0.213;
+  CHECK_THAT(table_of({row}), Contains(" FAIL 2e-01\n"));
+  row.max_rel_err = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THAT(table_of({row}), Contains(" FAIL nan\n"));
+}
+
+TEST_CASE("without color there is no escape sequence") {
+  CHECK(table_of({example_row(), out_of_memory_row()}).find('\033') == std::string::npos);
+}
+
+TEST_CASE("with color a bad row is red and a good one is not") {
+  Row failed = example_row();
+  failed.check = Check::fail;
+  failed.message = "logits differ";
+  CHECK_THAT(table_of({failed}, true), Contains("\033[31mtp+sp ") && Contains("FAIL 3e-07\033[0m\n") &&
+                                           Contains("    \033[31mlogits differ\033[0m\n"));
+  CHECK(table_of({example_row()}, true).find("\033[31m") == std::string::npos);
+  CHECK_THAT(table_of({example_row()}, true), Contains("\033[32mpass 3e-07\033[0m\n"));
+}
+
+TEST_CASE("escape sequences in names and messages do not reach the terminal") {
+  Row row = out_of_memory_row();
+  row.plan = "\033[2J";
+  row.model = "\033[2J";
+  row.message = "\033[2J\n";
+  CHECK(table_of({row}).find('\033') == std::string::npos);
+}
+
+TEST_CASE("title lines stand above the heading and a blank line between") {
+  std::ostringstream out;
+  TablePrinter printer(out, false);
+  printer.title({"tpsp-bench 0.1.0", "results: r.csv"});
+  printer.row(example_row());
+  CHECK_THAT(out.str(), Catch::StartsWith("tpsp-bench 0.1.0\nresults: r.csv\n\nllama-7b · "));
+}

@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# The shell scripts, tested without installing or submitting anything: they run in a copy of their folders, on a PATH
+# that holds only what a check allows, with apt-get, pip, sudo and the launchers replaced by programs that write down how
+# they were called. One line per check; exits with 1 when any failed.
+# shellcheck disable=SC2016  # what a fake program runs is quoted for later
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
+unset SLURM_SUBMIT_DIR SLURM_JOB_ID SLURM_CPUS_PER_TASK TPSP_LAUNCHER
+
+repository=$PWD
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failures=0
+
+check() {  # SENTENCE COMMAND...
+  local sentence=$1
+  shift
+  if "$@"; then
+    echo "ok: $sentence"
+  else
+    echo "FAILED: $sentence"
+    sed 's/^/    /' "$scratch"/{out,err,calls} 2>/dev/null
+    failures=$((failures + 1))
+  fi
+}
+
+fake() {  # NAME SHELL-TEXT: a program that records its arguments, then runs the text
+  printf '#!/bin/bash\necho "%s $*" >>"%s"\n%s\n' "$1" "$scratch/calls" "$2" >"$scratch/bin/$1"
+  chmod +x "$scratch/bin/$1"
+}
+
+# A machine with every package, as root, whose Python environment works and is empty.
+fresh_machine() {
+  rm -rf "${scratch:?}"/*
+  mkdir -p "$scratch/bin" "$scratch/tree/.venv/bin"
+  cp -r "$repository/scripts" "$repository/slurm" "$scratch/tree"
+  local tool
+  for tool in bash basename cat dirname env grep id mkdir mv rm sort tee wc; do
+    ln -s "$(type -P $tool)" "$scratch/bin/$tool"
+  done
+  : >"$scratch/calls"
+  fake dpkg-query 'echo installed'
+  fake apt-get ''
+  fake python3 "mkdir -p .venv/bin; cp '$scratch/bin/environment-python' .venv/bin/python"
+  fake environment-python ''
+  fake lscpu 'printf "0,0\n1,0\n"'
+  fake mpirun ''
+  fake srun ''
+  user 0
+  cp "$scratch/bin/environment-python" "$scratch/tree/.venv/bin/python"
+}
+
+user() { rm -f "$scratch/bin/id"; fake id "echo $1"; }
+
+in_tree() {  # COMMAND...: leaves status, $scratch/out, $scratch/err, $scratch/calls
+  : >"$scratch/calls"
+  (cd "$scratch/tree" && PATH=$scratch/bin "$@") >"$scratch/out" 2>"$scratch/err"
+  status=$?
+}
+
+failed_with_one_line() {  # TEXT...: the last run failed, and its one line of error holds every text
+  [ "$status" != 0 ] && [ "$(wc -l <"$scratch/err")" = 1 ] || return
+  local text
+  for text in "$@"; do grep -qF -- "$text" "$scratch/err" || return; done
+}
+
+succeeded() { [ "$status" = 0 ]; }
+called() { grep -qE -- "^$1" "$scratch/calls"; }
+not_called() { ! called "$1"; }
+
+mapfile -t scripts < <(find scripts slurm tests/scripts -name '*.sh'; echo .ci/run)
+check "shellcheck has no remark on ${#scripts[@]} scripts" shellcheck -x "${scripts[@]}"
+
+# --- scripts/setup.sh
+
+fresh_machine
+rm "$scratch/bin/apt-get"
+in_tree scripts/setup.sh
+check "setup without apt is one line that names the packages" failed_with_one_line "no apt" g++ libopenmpi-dev ninja-build
+
+in_tree scripts/setup.sh --with-test
+check "setup refuses an argument it does not know" failed_with_one_line "'--with-test'" usage
+check "and has installed nothing by then" not_called '(apt-get|sudo|environment-python)'
+
+fresh_machine
+fake dpkg-query '[ "${@: -1}" = libre2-dev ] || echo installed'
+user 1000
+in_tree scripts/setup.sh
+check "neither root nor sudo is one line that names what is missing" failed_with_one_line "sudo" "install: libre2-dev"
+
+fake sudo '"$@"'
+in_tree scripts/setup.sh
+check "a user with sudo can install" succeeded
+check "through sudo" called 'sudo env .*apt-get install .* libre2-dev$'
+
+user 0
+in_tree scripts/setup.sh
+check "root installs only what is missing" called 'apt-get install -y -q --no-install-recommends libre2-dev$'
+check "without sudo" not_called sudo
+
+fake apt-get 'exit 100'
+in_tree scripts/setup.sh
+check "a package that apt does not have is named" grep -q 'error: .*libre2-dev' "$scratch/err"
+
+fresh_machine
+in_tree scripts/setup.sh
+check "the first setup fills the Python environment" called 'environment-python -m pip install .*torch=='
+in_tree scripts/setup.sh
+check "the second setup installs nothing" not_called '(apt-get|environment-python -m pip install)'
+in_tree scripts/setup.sh --with-tests
+check "the tests' packages are added when they are asked for" called 'environment-python -m pip install .*transformers=='
+sed -i 's/torch==[0-9.]*/torch==9.9.9/' "$scratch/tree/scripts/versions.env"
+in_tree scripts/setup.sh
+check "a changed version is installed" called 'environment-python -m pip install .*torch==9.9.9'
+
+printf '#!/bin/bash\nexit 1\n' >"$scratch/tree/.venv/bin/python"
+in_tree scripts/setup.sh
+check "an environment that does not start is made anew" called 'python3 -m venv --clear .venv'
+
+fresh_machine
+fake environment-python '[ "$3" != install ]'
+cp "$scratch/bin/environment-python" "$scratch/tree/.venv/bin/python"
+in_tree scripts/setup.sh
+check "a failed pip is an error" failed_with_one_line "pip could not install"
+in_tree scripts/setup.sh
+check "and is tried again" called 'environment-python -m pip install'
+
+# --- scripts/bench.sh
+
+fresh_machine
+fake cmake ''
+cp "$scratch/bin/cmake" "$scratch/tree/.venv/bin/cmake"
+mkdir -p "$scratch/tree/results/local"
+echo old >"$scratch/tree/results/local/latest.csv"
+in_tree scripts/bench.sh --seq 256
+check "bench passes its options on" \
+  called 'mpirun -n 2 build/tpsp-bench --out results/local/latest.csv --seq 256$'
+check "bench leaves no rows of an earlier run" [ ! -e "$scratch/tree/results/local/latest.csv" ]
+check "bench builds the program alone" called 'cmake .*-DTPSP_BUILD_TESTS=OFF'
+
+mkdir -p "$scratch/tree/build"
+echo 'TPSP_BUILD_TESTS:BOOL=ON' >"$scratch/tree/build/CMakeCache.txt"
+in_tree scripts/bench.sh
+check "bench keeps tests that are configured" not_called 'cmake .*-DTPSP_BUILD_TESTS'
+
+fake lscpu 'echo 0,0'
+in_tree scripts/bench.sh
+check "two ranks on one core are allowed" called 'mpirun -n 2 --oversubscribe'
+
+fake mpirun 'exit 4'
+in_tree scripts/bench.sh
+check "bench ends with the exit code of the run" [ "$status" = 4 ]
+
+# --- slurm/l40.sh
+
+fresh_machine
+header_is() { diff <(grep '^#SBATCH' slurm/l40.sh | sort) - >"$scratch/err"; }
+check "the Slurm header asks for two L40s, as the published runs did" header_is <<'HEADER'
+#SBATCH --cpus-per-task=24
+#SBATCH --gres=gpu:l40:2
+#SBATCH --job-name=tpsp-bench
+#SBATCH --mem=192G
+#SBATCH --nodes=1
+#SBATCH --ntasks=2
+#SBATCH --partition=gpu
+#SBATCH --time=00:20:00
+HEADER
+
+in_tree env SLURM_SUBMIT_DIR="$scratch/tree" bash slurm/l40.sh
+check "a job without the program is one line that says how to build it" \
+  failed_with_one_line "no build/tpsp-bench in $scratch/tree" "--preset release"
+
+mkdir "$scratch/tree/build"
+cp "$scratch/bin/srun" "$scratch/tree/build/tpsp-bench"
+# The submit folder counts, not the place of the script, which Slurm copies away.
+cp "$scratch/tree/slurm/l40.sh" "$scratch/job"
+in_tree env SLURM_SUBMIT_DIR="$scratch/tree" SLURM_JOB_ID=17 bash "$scratch/job" --seed 3
+check "a job runs both plans over 32 layers" \
+  called 'srun --mpi=pmix --ntasks=2 .* --tp --sp --model llama-7b --layers 32 --dtype fp32 --batch 2 --seq 256,512,1024'
+check "its rows go beside its log, further options last" called 'srun .* --out results/slurm-17/results.csv --seed 3$'
+check "its log is there" [ -e "$scratch/tree/results/slurm-17/log.txt" ]
+
+in_tree env SLURM_JOB_ID=18 TPSP_LAUNCHER=mpirun bash slurm/l40.sh
+check "a job can be started with mpirun" called 'mpirun -n 2 --bind-to none build/tpsp-bench'
+in_tree env TPSP_LAUNCHER=ssh bash slurm/l40.sh
+check "another launcher is refused" failed_with_one_line "'ssh'" srun mpirun
+fake srun 'exit 3'
+in_tree env SLURM_JOB_ID=19 bash slurm/l40.sh
+check "a job ends with the exit code of the run" [ "$status" = 3 ]
+
+[ $failures = 0 ] || { echo "$failures checks failed"; exit 1; }
