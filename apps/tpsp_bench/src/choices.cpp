@@ -48,10 +48,11 @@ std::vector<LoweredPlan> plan_setting(const Settings& settings, const ModelConfi
   const auto modules = modules_of(model);
   std::vector<LoweredPlan> plans;
   std::vector<std::string> seen;
-  for (const auto& name : split(settings.has("plan") ? settings.at("plan").text : "tp,tp+sp", ',')) {
+  for (const auto& item : split(settings.has("plan") ? settings.at("plan").text : "tp,tp+sp", ',')) {
+    const std::string name(trim(item));
     if (std::find(seen.begin(), seen.end(), name) != seen.end()) continue;
     seen.push_back(name);
-    plans.push_back(lower(load_plan(std::string(trim(name))), modules, world));
+    plans.push_back(lower(load_plan(name), modules, world));
     refuse_unused_rules(plans.back(), allow_unused_rules);
   }
   return plans;

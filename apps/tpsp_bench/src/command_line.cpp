@@ -11,8 +11,9 @@ namespace tpsp {
 namespace {
 
 constexpr const char* about =
-    "tpsp-bench: is tensor parallelism (TP) or tensor plus sequence parallelism (TP+SP)\n"
-    "faster on this hardware, by how much, with what memory, and are the numbers right?";
+    "tpsp-bench: is tensor parallelism (TP) or tensor plus sequence parallelism\n"
+    "(TP+SP) faster on this hardware, by how much, with what memory, and are the\n"
+    "numbers right?";
 
 constexpr const char* examples =
     "Examples:\n"
@@ -47,12 +48,19 @@ bool serves(const std::vector<Command>& commands, Command command) {
   return std::find(commands.begin(), commands.end(), command) != commands.end();
 }
 
-/// Narrow columns, so that help fits in 80.
-std::shared_ptr<CLI::Formatter> narrow_formatter() {
-  auto formatter = std::make_shared<CLI::Formatter>();
-  formatter->column_width(26);
-  return formatter;
-}
+/// Help that fits in 80 columns, with one blank line between groups.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(24); }
+
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    if (app->get_parent() != nullptr) return "\n" + CLI::Formatter::make_usage(app, std::move(name));
+    return "\nUsage: mpirun -n RANKS tpsp-bench [OPTIONS]\n       tpsp-bench plan|info [OPTIONS]\n";
+  }
+  std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
+    return CLI::detail::find_and_replace(CLI::Formatter::make_help(app, std::move(name), mode), "\n\n\n", "\n\n");
+  }
+};
 
 /// The options and flags of one command; values land in the two maps.
 class Arguments {
@@ -66,7 +74,6 @@ class Arguments {
       app.add_flag(fmt::format("--{}", flag.name), flags_[flag.name], flag.meaning)->group(flag.group);
     }
     app.set_help_flag("-h,--help", "this text")->group("Output");
-    app.formatter(narrow_formatter());
   }
 
   void take(CommandLine& line) const {
@@ -80,9 +87,10 @@ class Arguments {
 
  private:
   void add_option(CLI::App& app, const OptionSpec& spec) {
-    auto* option = app.add_option("--" + spec.name, values_[spec.name], spec.meaning);
-    option->type_name(spec.metavar)->group(spec.group)->expected(1);
-    if (!spec.fallback.empty()) option->default_str(spec.fallback);
+    const auto fallback = spec.fallback.empty() ? std::string() : fmt::format(" (default: {})", spec.fallback);
+    auto* option = app.add_option("--" + spec.name, values_[spec.name], spec.meaning + fallback);
+    // A second word after the option is not its value: "--model llama-7b plna" names no model.
+    option->type_name(spec.metavar)->group(spec.group)->expected(1)->allow_extra_args(false);
     const auto policy = spec.repeatable ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast;
     option->multi_option_policy(policy);
   }
@@ -91,7 +99,8 @@ class Arguments {
   std::map<std::string, bool> flags_;
 };
 
-std::string nearest_option(const std::string& message, Command command) {
+/// What `word` was probably meant to be, among the commands and the options of `command`.
+std::string nearest_argument(const std::string& word, Command command) {
   std::vector<std::string> names;
   for (const auto& spec : option_table()) {
     if (serves(spec.commands, command)) names.push_back("--" + spec.name);
@@ -100,9 +109,30 @@ std::string nearest_option(const std::string& message, Command command) {
     if (serves(flag.commands, command)) names.push_back(fmt::format("--{}", flag.name));
   }
   for (const auto* command_name : {"plan", "info"}) names.emplace_back(command_name);
-  const auto word = message.substr(message.rfind(' ') + 1);
   const auto near = nearest(word, names);
-  return near ? fmt::format("did you mean '{}'?", *near) : "see tpsp-bench --help";
+  return near && *near != word ? fmt::format("did you mean '{}'?", *near) : "see tpsp-bench --help";
+}
+
+// The first word that nothing takes, an option before others: in "--sequ 256" it is not the number that is wrong.
+void refuse_unknown(const std::vector<std::string>& unknown, Command command) {
+  if (unknown.empty()) return;
+  const auto option =
+      std::find_if(unknown.begin(), unknown.end(), [](const auto& word) { return word.starts_with('-'); });
+  const auto word = option == unknown.end() ? unknown.front() : *option;
+  throw bad_input({.where = quote(word),
+                   .what = option == unknown.end() ? "not expected here" : "there is no such option",
+                   .remedy = nearest_argument(word.substr(0, word.find('=')), command)});
+}
+
+// `before` holds what stands before the name of a command: that command does not read it.
+void refuse_options_before_command(const CommandLine& before, std::string_view command) {
+  std::vector<std::string> names;
+  for (const auto& entry : before.options) names.push_back(entry.first);
+  for (const auto& entry : before.flags) names.push_back(entry.first);
+  if (names.empty()) return;
+  throw bad_input({.where = "--" + names.front(),
+                   .what = fmt::format("stands before '{}', which would not see it", command),
+                   .remedy = fmt::format("write its options after it: tpsp-bench {} --{} ...", command, names.front())});
 }
 
 }  // namespace
@@ -112,13 +142,15 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   Arguments bench_arguments;
   Arguments plan_arguments;
   CLI::App app(about, "tpsp-bench");
-  app.footer(examples);
-  app.set_version_flag("--version", "tpsp-bench " TPSP_VERSION)->group("Output");
-  bench_arguments.add_to(app, Command::bench);
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.allow_extras();
   auto* plan = app.add_subcommand("plan", "What a plan will do: shapes, collectives, bytes, memory");
-  plan_arguments.add_to(*plan, Command::plan);
   auto* info = app.add_subcommand("info", "What this build and machine are");
-  info->formatter(narrow_formatter());
+  info->set_help_flag("-h,--help", "this text");
+  plan_arguments.add_to(*plan, Command::plan);
+  bench_arguments.add_to(app, Command::bench);
+  app.set_version_flag("--version", "tpsp-bench " TPSP_VERSION, "the version")->group("Output");
+  app.footer(examples);
   app.require_subcommand(0, 1);
 
   const auto command = [&] {
@@ -128,14 +160,20 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    line.output = (plan->parsed() ? plan : info->parsed() ? info : &app)->help();
+    line.output = command() == Command::bench ? app.help() : (plan->parsed() ? plan : info)->help("tpsp-bench");
+    return line;
   } catch (const CLI::CallForVersion& version) {
     line.output = std::string(version.what()) + "\n";
+    return line;
   } catch (const CLI::ParseError& error) {
-    throw bad_input({.where = "tpsp-bench", .what = error.what(), .remedy = nearest_option(error.what(), command())});
+    throw bad_input({.where = "", .what = error.what(), .remedy = "see tpsp-bench --help"});
   }
   line.command = command();
-  (line.command == Command::plan ? plan_arguments : bench_arguments).take(line);
+  refuse_unknown(app.remaining(true), line.command);
+  bench_arguments.take(line);
+  if (line.command == Command::bench) return line;
+  refuse_options_before_command(line, line.command == Command::plan ? "plan" : "info");
+  plan_arguments.take(line);
   return line;
 }
 

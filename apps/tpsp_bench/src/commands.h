@@ -1,4 +1,4 @@
-// The subcommands. Each returns the program's exit code.
+// The subcommands.
 #pragma once
 
 #include "settings.h"
@@ -7,11 +7,11 @@
 
 namespace tpsp {
 
-/// Measures: collective, on all ranks.
+/// Measures: collective, on all ranks. Returns the program's exit code.
 ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world);
 /// Prints previews: one process.
-ExitCode plan_command(const CommandLine& line);
+void plan_command(const CommandLine& line);
 /// Prints the build and the machine: one process.
-ExitCode info_command(const Parts& parts);
+void info_command(const Parts& parts);
 
 }  // namespace tpsp

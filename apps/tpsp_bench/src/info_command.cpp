@@ -24,7 +24,7 @@ std::string cuda_line() {
 
 }  // namespace
 
-ExitCode info_command(const Parts& parts) {
+void info_command(const Parts& parts) {
   line("tpsp-bench", TPSP_VERSION " (" TPSP_BUILD_TYPE ")");
   line("LibTorch", TORCH_VERSION);
   line("MPI", mpi_version());
@@ -36,7 +36,6 @@ ExitCode info_command(const Parts& parts) {
   line("plans", join(builtin_names("plans"), ", "));
   fmt::print("\nbackends\n");
   for (const auto& backend : parts.backends) fmt::print("  {:<10} {}\n", backend.name, backend.meaning);
-  return ExitCode::ok;
 }
 
 }  // namespace tpsp

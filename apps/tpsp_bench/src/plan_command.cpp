@@ -8,7 +8,7 @@
 
 namespace tpsp {
 
-ExitCode plan_command(const CommandLine& line) {
+void plan_command(const CommandLine& line) {
   constexpr int largest_world = 65536;
   const Settings settings(line);
   const auto model = model_setting(settings);
@@ -25,14 +25,13 @@ ExitCode plan_command(const CommandLine& line) {
   }
   if (line.flags.contains("json")) {
     fmt::print("{}", preview_json(all));
-    return ExitCode::ok;
+    return;
   }
   for (const auto& previews : all) {
     if (&previews != &all.front()) fmt::print("\n\n");
     fmt::print("{}", preview_table(previews));
     for (const auto& finding : previews.previews.front().findings) fmt::print(stderr, "warning: {}\n", finding.text);
   }
-  return ExitCode::ok;
 }
 
 }  // namespace tpsp

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <system_error>
 
 #include "commands.h"
 #include "tpsp/core/environment.h"
@@ -41,14 +43,28 @@ ExitCode run_ranks(int argc, const char* const* argv, const Parts& parts, World&
   }
 }
 
-// Commands that one process runs by itself; under a launcher, rank 0 prints and the others are silent.
-ExitCode run_alone(const CommandLine& line, const Parts& parts, int rank) {
-  if (rank != 0) return ExitCode::ok;
+void print_alone(const CommandLine& line, const Parts& parts) {
   if (line.output) {
     fmt::print("{}", *line.output);
-    return ExitCode::ok;
+  } else if (line.command == Command::plan) {
+    plan_command(line);
+  } else {
+    info_command(parts);
   }
-  return line.command == Command::plan ? plan_command(line) : info_command(parts);
+  if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category());
+}
+
+// Commands that one process runs by itself; under a launcher, rank 0 prints and the others are silent.
+ExitCode run_alone(const CommandLine& line, const Parts& parts, int rank) {
+  try {
+    if (rank == 0) print_alone(line, parts);
+  } catch (const std::system_error& error) {  // fmt's and ours, both of a write
+    throw Error(ExitCode::output_failed, {.where = "stdout",
+                                          .what = "cannot be written",
+                                          .why = error.code().message(),
+                                          .remedy = "see where it is sent"});
+  }
+  return ExitCode::ok;
 }
 
 bool needs_ranks(int argc, const char* const* argv) {

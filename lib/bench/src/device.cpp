@@ -1,6 +1,7 @@
 #include "tpsp/bench/device.h"
 
 #include <fstream>
+#include <limits>
 #include <vector>
 
 #include "tpsp/bench/memory.h"
@@ -23,6 +24,9 @@ class CpuProbe final : public DeviceProbe {
   }
   std::int64_t peak_allocated_bytes() const override { return meter_.peak_bytes(); }
   std::int64_t peak_reserved_bytes() const override { return peak_resident_bytes(); }
+  std::int64_t available_bytes(const World& world) const override {
+    return available_host_bytes() / world.local_size();
+  }
 
  private:
   AllocationMeter meter_{c10::kCPU};
@@ -56,6 +60,15 @@ std::string cpu_name() {
     if (line.starts_with("model name")) return std::string(trim(line.substr(line.find(':') + 1)));
   }
   return "unknown CPU";
+}
+
+std::int64_t available_host_bytes() {
+  std::ifstream info("/proc/meminfo");
+  for (std::string word; info >> word;) {
+    std::int64_t kibibytes = 0;
+    if (word == "MemAvailable:" && info >> kibibytes) return kibibytes * 1024;
+  }
+  return std::numeric_limits<std::int64_t>::max();  // nothing is known, so nothing is refused
 }
 
 #ifdef TPSP_WITH_CUDA

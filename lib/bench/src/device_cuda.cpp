@@ -38,6 +38,15 @@ class CudaProbe final : public DeviceProbe {
   void reset_peaks() override { c10::cuda::CUDACachingAllocator::resetPeakStats(device_.index()); }
   std::int64_t peak_allocated_bytes() const override { return stats().allocated_bytes[aggregate].peak; }
   std::int64_t peak_reserved_bytes() const override { return stats().reserved_bytes[aggregate].peak; }
+  std::int64_t available_bytes(const World& world) const override {
+    std::size_t free = 0;
+    std::size_t total = 0;
+    TPSP_CUDA(cudaMemGetInfo(&free, &total));
+    const auto cached = stats().reserved_bytes[aggregate].current - stats().allocated_bytes[aggregate].current;
+    const int gpus = c10::cuda::device_count();
+    const int ranks_here = (world.local_size() + gpus - 1) / gpus;
+    return static_cast<std::int64_t>(free) / ranks_here + cached;
+  }
 
  private:
   Stats stats() const { return c10::cuda::CUDACachingAllocator::getDeviceStats(device_.index()); }

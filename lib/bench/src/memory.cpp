@@ -2,100 +2,141 @@
 
 #include <c10/core/Allocator.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <fstream>
+#include <iterator>
+#include <mutex>
 #include <new>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 namespace tpsp {
-namespace {
 
-struct Counters {
-  std::atomic<std::int64_t> current{0};
-  std::atomic<std::int64_t> peak{0};
+class AllocationCounters {
+ public:
+  std::thread::id thread() const { return thread_; }
+  std::int64_t current() const { return current_; }
+  std::int64_t peak() const { return peak_; }
+  void reset_peak() { peak_ = current_.load(); }
 
   void add(std::int64_t bytes) {
-    const auto now = current.fetch_add(bytes) + bytes;
-    auto highest = peak.load();
-    while (now > highest && !peak.compare_exchange_weak(highest, now)) {
+    const auto now = current_.fetch_add(bytes) + bytes;
+    auto highest = peak_.load();
+    while (now > highest && !peak_.compare_exchange_weak(highest, now)) {
     }
   }
-  void remove(std::int64_t bytes) { current.fetch_sub(bytes); }
+  void remove(std::int64_t bytes) { current_.fetch_sub(bytes); }
+
+ private:
+  std::thread::id thread_ = std::this_thread::get_id();
+  std::atomic<std::int64_t> current_{0};
+  std::atomic<std::int64_t> peak_{0};
 };
 
-// What stands before each tensor's bytes, and is freed with them. It keeps the counters alive beyond the meter.
+namespace {
+
+using Listeners = std::vector<std::shared_ptr<AllocationCounters>>;
+
+// What stands before each tensor's bytes, and is freed with them. It keeps the counters alive beyond their meter.
 struct Header {
   c10::DataPtr memory;
   std::int64_t bytes;
-  std::shared_ptr<Counters> counters;
+  Listeners listeners;
+
+  void count() const {
+    for (const auto& listener : listeners) listener->add(bytes);
+  }
+  void uncount() const {
+    for (const auto& listener : listeners) listener->remove(bytes);
+  }
 };
 constexpr std::size_t header_room = 64;  // keeps the alignment of LibTorch's own allocator
 static_assert(sizeof(Header) <= header_room);
 
-void destroy(Header* header) {
-  header->counters->remove(header->bytes);
+void free_bytes(void* data) {
+  auto* const header = reinterpret_cast<Header*>(static_cast<std::byte*>(data) - header_room);
+  header->uncount();
   const auto memory = std::move(header->memory);  // freed last: the header lies in it
   header->~Header();
 }
 
-void free_bytes(void* data) { destroy(reinterpret_cast<Header*>(static_cast<std::byte*>(data) - header_room)); }
-
 // A meta tensor has no bytes for a header to stand before.
 void free_meta(void* context) {
   const std::unique_ptr<Header> header(static_cast<Header*>(context));
-  header->counters->remove(header->bytes);
+  header->uncount();
 }
 
-constexpr std::uint8_t highest_priority = 255;
-
-}  // namespace
-
-class AllocationMeter::Allocator final : public c10::Allocator {
+/// LibTorch's allocator of one device type with a header before each tensor. Once there it stays, since memory taken
+/// without a DataPtr (oneDNN's scratch) is given back to whichever allocator is registered then.
+class CountingAllocator final : public c10::Allocator {
  public:
-  explicit Allocator(c10::DeviceType type) : type_(type), inner_(c10::GetAllocator(type)) {
-    c10::SetAllocator(type_, this, highest_priority);
-  }
-  ~Allocator() override { c10::SetAllocator(type_, inner_, highest_priority); }
-  Allocator(const Allocator&) = delete;
-  Allocator& operator=(const Allocator&) = delete;
+  explicit CountingAllocator(c10::DeviceType type) : type_(type), inner_(c10::GetAllocator(type)) {}
 
   c10::DataPtr allocate(std::size_t bytes) override {
-    const auto counted = static_cast<std::int64_t>(bytes);
-    c10::DataPtr result;
-    if (type_ == c10::kMeta) {
-      auto memory = inner_->allocate(bytes);
-      const auto device = memory.device();
-      result = {nullptr, new Header{std::move(memory), counted, counters_}, &free_meta, device};
-    } else {
-      auto memory = inner_->allocate(bytes + header_room);
-      const auto device = memory.device();
-      auto* const start = static_cast<std::byte*>(memory.get());
-      new (start) Header{std::move(memory), counted, counters_};
-      result = {start + header_room, start + header_room, &free_bytes, device};
-    }
-    counters_->add(counted);
-    return result;
+    const bool meta = type_ == c10::kMeta;
+    auto memory = inner_->allocate(meta ? bytes : bytes + header_room);
+    const auto device = memory.device();
+    auto* const start = static_cast<std::byte*>(memory.get());
+    Header header{std::move(memory), static_cast<std::int64_t>(bytes), listeners()};
+    header.count();
+    if (meta) return {nullptr, new Header(std::move(header)), &free_meta, device};
+    new (start) Header(std::move(header));
+    return {start + header_room, start + header_room, &free_bytes, device};
   }
-  /// oneDNN takes its scratch memory without a DataPtr.
   c10::DeleterFnPtr raw_deleter() const override { return type_ == c10::kMeta ? nullptr : &free_bytes; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override { default_copy_data(to, from, bytes); }
 
-  Counters& counters() { return *counters_; }
+  void attach(std::shared_ptr<AllocationCounters> meter) {
+    const std::lock_guard lock(mutex_);
+    meters_.push_back(std::move(meter));
+  }
+  void detach(const std::shared_ptr<AllocationCounters>& meter) {
+    const std::lock_guard lock(mutex_);
+    std::erase(meters_, meter);
+  }
 
  private:
+  // The meters of this thread, or all of them in a thread that has none.
+  Listeners listeners() const {
+    const std::lock_guard lock(mutex_);
+    Listeners mine;
+    std::copy_if(meters_.begin(), meters_.end(), std::back_inserter(mine),
+                 [](const auto& meter) { return meter->thread() == std::this_thread::get_id(); });
+    return mine.empty() ? meters_ : mine;
+  }
+
   c10::DeviceType type_;
   c10::Allocator* inner_;
-  std::shared_ptr<Counters> counters_ = std::make_shared<Counters>();
+  mutable std::mutex mutex_;
+  Listeners meters_;
 };
 
-AllocationMeter::AllocationMeter(c10::DeviceType type) : allocator_(std::make_unique<Allocator>(type)) {}
-AllocationMeter::~AllocationMeter() = default;
+// The allocator under all meters of a device type. LibTorch's table of allocators is the one place that knows it.
+CountingAllocator& counting_allocator(c10::DeviceType type) {
+  static std::mutex table;
+  const std::lock_guard lock(table);
+  if (auto* const present = dynamic_cast<CountingAllocator*>(c10::GetAllocator(type))) return *present;
+  constexpr std::uint8_t highest_priority = 255;
+  auto allocator = std::make_unique<CountingAllocator>(type);
+  c10::SetAllocator(type, allocator.get(), highest_priority);
+  return *allocator.release();  // tensors may live until the process ends
+}
 
-std::int64_t AllocationMeter::current_bytes() const { return allocator_->counters().current; }
-std::int64_t AllocationMeter::peak_bytes() const { return allocator_->counters().peak; }
-void AllocationMeter::reset_peak() { allocator_->counters().peak = allocator_->counters().current.load(); }
+}  // namespace
+
+AllocationMeter::AllocationMeter(c10::DeviceType type)
+    : type_(type), counters_(std::make_shared<AllocationCounters>()) {
+  counting_allocator(type_).attach(counters_);
+}
+AllocationMeter::~AllocationMeter() { counting_allocator(type_).detach(counters_); }
+
+std::int64_t AllocationMeter::current_bytes() const { return counters_->current(); }
+std::int64_t AllocationMeter::peak_bytes() const { return counters_->peak(); }
+void AllocationMeter::reset_peak() { counters_->reset_peak(); }
 
 std::int64_t peak_resident_bytes() {
   std::ifstream status("/proc/self/status");

@@ -7,7 +7,9 @@
 #include <optional>
 #include <string_view>
 
+#include "fit.h"
 #include "tpsp/bench/check.h"
+#include "tpsp/bench/preview.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/core/error.h"
 #include "tpsp/model/llama.h"
@@ -87,6 +89,8 @@ class GroupRun {
         recipe_{.seed = sweep.seed, .dtype = sweep.dtype, .device = sweep.device},
         weights_(*plans.front(), world.rank(), recipe_) {}
 
+  const DeviceProbe& probe() const { return *probe_; }
+
   std::vector<Row> run(std::int64_t seq) {
     const auto tokens = make_tokens(sweep_.seed, sweep_.batch, seq, sweep_.model.vocabulary).to(sweep_.device);
     std::vector<Llama> models;
@@ -149,29 +153,58 @@ bool runs_out_of_memory(const World& world, const std::function<void()>& step) {
   }
 }
 
-std::vector<Row> out_of_memory_rows(const Sweep& sweep, const PlanGroup& group, std::int64_t seq) {
+std::vector<Row> unmeasured_rows(const Sweep& sweep, const PlanGroup& group, std::int64_t seq, Status status,
+                                 const std::string& message) {
   std::vector<Row> rows;
   for (const auto* plan : group) {
     auto row = blank_row(sweep, *plan, seq);
-    row.status = Status::out_of_memory;
-    row.message = "out of memory";
+    row.status = status;
+    row.message = message;
     rows.push_back(row);
   }
   return rows;
 }
+
+/// A group's weights while they are needed, and why there are none.
+class GroupSweep {
+ public:
+  GroupSweep(const Sweep& sweep, const PlanGroup& group, World& world, Communicator& comm)
+      : sweep_(sweep), group_(group), world_(world) {
+    const auto weights = preview(sweep.model, *group.front(), 1, 1, sweep.dtype).weights_bytes;
+    no_weights_ = lack_of_memory(weights, *make_device_probe(sweep.device), world);
+    if (!no_weights_) out_of_memory_ = runs_out_of_memory(world, [&] { run_.emplace(sweep, group, world, comm); });
+  }
+
+  std::vector<Row> rows_at(std::int64_t seq) {
+    if (no_weights_) return unmeasured_rows(sweep_, group_, seq, Status::skipped, "the model " + *no_weights_);
+    std::int64_t bytes = 0;
+    for (const auto* plan : group_) bytes = std::max(bytes, working_bytes(sweep_, *plan, seq, world_.size()));
+    if (!out_of_memory_) {
+      const auto lack = lack_of_memory(bytes, run_->probe(), world_);
+      if (lack) return unmeasured_rows(sweep_, group_, seq, Status::skipped, *lack);
+    }
+    std::vector<Row> rows;
+    const bool failed = out_of_memory_ || runs_out_of_memory(world_, [&] { rows = run_->run(seq); });
+    return failed ? unmeasured_rows(sweep_, group_, seq, Status::out_of_memory, "out of memory") : rows;
+  }
+
+ private:
+  const Sweep& sweep_;
+  const PlanGroup& group_;
+  World& world_;
+  std::optional<std::string> no_weights_;
+  bool out_of_memory_ = false;
+  std::optional<GroupRun> run_;
+};
 
 }  // namespace
 
 void run_sweep(const Sweep& sweep, World& world, Communicator& comm, const std::function<void(const Row&)>& emit) {
   const c10::InferenceMode no_gradients;
   for (const auto& group : group_by_weights(sweep.plans)) {
-    std::optional<GroupRun> run;
-    const bool no_weights =
-        runs_out_of_memory(world, [&] { run.emplace(sweep, group, world, comm); });
+    GroupSweep group_sweep(sweep, group, world, comm);
     for (const auto seq : sweep.seqs) {
-      std::vector<Row> rows;
-      const bool failed = no_weights || runs_out_of_memory(world, [&] { rows = run->run(seq); });
-      if (failed) rows = out_of_memory_rows(sweep, group, seq);
+      const auto rows = group_sweep.rows_at(seq);
       std::for_each(rows.begin(), rows.end(), emit);
     }
   }

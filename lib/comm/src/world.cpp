@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
@@ -53,7 +54,7 @@ std::vector<double> max_over_ranks(World& world, const std::vector<double>& mine
     std::vector<double> values(theirs.size() / sizeof(double));
     std::memcpy(values.data(), theirs.data(), theirs.size());
     std::transform(values.begin(), values.end(), largest.begin(), largest.begin(),
-                   [](double a, double b) { return std::max(a, b); });
+                   [](double a, double b) { return std::isnan(a) || a > b ? a : b; });
   }
   return largest;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "tpsp/core/configs.h"
@@ -24,7 +25,7 @@ double real_or(const YamlMap& map, std::string_view key, double otherwise, doubl
 std::int64_t derived_ffn(const YamlMap& map, std::int64_t hidden) {
   const auto growth = real_or(map, "ffn_growth", 8.0 / 3.0, 64);
   const auto multiple = size_or(map, "ffn_multiple_of", 256);
-  const auto size = static_cast<std::int64_t>(growth * static_cast<double>(hidden));
+  const auto size = std::max<std::int64_t>(1, static_cast<std::int64_t>(growth * static_cast<double>(hidden)));
   return (size + multiple - 1) / multiple * multiple;
 }
 

@@ -21,6 +21,25 @@ Sharded in_heads(Sharded value, const ParallelContext& context, const std::strin
   return redistribute(std::move(value), Layout::replicate(), context, module);
 }
 
+// A shard of queries, keys or values has to end where a head ends.
+void check_whole_heads(const Sharded& value, std::int64_t head_dim, const ParallelContext& context,
+                       const std::string& module) {
+  if (value.local.size(2) % head_dim == 0) return;
+  throw bad_input({.where = module,
+                   .what = fmt::format("{} heads do not divide over {} ranks", value.global[2] / head_dim,
+                                       context.comm.size()),
+                   .remedy = "use a world size that divides the heads, or out=replicate"});
+}
+
+// Throws where a rule's in= is not the layout that arrives.
+void check_arrival(Layout arriving, const Placement& placement, const std::string& module) {
+  if (!placement.in || *placement.in == arriving) return;
+  throw bad_input({.where = placement.rule,
+                   .what = fmt::format("{}: the rule says in={}, and {} arrives", module, to_string(*placement.in),
+                                       to_string(arriving)),
+                   .remedy = "correct in=, or leave it out: the layout travels with the tensor"});
+}
+
 }  // namespace
 
 std::int64_t Llama::padded_seq(std::int64_t seq) const {
@@ -58,12 +77,7 @@ at::Tensor Llama::logits(const at::Tensor& tokens) const { return whole(forward(
 // Checks what a rule says of the incoming layout, and brings the value to what the module computes from.
 Sharded Llama::arrive(Sharded value, const std::string& module) const {
   const auto& placement = plan_.at(module);
-  if (placement.in && *placement.in != value.layout) {
-    throw bad_input({.where = placement.rule,
-                     .what = fmt::format("{}: the rule says in={}, and {} arrives", module, to_string(*placement.in),
-                                         to_string(value.layout)),
-                     .remedy = "correct in=, or leave it out: the layout travels with the tensor"});
-  }
+  check_arrival(value.layout, placement, module);
   if (!placement.want) return value;
   return redistribute(std::move(value), *placement.want, context_, module);
 }
@@ -71,6 +85,7 @@ Sharded Llama::arrive(Sharded value, const std::string& module) const {
 Sharded Llama::embed(const at::Tensor& tokens) const {
   const std::string module = "tok_embeddings";
   const auto& placement = plan_.at(module);
+  check_arrival(Layout::replicate(), placement, module);
   const auto seq = padded_seq(tokens.size(1));
   const auto ids = at::constant_pad_nd(tokens, {0, seq - tokens.size(1)}).t().contiguous();
   const auto table = weights_.get(module);
@@ -161,11 +176,9 @@ Llama::Delta Llama::attention(Sharded input, const std::string& module, const op
   auto q = in_heads(linear(input, module + ".wq"), context_, module + ".wq");
   auto k = in_heads(linear(input, module + ".wk"), context_, module + ".wk");
   auto v = in_heads(linear(std::move(input), module + ".wv"), context_, module + ".wv");
-  if (q.local.size(2) % head_dim != 0) {
-    throw bad_input({.where = module + ".wq",
-                     .what = fmt::format("{} heads do not divide over {} ranks", config_.heads, context_.comm.size()),
-                     .remedy = "use a world size that divides the heads, or out=replicate"});
-  }
+  check_whole_heads(q, head_dim, context_, module + ".wq");
+  check_whole_heads(k, head_dim, context_, module + ".wk");
+  check_whole_heads(v, head_dim, context_, module + ".wv");
   k = with_heads_of(q, std::move(k), module + ".wk");
   v = with_heads_of(q, std::move(v), module + ".wv");
   q.local = ops::rotate(split_heads(q.local, head_dim), rotary);

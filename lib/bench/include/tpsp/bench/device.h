@@ -23,13 +23,15 @@ class DeviceProbe {
   virtual std::int64_t peak_allocated_bytes() const = 0;
   /// Peak bytes taken from the system: the caching allocator's on CUDA, the resident set on the CPU.
   virtual std::int64_t peak_reserved_bytes() const = 0;
+  /// This rank's share of what is free on the device now.
+  virtual std::int64_t available_bytes(const World& world) const = 0;
 };
 
 /// The device that "auto", "cpu" or "cuda" means for this rank; GPUs are dealt out by local rank. Throws bad_input for
 /// another name, and for cuda where this build or machine has none.
 c10::Device choose_device(const std::string& name, const World& world);
 
-/// At most one CPU probe at a time: it counts under LibTorch's allocator while it lives.
+/// A CPU probe counts the tensors of the thread that makes it, see AllocationMeter.
 std::unique_ptr<DeviceProbe> make_device_probe(c10::Device device);
 
 /// "13.0" and "2.28.9", or empty in a build without CUDA.
@@ -37,6 +39,9 @@ std::string cuda_version();
 std::string nccl_version();
 /// GPUs that this process sees.
 int cuda_device_count();
+
+/// MemAvailable of /proc/meminfo: what can be taken without swapping.
+std::int64_t available_host_bytes();
 
 /// "Intel(R) Xeon(R) Processor", from /proc/cpuinfo.
 std::string cpu_name();

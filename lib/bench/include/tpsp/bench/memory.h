@@ -8,9 +8,14 @@
 
 namespace tpsp {
 
-/// Counts the bytes of every tensor allocated on one device type while the meter lives, on top of the allocator that
-/// was there. Meta tensors have no storage and are counted all the same: that is how a preview knows its peak.
-/// Tensors may outlive the meter. At most one meter a device type at a time.
+class AllocationCounters;
+
+/// Counts the bytes of tensors allocated on one device type while the meter lives, on top of the allocator that was
+/// there. Meta tensors have no storage and are counted all the same: that is how a preview knows its peak. Tensors may
+/// outlive the meter, and meters may overlap and end in any order.
+///
+/// A meter counts what its own thread allocates, and what threads without a meter do (LibTorch's workers): so ranks
+/// that are threads of one process each see their own memory.
 class AllocationMeter {
  public:
   explicit AllocationMeter(c10::DeviceType type);
@@ -24,8 +29,8 @@ class AllocationMeter {
   void reset_peak();
 
  private:
-  class Allocator;
-  std::unique_ptr<Allocator> allocator_;
+  c10::DeviceType type_;
+  std::shared_ptr<AllocationCounters> counters_;
 };
 
 /// This process's peak resident set in bytes since the last reset (VmHWM); 0 where the system does not tell.

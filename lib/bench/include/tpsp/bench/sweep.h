@@ -31,6 +31,8 @@ struct Sweep {
 /// Measures every case and hands its row to `emit`, on every rank, as soon as it is known. Plans that cut the weights
 /// alike share one set of them and take turns at each length; otherwise one set is freed before the next is made.
 ///
+/// A case that its preview says will not fit in the memory that is free becomes a skipped row.
+///
 /// With checks on, a case's first forward is compared with the reference before anything is timed. On one rank,
 /// running out of memory makes a row of that status and the sweep goes on; among several it throws, since the
 /// others may be waiting inside a collective. Collective.

@@ -59,7 +59,8 @@ void agree(World& world, const std::function<void()>& step);
 /// An exception's message for a user: LibTorch's without its stack trace.
 std::string message_of(const std::exception& error);
 
-/// The largest of the ranks' values, element by element; all ranks give equally many.
+/// The largest of the ranks' values, element by element, and NaN where any rank has one; all ranks give equally
+/// many.
 std::vector<double> max_over_ranks(World& world, const std::vector<double>& mine);
 
 }  // namespace tpsp

@@ -1,0 +1,97 @@
+// tpsp-bench with parts of somebody else: a column, a backend that computes wrongly, and one that fails.
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+
+#include "tpsp/cli/program.h"
+
+namespace tpsp {
+namespace {
+
+/// MPI's collectives with `before_call` run before each one, given its number from 1, and `after_sum` after each sum.
+class MeddlingCommunicator final : public Communicator {
+ public:
+  struct Meddling {
+    std::function<void(int call)> before_call = [](int) {};
+    std::function<void(int call, const at::Tensor& sum)> after_sum = [](int, const at::Tensor&) {};
+  };
+
+  MeddlingCommunicator(std::unique_ptr<Communicator> inner, std::string name, Meddling meddling)
+      : inner_(std::move(inner)), name_(std::move(name)), meddling_(std::move(meddling)) {}
+
+  int rank() const override { return inner_->rank(); }
+  int size() const override { return inner_->size(); }
+  std::string_view backend() const override { return name_; }
+  void all_reduce(const at::Tensor& buffer) override {
+    meddling_.before_call(++calls_);
+    inner_->all_reduce(buffer);
+    meddling_.after_sum(calls_, buffer);
+  }
+  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
+    meddling_.before_call(++calls_);
+    inner_->all_gather(shard, whole);
+  }
+  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
+    meddling_.before_call(++calls_);
+    inner_->reduce_scatter(whole, shard);
+    meddling_.after_sum(calls_, shard);
+  }
+
+ private:
+  std::unique_ptr<Communicator> inner_;
+  std::string name_;
+  Meddling meddling_;
+  int calls_ = 0;
+};
+
+using Meddle = std::function<MeddlingCommunicator::Meddling(int rank)>;
+
+Backend meddling_backend(const std::string& name, const Meddle& meddle) {
+  const auto all = standard_backends();
+  const auto mpi = *std::find_if(all.begin(), all.end(), [](const Backend& backend) { return backend.name == "mpi"; });
+  return {.name = name,
+          .meaning = "for tests",
+          .preference = 0,
+          .refusal = mpi.refusal,
+          .make = [=](World& world, at::Device device) {
+            return std::make_unique<MeddlingCommunicator>(mpi.make(world, device), name, meddle(world.rank()));
+          }};
+}
+
+// The first sum of the run is wrong by one in every element.
+Backend broken_backend() {
+  return meddling_backend("broken", [](int) {
+    return MeddlingCommunicator::Meddling{.after_sum = [](int call, const at::Tensor& sum) {
+      if (call == 1) sum.add_(1);
+    }};
+  });
+}
+
+// Rank 1 fails inside the second case of `--tp --warmup 0 --reps 1` over two layers: a forward of 6 collectives for the
+// check and one for the clock, and again the first of the next check.
+Backend throwing_backend() {
+  constexpr int first_case = 12;
+  return meddling_backend("throwing", [](int rank) {
+    return MeddlingCommunicator::Meddling{.before_call = [rank](int call) {
+      if (rank == 1 && call == first_case + 2) throw std::runtime_error("the cable was pulled");
+    }};
+  });
+}
+
+Column tokens_column() {
+  return {"tokens_per_forward", "tokens", "tokens that one forward reads", "batch * seq",
+          [](const Row& row) { return std::to_string(row.batch * row.seq); }};
+}
+
+}  // namespace
+}  // namespace tpsp
+
+int main(int argc, char** argv) {
+  auto backends = tpsp::standard_backends();
+  backends.push_back(tpsp::broken_backend());
+  backends.push_back(tpsp::throwing_backend());
+  auto columns = tpsp::standard_columns();
+  columns.push_back(tpsp::tokens_column());
+  return tpsp::run_program(argc, argv, {backends, columns});
+}

@@ -1,0 +1,147 @@
+#include "comm/torch_and_catch.h"
+
+#include "tpsp/comm/backend.h"
+
+#include <set>
+
+#include "comm/ranks.h"
+#include "support/thrown.h"
+#include "tpsp/comm/counting.h"
+
+using namespace tpsp;
+
+namespace {
+
+/// A transport that doubles: easy to tell from every other.
+class DoublingCommunicator final : public Communicator {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  std::string_view backend() const override { return "doubling"; }
+  void all_reduce(const at::Tensor& buffer) override { buffer.mul_(2); }
+  void all_gather(const at::Tensor&, const at::Tensor&) override {}
+  void reduce_scatter(const at::Tensor&, const at::Tensor&) override {}
+};
+
+Backend doubling_backend() {
+  return {.name = "doubling",
+          .meaning = "for this test",
+          .preference = 1000,
+          .refusal = [](const World&, at::Device) { return std::optional<std::string>(); },
+          .make = [](World&, at::Device) { return std::make_unique<DoublingCommunicator>(); }};
+}
+
+/// A backend that serves, or refuses with a reason. Its communicator has `preference` for a size, to be known by.
+Backend backend_of(const std::string& name, int preference, std::optional<std::string> reason = std::nullopt) {
+  return {.name = name,
+          .meaning = "for this test",
+          .preference = preference,
+          .refusal = [reason](const World&, at::Device) { return reason; },
+          .make = [preference](World&, at::Device) { return std::make_unique<DryCommunicator>(0, preference); }};
+}
+
+int size_of_chosen(const std::vector<Backend>& backends, const std::string& name) {
+  SerialWorld world;
+  return make_communicator(backends, name, world, at::kCPU)->size();
+}
+
+std::string complaint_about(const std::vector<Backend>& backends, const std::string& name, int ranks) {
+  ImaginedWorld world(ranks);
+  return complaint_of([&] { make_communicator(backends, name, world, at::kCPU); });
+}
+
+}  // namespace
+
+TEST_CASE("auto takes the backend of the highest preference") {
+  CHECK(size_of_chosen({backend_of("low", 1), backend_of("high", 9), backend_of("middle", 5)}, "auto") == 9);
+}
+
+TEST_CASE("auto passes over a backend that refuses") {
+  CHECK(size_of_chosen({backend_of("low", 1), backend_of("high", 9, "not here")}, "auto") == 1);
+}
+
+TEST_CASE("a name chooses its backend against every preference") {
+  CHECK(size_of_chosen({backend_of("low", 1), backend_of("high", 9)}, "low") == 1);
+}
+
+TEST_CASE("an unknown name is answered with the nearest") {
+  CHECK(complaint_about(standard_backends(), "thread", 1) ==
+        "--backend: there is no backend 'thread' in this build; did you mean 'threads'?");
+}
+
+TEST_CASE("a name that is near to none is answered with the choices") {
+  CHECK(complaint_about({backend_of("low", 1), backend_of("high", 9)}, "infiniband", 1) ==
+        "--backend: there is no backend 'infiniband' in this build; the choices are auto, low, high");
+}
+
+TEST_CASE("a backend that refuses says why") {
+  CHECK(complaint_about({backend_of("high", 9, "its cable is out")}, "high", 1) ==
+        "--backend high: its cable is out; use --backend auto");
+}
+
+TEST_CASE("auto says so when no backend serves") {
+  CHECK(complaint_about(standard_backends(), "auto", 4) ==
+        "--backend auto: no backend serves 4 ranks on cpu; start the ranks with mpirun or srun");
+}
+
+TEST_CASE("a backend added from outside by one value is chosen and used") {
+  auto backends = standard_backends();
+  backends.push_back(doubling_backend());
+  const auto name = GENERATE("auto", "doubling");
+  SerialWorld world;
+  const auto comm = make_communicator(backends, name, world, at::kCPU);
+  auto buffer = at::full({3}, 21.0F);
+  comm->all_reduce(buffer);
+  CHECK(comm->backend() == "doubling");
+  CHECK(at::equal(buffer, at::full({3}, 42.0F)));
+}
+
+TEST_CASE("every backend of the build has a name of its own and a meaning") {
+  std::set<std::string> names;
+  for (const auto& backend : standard_backends()) {
+    CHECK(names.insert(backend.name).second);
+    CHECK_FALSE(backend.meaning.empty());
+  }
+}
+
+TEST_CASE("one rank alone is served by serial") {
+  SerialWorld world;
+  CHECK(make_communicator(standard_backends(), "auto", world, at::kCPU)->backend() == "serial");
+}
+
+TEST_CASE("ranks of one process are served by threads") {
+  const auto backends = on_ranks(2, [](World& world, Communicator&) {
+    return std::string(make_communicator(standard_backends(), "auto", world, at::kCPU)->backend());
+  });
+  CHECK(backends == std::vector<std::string>{"threads", "threads"});
+}
+
+TEST_CASE("serial refuses more than one rank") {
+  CHECK(complaint_about(standard_backends(), "serial", 2) ==
+        "--backend serial: serial is for one rank, and there are 2; use --backend auto");
+}
+
+TEST_CASE("threads refuses ranks that are processes") {
+  CHECK(complaint_about(standard_backends(), "threads", 2) ==
+        "--backend threads: threads is for ranks inside one process, and these are processes; use --backend auto");
+}
+
+TEST_CASE("mpi refuses where MPI is not running") {
+  CHECK(complaint_about(standard_backends(), "mpi", 2) ==
+        "--backend mpi: mpi needs ranks started by mpirun or srun; use --backend auto");
+}
+
+#ifdef TPSP_WITH_CUDA
+TEST_CASE("nccl refuses CPU tensors") {
+  CHECK(complaint_about(standard_backends(), "nccl", 2) ==
+        "--backend nccl: nccl needs CUDA tensors; use --backend auto");
+}
+
+TEST_CASE("nccl refuses more ranks than the host has GPUs") {
+  ImaginedWorld world(4096);
+  const auto complaint =
+      complaint_of([&] { make_communicator(standard_backends(), "nccl", world, at::Device(at::kCUDA, 0)); });
+  CHECK_THAT(complaint, Catch::Contains("nccl needs a GPU for each rank, and this host has ") &&
+                            Catch::Contains(" for 4096 ranks"));
+}
+#endif

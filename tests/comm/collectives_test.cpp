@@ -1,0 +1,159 @@
+// The sums are made by hand: rank r holds 4 (r + 1) + i at place i, small whole numbers that bfloat16 holds exactly.
+
+#include "comm/torch_and_catch.h"
+
+#include "comm/ranks.h"
+
+using namespace tpsp;
+
+namespace {
+
+at::Tensor term(int rank, std::int64_t count, at::ScalarType dtype) {
+  return at::arange(count).add(4 * (rank + 1)).to(dtype);
+}
+
+// The sum over t ranks: 2 t (t + 1) + t i.
+at::Tensor sum_of_terms(int ranks, std::int64_t count, at::ScalarType dtype) {
+  return at::arange(count).mul(ranks).add(2 * ranks * (ranks + 1)).to(dtype);
+}
+
+at::Tensor random_term(int rank, std::int64_t count) {
+  auto generator = at::detail::createCPUGenerator(static_cast<std::uint64_t>(1000 + rank));
+  return at::randn({count}, generator, at::kFloat);
+}
+
+}  // namespace
+
+TEST_CASE("threads: an all-reduce leaves the sum on every rank") {
+  const int ranks = GENERATE(1, 2, 3, 4);
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  const auto count = GENERATE(std::int64_t{1}, std::int64_t{7}, std::int64_t{13});
+  const auto sums = on_ranks(ranks, [&](World& world, Communicator& comm) {
+    auto buffer = term(world.rank(), count, dtype);
+    comm.all_reduce(buffer);
+    return buffer;
+  });
+  CAPTURE(ranks, dtype, count);
+  for (const auto& sum : sums) CHECK(at::equal(sum, sum_of_terms(ranks, count, dtype)));
+}
+
+TEST_CASE("threads: an all-gather lays the shards one after the other") {
+  const int ranks = GENERATE(1, 2, 3, 4);
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  const std::int64_t count = 5;
+  const auto wholes = on_ranks(ranks, [&](World& world, Communicator& comm) {
+    auto whole = at::zeros({ranks * count}, dtype);
+    comm.all_gather(term(world.rank(), count, dtype), whole);
+    return whole;
+  });
+  CAPTURE(ranks, dtype);
+  for (const auto& whole : wholes) {
+    for (int peer = 0; peer < ranks; ++peer) {
+      CHECK(at::equal(whole.narrow(0, peer * count, count), term(peer, count, dtype)));
+    }
+  }
+}
+
+TEST_CASE("threads: a reduce-scatter leaves rank r the r-th block of the sum") {
+  const int ranks = GENERATE(1, 2, 3, 4);
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  const std::int64_t count = 3;
+  const auto shards = on_ranks(ranks, [&](World& world, Communicator& comm) {
+    auto shard = at::zeros({count}, dtype);
+    comm.reduce_scatter(term(world.rank(), ranks * count, dtype), shard);
+    return shard;
+  });
+  CAPTURE(ranks, dtype);
+  const auto sum = sum_of_terms(ranks, ranks * count, dtype);
+  for (int rank = 0; rank < ranks; ++rank) {
+    CHECK(at::equal(shards[static_cast<std::size_t>(rank)], sum.narrow(0, rank * count, count)));
+  }
+}
+
+TEST_CASE("threads: tensors of several dimensions keep their shape") {
+  const auto shapes = on_ranks(2, [](World&, Communicator& comm) {
+    auto whole = at::ones({2, 3, 4, 5});
+    auto shard = at::zeros({3, 4, 5});
+    comm.reduce_scatter(whole, shard);
+    comm.all_gather(shard, whole);
+    return whole;
+  });
+  for (const auto& whole : shapes) CHECK(at::equal(whole, at::full({2, 3, 4, 5}, 2.0F)));
+}
+
+TEST_CASE("threads: a reduce-scatter leaves the rank's own input as it was") {
+  const auto inputs = on_ranks(3, [](World& world, Communicator& comm) {
+    auto whole = term(world.rank(), 6, at::kFloat);
+    comm.reduce_scatter(whole, at::empty({2}));
+    return whole;
+  });
+  for (int rank = 0; rank < 3; ++rank) {
+    CHECK(at::equal(inputs[static_cast<std::size_t>(rank)], term(rank, 6, at::kFloat)));
+  }
+}
+
+// 256 + 1 + 1 + 1 is 259, of which bfloat16 makes 260. Rounded after every addition it would stay 256.
+TEST_CASE("threads: bfloat16 is summed in fp32 and rounded once") {
+  const auto sums = on_ranks(4, [](World& world, Communicator& comm) {
+    auto buffer = at::full({4}, world.rank() == 0 ? 256.0F : 1.0F, at::kBFloat16);
+    auto shard = at::empty({1}, at::kBFloat16);
+    comm.reduce_scatter(buffer, shard);
+    comm.all_reduce(buffer);
+    return at::cat({buffer, shard});
+  });
+  for (const auto& sum : sums) CHECK(at::equal(sum, at::full({5}, 260.0F, at::kBFloat16)));
+}
+
+TEST_CASE("threads: all ranks hold the same bits of a sum that rounds") {
+  const auto sums = on_ranks(4, [](World& world, Communicator& comm) {
+    auto buffer = random_term(world.rank(), 1001);
+    comm.all_reduce(buffer);
+    return buffer;
+  });
+  for (const auto& sum : sums) CHECK(at::equal(sum, sums.front()));
+}
+
+TEST_CASE("threads: a reduce-scatter gives the bits of the all-reduce") {
+  const auto differences = on_ranks(3, [](World& world, Communicator& comm) {
+    auto whole = random_term(world.rank(), 3 * 37);
+    auto shard = at::empty({37});
+    comm.reduce_scatter(whole, shard);
+    comm.all_reduce(whole);
+    return at::equal(shard, whole.narrow(0, world.rank() * 37, 37)) ? 0 : 1;
+  });
+  CHECK(differences == std::vector<int>{0, 0, 0});
+}
+
+TEST_CASE("threads: many collectives in a row do not run into each other") {
+  const auto totals = on_ranks(4, [](World& world, Communicator& comm) {
+    auto total = at::zeros({1});
+    for (int round = 0; round < 200; ++round) {
+      auto buffer = at::full({1}, static_cast<float>(world.rank() + round));
+      comm.all_reduce(buffer);
+      total.add_(buffer);
+    }
+    return total.item<float>();
+  });
+  // The sum over 200 rounds of 0 + 1 + 2 + 3 + 4 round.
+  CHECK(totals == std::vector<float>(4, 200 * 6 + 4 * (199 * 200 / 2)));
+}
+
+TEST_CASE("serial: a sum over one rank is its own term") {
+  SerialWorld world;
+  const auto comm = make_communicator(standard_backends(), "serial", world, at::kCPU);
+  auto buffer = term(0, 7, at::kFloat);
+  comm->all_reduce(buffer);
+  CHECK(at::equal(buffer, term(0, 7, at::kFloat)));
+}
+
+TEST_CASE("serial: the one shard is the whole, in both directions and any shape") {
+  SerialWorld world;
+  const auto comm = make_communicator(standard_backends(), "serial", world, at::kCPU);
+  const auto shard = term(0, 6, at::kBFloat16).view({2, 3});
+  auto whole = at::zeros({1, 2, 3}, at::kBFloat16);
+  comm->all_gather(shard, whole);
+  CHECK(at::equal(whole[0], shard));
+  auto back = at::zeros({2, 3}, at::kBFloat16);
+  comm->reduce_scatter(whole, back);
+  CHECK(at::equal(back, shard));
+}

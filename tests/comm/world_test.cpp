@@ -1,0 +1,137 @@
+#include "comm/torch_and_catch.h"
+
+#include "tpsp/comm/world.h"
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "comm/ranks.h"
+
+using namespace tpsp;
+using Catch::Contains;
+
+namespace {
+
+struct Outcome {
+  ExitCode code = ExitCode::ok;
+  std::string text;
+
+  bool operator==(const Outcome&) const = default;
+};
+
+/// How `agree` ended on each rank, when rank r ran `step(r)`.
+std::vector<Outcome> outcomes(int ranks, const std::function<void(int)>& step) {
+  return on_ranks(ranks, [&](World& world, Communicator&) -> Outcome {
+    try {
+      agree(world, [&] { step(world.rank()); });
+      return {};
+    } catch (const AgreedError& error) {
+      return {error.code(), error.what()};
+    }
+  });
+}
+
+Error check_failed(const std::string& text) { return {ExitCode::check_failed, text}; }
+
+}  // namespace
+
+TEST_CASE("agreement on success is silent") {
+  CHECK(outcomes(3, [](int) {}) == std::vector<Outcome>(3));
+}
+
+TEST_CASE("one error on all ranks becomes one message without a rank") {
+  const auto all = outcomes(3, [](int) { throw check_failed("the logits differ"); });
+  CHECK(all == std::vector<Outcome>(3, {ExitCode::check_failed, "the logits differ"}));
+}
+
+TEST_CASE("one rank's failure reaches all ranks and names it") {
+  const auto all = outcomes(4, [](int rank) {
+    if (rank == 2) throw check_failed("the logits differ");
+  });
+  CHECK(all == std::vector<Outcome>(4, {ExitCode::check_failed, "rank 2: the logits differ"}));
+}
+
+TEST_CASE("of several failing ranks the lowest is heard") {
+  const auto all = outcomes(4, [](int rank) {
+    if (rank >= 1) throw check_failed("failure " + std::to_string(rank));
+  });
+  CHECK(all == std::vector<Outcome>(4, {ExitCode::check_failed, "rank 1: failure 1"}));
+}
+
+TEST_CASE("agreement keeps every exit code") {
+  const auto code = GENERATE(ExitCode::bad_input, ExitCode::rows_not_ok, ExitCode::check_failed, ExitCode::timed_out,
+                             ExitCode::output_failed);
+  const auto all = outcomes(2, [&](int rank) {
+    if (rank == 0) throw Error(code, std::string("no"));
+  });
+  CHECK(all == std::vector<Outcome>(2, {code, "rank 0: no"}));
+}
+
+TEST_CASE("an exception that is no Error becomes a row that is not ok") {
+  const auto all = outcomes(2, [](int rank) {
+    if (rank == 1) throw std::runtime_error("out of memory");
+  });
+  CHECK(all == std::vector<Outcome>(2, {ExitCode::rows_not_ok, "rank 1: out of memory"}));
+}
+
+TEST_CASE("an error without a text is still an error on all ranks") {
+  const auto all = outcomes(2, [](int rank) {
+    if (rank == 1) throw check_failed("");
+  });
+  CHECK(all == std::vector<Outcome>(2, {ExitCode::check_failed, "rank 1: "}));
+}
+
+TEST_CASE("ranks can go on after they have agreed on a failure") {
+  const auto sums = on_ranks(3, [](World& world, Communicator& comm) {
+    CHECK_THROWS_AS(agree(world, [] { throw check_failed("no"); }), AgreedError);
+    auto buffer = at::ones({1});
+    comm.all_reduce(buffer);
+    return buffer.item<float>();
+  });
+  CHECK(sums == std::vector<float>{3, 3, 3});
+}
+
+TEST_CASE("a rank alone agrees with itself") {
+  SerialWorld world;
+  CHECK_NOTHROW(agree(world, [] {}));
+  CHECK_THROWS_WITH(agree(world, [] { throw check_failed("the logits differ"); }), "the logits differ");
+}
+
+TEST_CASE("exchange gives every rank's bytes in rank order, zero bytes and empty texts too") {
+  const std::vector<std::string> texts{std::string("a\0b", 3), "", "third"};
+  const auto all = on_ranks(
+      3, [&](World& world, Communicator&) { return world.exchange(texts[static_cast<std::size_t>(world.rank())]); });
+  CHECK(all == std::vector<std::vector<std::string>>(3, texts));
+}
+
+TEST_CASE("the largest over the ranks is taken element by element") {
+  const auto all = on_ranks(3, [](World& world, Communicator&) {
+    const double rank = world.rank();
+    return max_over_ranks(world, {rank, -rank, rank == 1 ? 7.5 : 0.25});
+  });
+  CHECK(all == std::vector<std::vector<double>>(3, {2.0, 0.0, 7.5}));
+}
+
+TEST_CASE("a rank's NaN is never hidden by the others' numbers") {
+  const int broken = GENERATE(0, 1, 2);
+  const auto all = on_ranks(3, [&](World& world, Communicator&) {
+    return max_over_ranks(world, {world.rank() == broken ? std::numeric_limits<double>::quiet_NaN() : 1.0});
+  });
+  for (const auto& largest : all) CHECK(std::isnan(largest.at(0)));
+}
+
+TEST_CASE("LibTorch's stack trace is no part of a message") {
+  try {
+    TORCH_CHECK(false, "sizes do not match");
+  } catch (const std::exception& error) {
+    CHECK_THAT(message_of(error), Contains("sizes do not match") && !Contains("frame #") && !Contains("\n"));
+    return;
+  }
+  FAIL("TORCH_CHECK did not throw");
+}
+
+TEST_CASE("any other exception's message is its own text") {
+  CHECK(message_of(std::runtime_error("plain text")) == "plain text");
+}
