@@ -59,16 +59,13 @@ std::vector<std::string> cells_of(const std::string& line) {
   return cells;
 }
 
-Catch::MessageBuilder transcript(const std::string& command, const Outcome& outcome) {
-  return Catch::MessageBuilder("INFO", CATCH_INTERNAL_LINEINFO, Catch::ResultWas::Info)
-         << "run: " << command << "\nexit code " << outcome.code << "\n"
-         << outcome.out << outcome.err;
+std::string transcript(const std::string& command, const Outcome& outcome) {
+  return "run: " + command + "\nexit code " + std::to_string(outcome.code) + "\n" + outcome.out + outcome.err;
 }
 
 std::size_t characters(const std::string& line) {
-  return static_cast<std::size_t>(std::count_if(line.begin(), line.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  }));
+  return static_cast<std::size_t>(
+      std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 }  // namespace
@@ -84,7 +81,8 @@ Outcome run_command(const TemporaryFolder& folder, const std::string& command) {
 
 Run::Run(const TemporaryFolder& folder, const std::string& arguments, const Start& start)
     : outcome_(run_command(folder, command_of(arguments, start))),
-      transcript_(transcript(command_of(arguments, start), outcome_)) {}
+      transcript_(Catch::MessageBuilder("INFO", CATCH_INTERNAL_LINEINFO, Catch::ResultWas::Info)
+                  << transcript(command_of(arguments, start), outcome_)) {}
 
 std::string text_of(const std::filesystem::path& path) {
   std::ostringstream text;

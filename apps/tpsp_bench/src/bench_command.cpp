@@ -28,8 +28,9 @@ struct BenchOptions {
   std::optional<std::string> export_folder;
 };
 
-BenchOptions read_options(const CommandLine& line, const World& world) {
+BenchOptions read_options(const CommandLine& line, const World& world, spdlog::logger& log) {
   const Settings settings(line);
+  for (const auto& [name, setting] : settings.all()) log.debug("{} is {} ({})", name, setting.text, setting.where);
   const bool allow_unused = line.flags.contains("allow-unused-rules");
   BenchOptions options;
   auto& sweep = options.sweep;
@@ -125,16 +126,17 @@ spdlog::level::level_enum log_level(const CommandLine& line) {
 ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world) {
   const auto log = make_logger(world.rank(), world.rank() == 0 ? log_level(line) : spdlog::level::off);
   BenchOptions options;
-  std::unique_ptr<Communicator> comm;
+  Backend backend;
   std::optional<Output> output;
   agree(world, [&] {
-    options = read_options(line, world);
+    options = read_options(line, world, *log);
     check_export(options);
   });
   agree(world, [&] { preview_plans(options.sweep, *log); });
-  agree(world, [&] { comm = make_communicator(parts.backends, options.backend, world, options.sweep.device); });
+  agree(world, [&] { backend = choose_backend(parts.backends, options.backend, world, options.sweep.device); });
   agree(world, [&] { output.emplace(options, parts, world, line.flags.contains("quiet")); });
 
+  const auto comm = backend.make(world, options.sweep.device);
   at::set_num_threads(options.sweep.prototype.threads);
   options.sweep.prototype.backend = comm->backend();
   add_provenance(options.sweep.prototype, world);

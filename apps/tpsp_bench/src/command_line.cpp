@@ -19,7 +19,7 @@ constexpr const char* examples =
     "Examples:\n"
     "  mpirun -n 2 tpsp-bench                       tp and tp+sp, seq 256 512 1024\n"
     "  mpirun -n 2 tpsp-bench --sp --seq 1024       one plan, one length\n"
-    "  tpsp-bench plan --plan tp+sp --world 8       what a plan will do, no MPI needed\n"
+    "  tpsp-bench plan --plan tp+sp --world 8       what a plan will do; needs no MPI\n"
     "\n"
     "Options may also stand in the environment (TPSP_SEQ=256) and in --config.\n"
     "Exit codes: 0 ok, 2 bad input, 3 rows not ok, 4 check failed, 6 output failed.";
@@ -37,7 +37,7 @@ const std::vector<Flag>& flag_table() {
       {"tp", "short for --plan tp", "Case", {bench, plan}},
       {"sp", "short for --plan tp+sp", "Case", {bench, plan}},
       {"allow-unused-rules", "a rule that matches nothing is no error", "Case", {bench, plan}},
-      {"verbose", "say more on stderr", "Output", {bench}},
+      {"verbose", "say on stderr where each setting comes from", "Output", {bench}},
       {"quiet", "no table, errors only", "Output", {bench}},
       {"json", "JSON instead of a table", "Output", {plan}},
   };
@@ -58,7 +58,8 @@ class HelpFormatter final : public CLI::Formatter {
     return "\nUsage: mpirun -n RANKS tpsp-bench [OPTIONS]\n       tpsp-bench plan|info [OPTIONS]\n";
   }
   std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
-    return CLI::detail::find_and_replace(CLI::Formatter::make_help(app, std::move(name), mode), "\n\n\n", "\n\n");
+    const auto text = CLI::Formatter::make_help(app, std::move(name), mode);
+    return std::string(trim(CLI::detail::find_and_replace(text, "\n\n\n", "\n\n"))) + "\n";
   }
 };
 
@@ -130,9 +131,10 @@ void refuse_options_before_command(const CommandLine& before, std::string_view c
   for (const auto& entry : before.options) names.push_back(entry.first);
   for (const auto& entry : before.flags) names.push_back(entry.first);
   if (names.empty()) return;
-  throw bad_input({.where = "--" + names.front(),
-                   .what = fmt::format("stands before '{}', which would not see it", command),
-                   .remedy = fmt::format("write its options after it: tpsp-bench {} --{} ...", command, names.front())});
+  throw bad_input(
+      {.where = "--" + names.front(),
+       .what = fmt::format("stands before '{}', which would not see it", command),
+       .remedy = fmt::format("write its options after it: tpsp-bench {} --{} ...", command, names.front())});
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ const std::vector<OptionSpec>& option_table() {
       {"threads", "N", "", "per rank (default: the rank's share of cores)", "Machine", {bench}},
       {"warmup", "N", "1", "untimed forwards at first", "Protocol", {bench}},
       {"reps", "N", "5", "timed forwards", "Protocol", {bench}},
-      {"check", "on|off", "on", "compare logits with an unsharded reference", "Protocol", {bench}},
+      {"check", "on|off", "on", "compare logits with the unsharded model", "Protocol", {bench}},
       {"out", "FILE", "tpsp-results.csv", "rows are appended here", "Output", {bench}},
       {"export", "DIR", "", "write model and logits of one case for others", "Output", {bench}},
       {"config", "FILE", "", "YAML with any of these options as keys", "Output", {bench, plan}},

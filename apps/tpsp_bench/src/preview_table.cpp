@@ -17,12 +17,19 @@ std::string layout_word(const std::optional<Layout>& layout) {
   return layout->is_shard(seq_dim) ? "seq" : "feature";
 }
 
+// One below the other, each in the columns of the first.
 std::string collectives_text(const std::vector<PreviewCollective>& collectives) {
+  constexpr std::size_t columns_before = 56;
   std::string text;
   for (const auto& [kind, bytes] : collectives) {
-    text += fmt::format("{}{:<14} {:>8}", text.empty() ? "" : "; ", to_string(kind), human_bytes(bytes));
+    if (!text.empty()) text += "\n" + std::string(columns_before, ' ');
+    text += fmt::format("{:<14} {:>8}", to_string(kind), human_bytes(bytes));
   }
   return text;
+}
+
+std::string count(std::int64_t number, std::string_view noun) {
+  return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
 }
 
 // "layers.3.attention.wq" -> {3, "attention.wq"}; anything else has no layer.
@@ -97,6 +104,12 @@ std::string module_table(const std::vector<PreviewModule>& modules) {
   return text;
 }
 
+// To the byte where the column is wide enough.
+std::string bytes_text(std::int64_t layers, std::int64_t logits) {
+  const auto exact = fmt::format("{} + {}", with_thousands(layers), with_thousands(logits));
+  return exact.size() <= 32 ? exact : fmt::format("{} + {}", human_bytes(layers), human_bytes(logits));
+}
+
 constexpr const char* totals_format = "{:>7} {:>11} {:>32} {:>8} {:>8} {:>8}\n";
 
 // "5+1": in the layers, and for the logits.
@@ -109,8 +122,7 @@ std::string totals_line(std::int64_t seq, const Preview& preview) {
   const auto all_calls = fmt::format("{}/{}/{}", calls(layers.all_reduces, logits.all_reduces),
                                      calls(layers.reduce_scatters, logits.reduce_scatters),
                                      calls(layers.all_gathers, logits.all_gathers));
-  return fmt::format(totals_format, seq, all_calls,
-                     fmt::format("{} + {}", with_thousands(layers.bytes), with_thousands(logits.bytes)),
+  return fmt::format(totals_format, seq, all_calls, bytes_text(layers.bytes, logits.bytes),
                      human_bytes(preview.weights_bytes), human_bytes(preview.peak_activation_bytes),
                      human_bytes(preview.collective_bytes));
 }
@@ -119,11 +131,13 @@ std::string totals_line(std::int64_t seq, const Preview& preview) {
 
 std::string preview_table(const PlanPreviews& previews) {
   const auto& model = previews.model;
-  auto text = fmt::format("{} · {} layers · plan {} · {} ranks · batch {} · {} · seq {}\n\n", model.name, model.layers,
-                          previews.plan.name, previews.plan.world, previews.batch, previews.dtype,
-                          previews.seqs.front());
+  const auto what = fmt::format("{} · {} · plan {}", model.name, count(model.layers, "layer"), previews.plan.name);
+  const auto where = fmt::format("{} · batch {} · {} · seq {}", count(previews.plan.world, "rank"), previews.batch,
+                                 previews.dtype, previews.seqs.front());
+  const bool fits = what.size() + where.size() <= 80;  // in bytes, a little more than characters
+  auto text = what + (fits ? " · " : "\n") + where + "\n\n";
   text += module_table(previews.previews.front().modules);
-  text += "\nper forward and rank; AR all-reduces, RS reduce-scatters, AG all-gathers, + logits\n";
+  text += "\nper forward and rank; AR all-reduce, RS reduce-scatter, AG all-gather, + logits\n";
   text += fmt::format(totals_format, "seq", "AR/RS/AG", "bytes sent", "weights", "activ.", "buffer");
   for (std::size_t i = 0; i < previews.seqs.size(); ++i) text += totals_line(previews.seqs[i], previews.previews[i]);
   return text;

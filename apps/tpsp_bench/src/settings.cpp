@@ -42,7 +42,7 @@ Settings::Settings(const CommandLine& line) : settings_(line.options) {
   take_environment(line);
   take_config();
   for (const auto& spec : option_table()) {
-    if (!spec.fallback.empty()) settings_.try_emplace(spec.name, Setting{spec.fallback, "--" + spec.name});
+    if (!spec.fallback.empty()) settings_.try_emplace(spec.name, Setting{spec.fallback, "default"});
   }
 }
 

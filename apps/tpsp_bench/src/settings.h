@@ -23,7 +23,8 @@ struct OptionSpec {
 };
 const std::vector<OptionSpec>& option_table();
 
-/// A value as it was written, and what messages call the place it was written at: "--seq", "TPSP_SEQ", "my.yaml:3:6".
+/// A value as it was written, and what messages call the place it was written at: "--seq", "TPSP_SEQ", "my.yaml:3:6",
+/// "default".
 struct Setting {
   std::string text;
   std::string where;
@@ -48,6 +49,7 @@ class Settings {
 
   bool has(const std::string& name) const { return settings_.contains(name); }
   const Setting& at(const std::string& name) const { return settings_.at(name); }
+  const std::map<std::string, Setting>& all() const { return settings_; }
 
  private:
   void take_environment(const CommandLine& line);

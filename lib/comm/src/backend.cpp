@@ -31,13 +31,18 @@ const Backend& named(const std::vector<Backend>& backends, const std::string& na
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_communicator(const std::vector<Backend>& backends, const std::string& name,
-                                                World& world, at::Device device) {
+Backend choose_backend(const std::vector<Backend>& backends, const std::string& name, const World& world,
+                       at::Device device) {
   const Backend& backend = name == "auto" ? best(backends, world, device) : named(backends, name);
   if (const auto reason = backend.refusal(world, device)) {
     throw bad_input({.where = "--backend " + name, .what = *reason, .remedy = "use --backend auto"});
   }
-  return backend.make(world, device);
+  return backend;
+}
+
+std::unique_ptr<Communicator> make_communicator(const std::vector<Backend>& backends, const std::string& name,
+                                                World& world, at::Device device) {
+  return choose_backend(backends, name, world, device).make(world, device);
 }
 
 }  // namespace tpsp

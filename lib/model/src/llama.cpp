@@ -136,11 +136,11 @@ Sharded Llama::add_norm(Sharded& stream, std::optional<Delta> delta, const std::
   return arrive(std::move(normed), reader);
 }
 
-// stream + delta, in the layout that costs least: a whole value is cut to match a shard.
+// stream + delta, in the layout that costs least: a whole value is cut to match a shard. The stream is never partial
+// here: add_norm has reduced it before its first norm.
 Sharded Llama::join(Sharded stream, Sharded delta, const std::string& module) const {
   const bool cut_stream = stream.layout.is_replicate() && delta.layout.is_shard();
-  const bool reduce_stream = stream.layout.is_partial() && !delta.layout.is_partial();
-  if (cut_stream || reduce_stream) {
+  if (cut_stream) {
     stream = redistribute(std::move(stream), delta.layout, context_, module);
   } else {
     delta = redistribute(std::move(delta), stream.layout, context_, module);
@@ -177,10 +177,10 @@ Llama::Delta Llama::attention(Sharded input, const std::string& module, const op
   auto k = in_heads(linear(input, module + ".wk"), context_, module + ".wk");
   auto v = in_heads(linear(std::move(input), module + ".wv"), context_, module + ".wv");
   check_whole_heads(q, head_dim, context_, module + ".wq");
-  check_whole_heads(k, head_dim, context_, module + ".wk");
-  check_whole_heads(v, head_dim, context_, module + ".wv");
   k = with_heads_of(q, std::move(k), module + ".wk");
   v = with_heads_of(q, std::move(v), module + ".wv");
+  check_whole_heads(k, head_dim, context_, module + ".wk");
+  check_whole_heads(v, head_dim, context_, module + ".wv");
   q.local = ops::rotate(split_heads(q.local, head_dim), rotary);
   k.local = ops::rotate(split_heads(k.local, head_dim), rotary);
   q.local = ops::causal_attention(q.local, k.local, split_heads(v.local, head_dim));

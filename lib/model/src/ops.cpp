@@ -52,7 +52,8 @@ at::Tensor batch_as_heads(const at::Tensor& t) {
   return t.reshape({t.size(0), t.size(1) * t.size(2), t.size(3)}).transpose(0, 1).unsqueeze(0);
 }
 
-// [seq, batch, kv heads, d] with each head repeated for the queries of its group; LibTorch's CPU kernel wants them equal.
+// [seq, batch, kv heads, d] with each head repeated for the queries of its group; LibTorch's CPU kernel wants them
+// equal.
 at::Tensor repeat_heads(const at::Tensor& t, std::int64_t times) {
   return times == 1 ? t : t.repeat_interleave(times, 2);
 }
@@ -61,11 +62,13 @@ at::Tensor repeat_heads(const at::Tensor& t, std::int64_t times) {
 
 at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
   const std::vector<std::int64_t> shape{queries.size(0), queries.size(1), queries.size(2) * queries.size(3)};
-  if (queries.is_meta()) return at::empty(shape, queries.options());
   const auto group = queries.size(2) / keys.size(2);
-  const auto mixed = at::scaled_dot_product_attention(
-      batch_as_heads(queries), batch_as_heads(repeat_heads(keys, group)), batch_as_heads(repeat_heads(values, group)),
-      /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true);
+  const auto all_keys = repeat_heads(keys, group);
+  const auto all_values = repeat_heads(values, group);
+  if (queries.is_meta()) return at::empty(shape, queries.options());
+  const auto mixed = at::scaled_dot_product_attention(batch_as_heads(queries), batch_as_heads(all_keys),
+                                                      batch_as_heads(all_values), /*attn_mask=*/{},
+                                                      /*dropout_p=*/0.0, /*is_causal=*/true);
   return mixed.squeeze(0).transpose(0, 1).reshape(shape);
 }
 

@@ -23,7 +23,6 @@ std::string first_of(const std::vector<std::string>& names) {
 std::string as_pattern(const std::string& name) {
   std::string pattern = RE2::QuoteMeta(name);
   RE2::Replace(&pattern, R"(layers\\\.\d+)", R"(layers\\.\\d+)");
-  RE2::GlobalReplace(&pattern, R"(\\_)", "_");
   return pattern;
 }
 

@@ -7,6 +7,7 @@
 
 #include "lint.h"
 #include "tpsp/core/error.h"
+#include "tpsp/core/text.h"
 
 namespace tpsp {
 
@@ -150,9 +151,11 @@ LoweredPlan lower(const Plan& plan, const std::vector<Module>& modules, int worl
 
 void refuse_unused_rules(const LoweredPlan& plan, bool allow_unused_rules) {
   if (allow_unused_rules) return;
+  std::vector<std::string> errors;
   for (const auto& finding : plan.findings) {
-    if (finding.severity == Severity::error) throw Error(ExitCode::bad_input, finding.text);
+    if (finding.severity == Severity::error) errors.push_back(finding.text);
   }
+  if (!errors.empty()) throw Error(ExitCode::bad_input, join(errors, "\n"));
 }
 
 }  // namespace tpsp

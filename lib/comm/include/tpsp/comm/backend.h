@@ -27,8 +27,12 @@ struct Backend {
 /// The backends of this build.
 std::vector<Backend> standard_backends();
 
-/// A communicator of the backend called `name`, or of the best one for "auto". Throws bad_input for an unknown name
-/// (with the choices) and for a backend that refuses (with its reason).
+/// The backend called `name`, or the best one for "auto". Throws bad_input for an unknown name (with the choices) and
+/// for a backend that refuses (with its reason). Not collective: ranks may be refused on one host and not on another.
+Backend choose_backend(const std::vector<Backend>& backends, const std::string& name, const World& world,
+                       at::Device device);
+
+/// choose_backend, and its communicator. Collective.
 std::unique_ptr<Communicator> make_communicator(const std::vector<Backend>& backends, const std::string& name,
                                                 World& world, at::Device device);
 

@@ -53,14 +53,14 @@ class AgreedError : public Error {
 };
 
 /// Runs `step` on every rank, then lets all ranks know how it went: an Error on any rank becomes the same
-/// AgreedError on all (the lowest failing rank's, naming that rank unless all failed alike), so that no rank goes on alone.
+/// AgreedError on all (the lowest failing rank's, naming that rank unless all failed alike), so that no rank goes on alone. `step` makes no collective call.
 void agree(World& world, const std::function<void()>& step);
 
 /// An exception's message for a user: LibTorch's without its stack trace.
 std::string message_of(const std::exception& error);
 
-/// The largest of the ranks' values, element by element, and NaN where any rank has one; all ranks give equally
-/// many.
+/// The largest of the ranks' values, element by element; all ranks give equally many. A NaN on any rank is the
+/// largest.
 std::vector<double> max_over_ranks(World& world, const std::vector<double>& mine);
 
 }  // namespace tpsp

@@ -1,0 +1,70 @@
+#include "tpsp/bench/check.h"
+
+#include <limits>
+
+#include "support/forward_on_ranks.h"
+
+using namespace tpsp;
+
+namespace {
+
+const WeightRecipe recipe{.seed = test_seed};
+
+/// What a reference of `world` ranks says of `logits`, on each rank.
+std::vector<LogitsError> errors_of(const at::Tensor& tokens, const at::Tensor& logits, int world) {
+  std::vector<LogitsError> errors(static_cast<std::size_t>(world));
+  on_ranks(world, [&](World& ranks, Communicator&) {
+    const Reference reference(load_model("llama-tiny"), recipe, tokens, ranks);
+    errors[static_cast<std::size_t>(ranks.rank())] = reference.error(logits, ranks);
+  });
+  return errors;
+}
+
+at::Tensor some_tokens(std::int64_t batch) { return make_tokens(5, batch, 7, 515); }
+at::Tensor right_logits(std::int64_t batch) {
+  return forward_on_ranks(load_model("llama-tiny"), load_plan("tp+sp"), 2, some_tokens(batch)).front().logits.clone();
+}
+
+}  // namespace
+
+TEST_CASE("the reference agrees with a correct plan") {
+  CHECK(errors_of(some_tokens(2), right_logits(2), 2).front().max_rel < 1e-5);
+}
+
+TEST_CASE("a batch smaller than the ranks leaves some ranks without a part") {
+  CHECK(errors_of(some_tokens(1), right_logits(1), 4).front().max_rel < 1e-5);
+}
+
+TEST_CASE("a batch that does not divide over the ranks is compared whole") {
+  for (std::int64_t row = 0; row < 3; ++row) {
+    auto logits = right_logits(3);
+    logits[row][6][514] += 1;
+    CHECK(errors_of(some_tokens(3), logits, 2).front().max_abs == Approx(1).epsilon(1e-3));
+  }
+}
+
+TEST_CASE("one wrong number in one rank's part is an error on every rank") {
+  auto logits = right_logits(2);
+  logits[1][3][100] += 2;
+  for (const auto& error : errors_of(some_tokens(2), logits, 2)) {
+    CHECK(error.max_abs == Approx(2).epsilon(1e-3));
+    CHECK(error.max_rel > error_bound(at::kFloat));
+  }
+}
+
+TEST_CASE("logits that are not finite are infinitely wrong") {
+  for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    auto logits = right_logits(2);
+    logits[1][3][100] = wrong;
+    for (const auto& error : errors_of(some_tokens(2), logits, 2)) {
+      CHECK(error.max_rel == std::numeric_limits<double>::infinity());
+    }
+  }
+}
+
+TEST_CASE("logits of other tokens are wrong by far") {
+  const auto error = errors_of(make_tokens(6, 2, 7, 515), right_logits(2), 2).front();
+  CHECK(error.max_rel > 0.1);
+}
+
+TEST_CASE("bf16 has a wider bound than fp32") { CHECK(error_bound(at::kBFloat16) > 100 * error_bound(at::kFloat)); }

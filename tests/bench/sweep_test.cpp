@@ -1,0 +1,234 @@
+#include "tpsp/bench/sweep.h"
+
+#include <limits>
+
+#include "support/communicators.h"
+#include "support/forward_on_ranks.h"
+#include "tpsp/bench/memory.h"
+
+using namespace tpsp;
+using Catch::Contains;
+
+namespace {
+
+using Change = std::function<void(const at::Tensor&)>;
+
+Sweep sweep_of(const std::vector<Plan>& plans, int world) {
+  Sweep sweep;
+  sweep.model = load_model("llama-tiny");
+  for (const auto& plan : plans) sweep.plans.push_back(lower(plan, modules_of(sweep.model), world));
+  sweep.seqs = {6, 16};
+  sweep.protocol = {.warmup = 1, .reps = 2};
+  return sweep;
+}
+
+/// A plan that can not share weights with tp.
+Plan whole_head() {
+  auto plan = load_plan("tp");
+  plan.name = "whole head";
+  plan.rules.back().style = Style::replicate;
+  return plan;
+}
+
+Sweep standard_sweep(int world) { return sweep_of({load_plan("tp"), load_plan("tp+sp")}, world); }
+
+/// The rows of rank 0, where `change` is done to the result of every collective on rank `changed`.
+std::vector<Row> rows_of(const Sweep& sweep, int world, int changed = -1, const Change& change = {}) {
+  std::vector<Row> rows;
+  on_ranks(world, [&](World& ranks, Communicator& comm) {
+    const bool mine = ranks.rank() == changed;
+    ChangingCommunicator changing(comm, [&](const at::Tensor& result) {
+      if (mine) change(result);
+    });
+    run_sweep(sweep, ranks, changing, [&](const Row& row) {
+      if (ranks.rank() == 0) rows.push_back(row);
+    });
+  });
+  return rows;
+}
+
+std::vector<std::string> cases_of(const std::vector<Row>& rows) {
+  std::vector<std::string> cases;
+  for (const auto& row : rows) cases.push_back(row.plan + " " + std::to_string(row.seq));
+  return cases;
+}
+
+}  // namespace
+
+TEST_CASE("plans that share weights take turns at each length") {
+  CHECK(cases_of(rows_of(standard_sweep(2), 2)) == std::vector<std::string>{"tp 6", "tp+sp 6", "tp 16", "tp+sp 16"});
+}
+
+TEST_CASE("plans that cut the weights differently run one after the other") {
+  const auto rows = rows_of(sweep_of({load_plan("tp"), whole_head(), load_plan("tp+sp")}, 2), 2);
+  CHECK(cases_of(rows) == std::vector<std::string>{"tp 6", "tp+sp 6", "tp 16", "tp+sp 16",  //
+                                                   "whole head 6", "whole head 16"});
+  CHECK(rows.front().weights_bytes < rows.back().weights_bytes);
+}
+
+TEST_CASE("right numbers pass the check") {
+  for (const int world : {1, 2, 4}) {
+    for (const auto& row : rows_of(standard_sweep(world), world)) {
+      INFO(row.plan << " world " << world << " " << row.message);
+      CHECK(row.status == Status::ok);
+      CHECK(row.check == Check::pass);
+      CHECK(row.max_rel_err.value() < 1e-5);
+    }
+  }
+}
+
+TEST_CASE("bf16 passes the check within its bound") {
+  auto sweep = standard_sweep(2);
+  sweep.dtype = at::kBFloat16;
+  for (const auto& row : rows_of(sweep, 2)) CHECK(row.check == Check::pass);
+}
+
+TEST_CASE("a collective that gives one wrong sum fails the check of that row alone") {
+  int calls = 0;
+  const auto rows = rows_of(standard_sweep(2), 2, 1, [&](const at::Tensor& result) {
+    if (++calls == 2) result.mul_(1.5);  // the second all-reduce of the first case
+  });
+  CHECK(rows[0].check == Check::fail);
+  CHECK(rows[0].status == Status::failed);
+  CHECK_THAT(rows[0].message, Contains("differ from the unsharded reference"));
+  CHECK(rows[1].check == Check::pass);
+}
+
+TEST_CASE("a failed row is measured all the same") {
+  const auto rows = rows_of(standard_sweep(2), 2, 1, [](const at::Tensor& result) { result.mul_(1.5); });
+  for (const auto& row : rows) {
+    CHECK(row.status == Status::failed);
+    CHECK(row.latency_s.value() > 0);
+  }
+}
+
+TEST_CASE("numbers that are not finite fail the check") {
+  const auto rows = rows_of(standard_sweep(2), 2, 0, [](const at::Tensor& result) {
+    result.view(-1)[0].fill_(std::numeric_limits<float>::quiet_NaN());
+  });
+  for (const auto& row : rows) {
+    CHECK(row.check == Check::fail);
+    CHECK(row.max_rel_err == std::numeric_limits<double>::infinity());
+  }
+}
+
+TEST_CASE("a wrong number on the last rank alone fails the check on all") {
+  const auto rows = rows_of(standard_sweep(4), 4, 3, [](const at::Tensor& result) { result.zero_(); });
+  for (const auto& row : rows) CHECK(row.check == Check::fail);
+}
+
+TEST_CASE("without checks a row says that it is not checked") {
+  auto sweep = standard_sweep(2);
+  sweep.check = false;
+  for (const auto& row : rows_of(sweep, 2)) {
+    CHECK(row.check == Check::off);
+    CHECK(row.status == Status::ok);
+    CHECK_FALSE(row.max_rel_err.has_value());
+  }
+}
+
+TEST_CASE("a row has the padded sizes of its plan") {
+  const auto rows = rows_of(standard_sweep(4), 4);
+  CHECK(rows[0].seq_padded == 6);
+  CHECK(rows[1].seq_padded == 8);
+  CHECK(rows[0].vocab_padded == 516);
+}
+
+TEST_CASE("a row's collectives and bytes are those of one forward") {
+  const auto rows = rows_of(standard_sweep(2), 2);
+  const std::int64_t vector = 2 * 16 * 96 * 4;  // n*h*e
+  const std::int64_t logits = 2 * 16 * 516 * 4 / 2;
+  for (const std::size_t i : {2U, 3U}) CHECK(rows[i].comm_bytes == 5 * vector + logits);
+  CHECK(rows[2].all_reduces == 5);
+  CHECK(rows[2].all_gathers == 1);
+  CHECK(rows[3].reduce_scatters == 5);
+  CHECK(rows[3].all_gathers == 6);
+}
+
+TEST_CASE("a row holds the case, the protocol and its throughput") {
+  auto sweep = standard_sweep(2);
+  sweep.seed = 9;
+  sweep.prototype.host = "here";
+  const auto row = rows_of(sweep, 2)[2];
+  CHECK(row.host == "here");
+  CHECK(row.model == "llama-tiny");
+  CHECK(row.layers == 2);
+  CHECK(row.world == 2);
+  CHECK(row.seed == 9);
+  CHECK(row.warmup == 1);
+  CHECK(row.reps == 2);
+  CHECK(row.latency_min_s.value() <= row.latency_s.value());
+  CHECK(row.latency_s.value() <= row.latency_max_s.value());
+  CHECK(row.tokens_per_s.value() == Approx(2 * 16 / row.latency_s.value()));
+}
+
+TEST_CASE("a row's allocated bytes are the weights of one rank and its activations") {
+  const auto rows = rows_of(standard_sweep(2), 2);
+  for (const auto& row : rows) {
+    INFO(row.plan << " " << row.seq << ": " << row.allocated_bytes.value() << " of " << row.weights_bytes);
+    CHECK(row.allocated_bytes.value() > row.weights_bytes);
+    CHECK(row.allocated_bytes.value() < 2 * row.weights_bytes);
+  }
+  CHECK(rows[2].allocated_bytes.value() > rows[0].allocated_bytes.value());
+}
+
+TEST_CASE("a set of weights is freed before the next group's is made, and the last one at the end") {
+  const auto sweep = sweep_of({load_plan("tp"), whole_head()}, 2);
+  std::vector<std::int64_t> left(2);
+  std::vector<std::int64_t> peak(2);
+  std::int64_t weights = 0;
+  on_ranks(2, [&](World& ranks, Communicator& comm) {
+    const auto rank = static_cast<std::size_t>(ranks.rank());
+    const AllocationMeter meter(at::kCPU);
+    run_sweep(sweep, ranks, comm, [&](const Row& row) {
+      if (rank == 0) weights = row.weights_bytes;
+    });
+    left[rank] = meter.current_bytes();
+    peak[rank] = meter.peak_bytes();
+  });
+  for (const auto bytes : left) CHECK(bytes < weights / 10);
+  for (const auto bytes : peak) CHECK(bytes < 2 * weights);
+}
+
+TEST_CASE("all ranks emit the same rows in the same order") {
+  const auto sweep = standard_sweep(4);
+  std::vector<std::vector<Row>> rows(4);
+  on_ranks(4, [&](World& ranks, Communicator& comm) {
+    run_sweep(sweep, ranks, comm, [&](const Row& row) { rows[static_cast<std::size_t>(ranks.rank())].push_back(row); });
+  });
+  for (const auto& mine : rows) {
+    CHECK(cases_of(mine) == cases_of(rows[0]));
+    for (std::size_t i = 0; i < mine.size(); ++i) CHECK(mine[i].latency_s == rows[0][i].latency_s);
+  }
+}
+
+TEST_CASE("a batch smaller than the ranks is measured and checked") {
+  auto sweep = standard_sweep(4);
+  sweep.batch = 1;
+  for (const auto& row : rows_of(sweep, 4)) CHECK(row.check == Check::pass);
+}
+
+TEST_CASE("a model that does not fit in memory makes skipped rows that say so") {
+  Sweep sweep;
+  sweep.model = load_model("llama-70b");
+  sweep.model.layers = 1000;
+  sweep.plans = {lower(load_plan("tp"), modules_of(sweep.model), 1)};
+  sweep.seqs = {16, 32};
+  const auto rows = rows_of(sweep, 1);
+  REQUIRE(rows.size() == 2);
+  for (const auto& row : rows) {
+    CHECK(row.status == Status::skipped);
+    CHECK(row.check == Check::off);
+    CHECK_FALSE(row.latency_s.has_value());
+    CHECK_THAT(row.message, Contains("the model needs 3.4") && Contains("use fewer layers"));
+  }
+}
+
+TEST_CASE("a length that does not fit in memory is skipped, and the others are measured") {
+  auto sweep = standard_sweep(1);
+  sweep.seqs = {std::int64_t{1} << 32, 6};
+  const auto rows = rows_of(sweep, 1);
+  CHECK(rows[0].status == Status::skipped);
+  CHECK_THAT(rows[0].message, Contains("more than is free"));
+  CHECK(rows[2].status == Status::ok);
+}

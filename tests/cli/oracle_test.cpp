@@ -1,0 +1,32 @@
+// Our logits against two other implementations: one in plain PyTorch, one of Hugging Face.
+#include <catch2/catch.hpp>
+
+#include "run.h"
+
+using namespace tpsp;
+
+namespace {
+
+void check_agrees(const TemporaryFolder& folder) {
+  for (const std::string oracle : {"llama_oracle.py", "transformers_oracle.py"}) {
+    const auto outcome = run_command(folder, TPSP_PYTHON " " TPSP_SOURCE_DIR "/tests/oracle/" + oracle + " exported");
+    INFO(oracle << ": " << outcome.out << outcome.err);
+    CHECK(outcome.code == 0);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("one rank's logits are those of two other implementations") {
+  const TemporaryFolder folder;
+  const Run run(folder, "--model llama-tiny --tp --seq 7 --reps 1 --export exported");
+  REQUIRE(run.code() == 0);
+  check_agrees(folder);
+}
+
+TEST_CASE("two ranks' logits under tp+sp are those of two other implementations") {
+  const TemporaryFolder folder;
+  const Run run(folder, "--model llama-tiny --sp --seq 7 --reps 1 --export exported", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  check_agrees(folder);
+}

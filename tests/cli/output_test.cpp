@@ -1,0 +1,119 @@
+// Where results go: the table, the log, the CSV file.
+#include <catch2/catch.hpp>
+
+#include "run.h"
+
+using namespace tpsp;
+using Catch::Contains;
+
+namespace {
+
+const std::string quick_run = "--model llama-tiny --tp --seq 4 --warmup 0 --reps 1 ";
+
+// Runs the program on a terminal of its own, as script(1) makes one.
+Outcome run_on_terminal(const TemporaryFolder& folder, const std::string& variables) {
+  return run_command(folder, "script -qec \"env TPSP_DEVICE=cpu TERM=xterm " + variables + " '" TPSP_BENCH "' " +
+                                 quick_run + "\" /dev/null");
+}
+
+}  // namespace
+
+TEST_CASE("the table has a line a row, fits in 80 columns, and has no colours in a pipe") {
+  const TemporaryFolder folder;
+  const Run run(folder, "--model llama-tiny --seq 8,9 --reps 2", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  CHECK_THAT(run.out(), Contains("llama-tiny · 2 layers · batch 2 · fp32"));
+  CHECK_THAT(run.out(), Contains("2 ranks · mpi · 1 thread each · cpu"));
+  CHECK(widest_line(run.out()) <= 80);
+  CHECK(run.out().find('\033') == std::string::npos);
+  CHECK(lines_of(run.out()).size() == 4 + 4);
+}
+
+TEST_CASE("long names do not widen the table") {
+  const TemporaryFolder folder;
+  const std::string name(100, 'n');
+  std::filesystem::copy_file(TPSP_SOURCE_DIR "/configs/plans/tp.yaml", folder / (name + ".yaml"));
+  std::filesystem::copy_file(TPSP_SOURCE_DIR "/configs/models/llama-tiny.yaml", folder / ("m" + name + ".yaml"));
+  const Run run(folder, "--seq 4 --model m" + name + ".yaml --plan " + name + ".yaml");
+  REQUIRE(run.code() == 0);
+  CHECK(widest_line(run.out()) <= 80);
+  const auto row = read_csv(folder / "tpsp-results.csv").at(0);
+  CHECK(row.at("plan") == name);
+  CHECK(row.at("model") == "m" + name);
+}
+
+TEST_CASE("a terminal gets colours, unless NO_COLOR is set") {
+  const TemporaryFolder folder;
+  const auto colored = run_on_terminal(folder, "-u NO_COLOR");
+  if (colored.code == 127) {
+    WARN("script(1) is not installed");
+    return;
+  }
+  REQUIRE(colored.code == 0);
+  CHECK_THAT(colored.out, Contains("\033[32mpass"));
+  const auto plain = run_on_terminal(folder, "NO_COLOR=1");
+  REQUIRE(plain.code == 0);
+  CHECK_THAT(plain.out, Contains("pass") && !Contains("\033["));
+}
+
+TEST_CASE("the option --quiet prints nothing at all when all is well") {
+  const TemporaryFolder folder;
+  const Run run(folder, quick_run + "--quiet", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  CHECK(run.out().empty());
+  CHECK(run.err().empty());
+  CHECK(read_csv(folder / "tpsp-results.csv").size() == 1);
+}
+
+TEST_CASE("the option --verbose says where each setting comes from") {
+  const TemporaryFolder folder;
+  const Run run(folder, quick_run + "--verbose", {.environment = {{"TPSP_BATCH", "3"}}});
+  REQUIRE(run.code() == 0);
+  CHECK_THAT(run.err(), Contains("seq is 4 (--seq)"));
+  CHECK_THAT(run.err(), Contains("batch is 3 (TPSP_BATCH)"));
+  CHECK_THAT(run.err(), Contains("dtype is fp32 (default)"));
+}
+
+TEST_CASE("two runs share a results file: one header, two run ids") {
+  const TemporaryFolder folder;
+  const Run first(folder, quick_run + "--out both.csv");
+  const Run second(folder, quick_run + "--out both.csv --seed 5");
+  REQUIRE(first.code() + second.code() == 0);
+  const auto rows = read_csv(folder / "both.csv");
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].at("run_id") != rows[1].at("run_id"));
+  CHECK(rows[1].at("seed") == "5");
+}
+
+TEST_CASE("a file with another header is refused and left as it was") {
+  const TemporaryFolder folder;
+  const std::string text = "status,speed\nok,12\n";
+  write_text(folder / "other.csv", text);
+  const Run run(folder, quick_run + "--out other.csv", {.ranks = 2});
+  CHECK(run.code() == 2);
+  CHECK_THAT(complaint(run), Contains("other.csv"));
+  CHECK(text_of(folder / "other.csv") == text);
+}
+
+TEST_CASE("a file that can not be written ends the run with 6 before anything is measured") {
+  const TemporaryFolder folder;
+  const std::string path = GENERATE("/proc/nope.csv", "/dev/full", ".", "no/such/folder/x.csv");
+  const Run run(folder, quick_run + "--out " + path, {.ranks = 2});
+  CHECK(run.code() == 6);
+  CHECK_THAT(complaint(run), Contains(path));
+  CHECK(run.out().empty());
+}
+
+TEST_CASE("an export folder that can not be made ends the run with 6") {
+  const TemporaryFolder folder;
+  const Run run(folder, quick_run + "--export /proc/nope", {.ranks = 2});
+  CHECK(run.code() == 6);
+  CHECK_THAT(complaint(run), Contains("/proc/nope"));
+}
+
+TEST_CASE("help and previews that can not be written end with 6") {
+  const TemporaryFolder folder;
+  const std::string command = GENERATE("--help", "plan --model llama-tiny", "plan --model llama-70b --json", "info");
+  const Run run(folder, command + " >/dev/full #");
+  CHECK(run.code() == 6);
+}

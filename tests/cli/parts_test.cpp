@@ -1,0 +1,72 @@
+// A program with a backend and a column added from outside (cli_parts/broken_bench.cpp), and what it does when the
+// numbers are wrong or a rank fails.
+#include <catch2/catch.hpp>
+
+#include "run.h"
+
+using namespace tpsp;
+using Catch::Contains;
+
+namespace {
+
+Start broken(int ranks) { return {.ranks = ranks, .program = TPSP_BROKEN_BENCH}; }
+
+const std::string tiny_run = "--model llama-tiny --warmup 0 --reps 1 ";
+
+}  // namespace
+
+TEST_CASE("wrong numbers are a failed row and exit code 4, and the next case is measured") {
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--seq 8 --backend broken", broken(2));
+  CHECK(run.code() == 4);
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].at("status") == "failed");
+  CHECK(rows[0].at("check") == "fail");
+  CHECK(rows[0].at("backend") == "broken");
+  CHECK(std::stod(rows[0].at("max_rel_err")) > 1e-4);
+  CHECK_THAT(rows[0].at("message"), Contains("differ from the unsharded reference"));
+  CHECK(rows[1].at("status") == "ok");
+  CHECK(rows[1].at("check") == "pass");
+  CHECK_THAT(run.out(), Contains("fail"));
+}
+
+TEST_CASE("a column that is added from outside is in the header and in every row") {
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--tp --seq 8,9 --batch 3", broken(0));
+  REQUIRE(run.code() == 0);
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].at("tokens_per_forward") == "24");
+  CHECK(rows[1].at("tokens_per_forward") == "27");
+}
+
+TEST_CASE("backends that are added from outside are listed, and chosen only by name") {
+  const TemporaryFolder folder;
+  const Run info(folder, "info", broken(0));
+  CHECK_THAT(info.out(), Contains("broken") && Contains("throwing"));
+  const Run run(folder, tiny_run + "--tp --seq 8", broken(2));
+  REQUIRE(run.code() == 0);
+  CHECK(read_csv(folder / "tpsp-results.csv").at(0).at("backend") == "mpi");
+}
+
+TEST_CASE("results of a program with other columns do not mix") {
+  const TemporaryFolder folder;
+  const Run first(folder, tiny_run + "--tp --seq 8");
+  const Run second(folder, tiny_run + "--tp --seq 8", broken(0));
+  CHECK(first.code() == 0);
+  CHECK(second.code() == 2);
+  CHECK_THAT(complaint(second), Contains("tokens_per_forward"));
+  CHECK(read_csv(folder / "tpsp-results.csv").size() == 1);
+}
+
+TEST_CASE("a rank that fails inside a forward ends all ranks and leaves the rows before it") {
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--tp --seq 4,8 --backend throwing", broken(2));
+  CHECK(run.code() == 3);
+  CHECK_THAT(complaint(run), Contains("rank 1: the cable was pulled"));
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].at("seq") == "4");
+  CHECK(rows[0].at("status") == "ok");
+}

@@ -1,0 +1,85 @@
+// A model's forward pass on ranks that are threads, and how far two results are apart.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tpsp/comm/backend.h"
+#include "tpsp/comm/counting.h"
+#include "tpsp/comm/threads.h"
+#include "tpsp/model/llama.h"
+
+// Catch comes after LibTorch, which has a macro CHECK of its own; so tests get it from here.
+#include <catch2/catch.hpp>
+
+namespace tpsp {
+
+/// What one rank has after a forward pass.
+struct RankResult {
+  at::Tensor logits;  ///< whole, `[batch, seq, vocabulary]`, fp32
+  CommCounts counts;  ///< of the forward alone
+};
+
+inline constexpr std::uint64_t test_seed = 1;
+
+/// Runs `body` on `world` threads, each with one core's work and no gradients.
+inline void on_ranks(int world, const std::function<void(World&, Communicator&)>& body) {
+  at::set_num_threads(1);
+  run_threads(world, [&](World& ranks) {
+    const c10::InferenceMode no_gradients;
+    const auto comm = make_communicator(standard_backends(), "auto", ranks, at::kCPU);
+    body(ranks, *comm);
+  });
+}
+
+inline std::vector<RankResult> forward_on_ranks(const ModelConfig& config, const Plan& plan, int world,
+                                                const at::Tensor& tokens, at::ScalarType dtype = at::kFloat) {
+  const auto lowered = lower(plan, modules_of(config), world);
+  std::vector<RankResult> results(static_cast<std::size_t>(world));
+  on_ranks(world, [&](World& ranks, Communicator& transport) {
+    CountingCommunicator comm(transport);
+    const ResidentWeights weights(lowered, ranks.rank(), {.seed = test_seed, .dtype = dtype});
+    const Llama model(config, lowered, weights, {.comm = comm});
+    auto logits = model.forward(tokens);
+    auto& mine = results[static_cast<std::size_t>(ranks.rank())];
+    mine.counts = comm.counts();
+    mine.logits = model.whole(std::move(logits), tokens.size(1)).to(at::kFloat).contiguous();
+  });
+  return results;
+}
+
+/// The logits of the whole model on one rank.
+inline at::Tensor unsharded_logits(const ModelConfig& config, const at::Tensor& tokens,
+                                   at::ScalarType dtype = at::kFloat) {
+  const Plan nothing{.name = "none", .source = "none", .rules = {}};
+  return forward_on_ranks(config, nothing, 1, tokens, dtype).front().logits;
+}
+
+/// max|a - b| / max|b|; infinite where shapes differ or anything is not finite.
+inline double relative_error(const at::Tensor& a, const at::Tensor& b) {
+  constexpr auto infinity = std::numeric_limits<double>::infinity();
+  if (a.sizes() != b.sizes()) return infinity;
+  const auto error = (a - b).abs().max().item<double>() / b.abs().max().item<double>();
+  return std::isfinite(error) ? error : infinity;
+}
+
+/// The largest error of any rank.
+inline double largest_error(const std::vector<RankResult>& results, const at::Tensor& expected) {
+  double largest = 0;
+  for (const auto& result : results) largest = std::max(largest, relative_error(result.logits, expected));
+  return largest;
+}
+
+/// A plan given as YAML inside a test.
+inline Plan inline_plan(const std::string& rules) { return parse_plan("mine", "mine.yaml", "rules:\n" + rules); }
+
+}  // namespace tpsp
