@@ -17,7 +17,10 @@ build_program() {
 }
 
 run_benchmark() {  # TPSP-BENCH-OPTION...
-  local launch=(mpirun -n "$ranks")
+  local launch=(mpirun -n "$ranks") share
+  share=$(($(physical_cores) / ranks))
+  # Open MPI binds each of two ranks to a single core, however many there are.
+  if [ "$share" -gt 1 ]; then launch+=(--map-by "slot:PE=$share"); fi
   if [ "$(physical_cores)" -lt "$ranks" ]; then
     say "fewer than $ranks cores: the ranks share one, so times say little"
     launch+=(--oversubscribe)

@@ -1,14 +1,18 @@
 # shellcheck shell=bash
-# What scripts/bench.sh and scripts/test.sh share. Sourced from the repository's root, never run.
+# What the scripts beside it share. Sourced from the repository's root, never run.
 
 cmake=.venv/bin/cmake
 
 say() { printf '[%s] %s\n' "$(basename "$0" .sh)" "$*"; }
 die() { printf '[%s] error: %s\n' "$(basename "$0" .sh)" "$*" >&2; exit 1; }
 
+has_nvcc() { command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; }
+
 configure() {  # CMAKE-OPTION...
   say "configuring build/ (Release, Ninja)"
-  "$cmake" -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release --log-level=WARNING "$@" >/dev/null
+  local cuda=OFF
+  if has_nvcc; then cuda=ON; fi
+  "$cmake" -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DTPSP_WITH_CUDA=$cuda --log-level=WARNING "$@" >/dev/null
 }
 
 build() {  # TARGET

@@ -3,11 +3,10 @@
 # Usage: scripts/setup.sh [--with-tests]. Does nothing that is already done. Versions: scripts/versions.env.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
 # shellcheck source=scripts/versions.env
 source scripts/versions.env
-
-say() { printf '[setup] %s\n' "$*"; }
-die() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
 
 usage="usage: scripts/setup.sh [--with-tests]"
 [ $# -le 1 ] || die "too many arguments; $usage"
@@ -66,8 +65,6 @@ install_group() {  # GROUP PIP-ARGUMENT...
   mv "$stamp.new" "$stamp"
 }
 
-have_nvcc() { command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; }
-
 # Without nvcc only the CPU half is built, and it needs a quarter of the download. The tests' oracle imports torch in
 # Python, which wants the whole of it.
 install_python_packages() {
@@ -75,7 +72,7 @@ install_python_packages() {
   read -r -a whole <<<"libtorch $PIP_CMAKE $PIP_TORCH"
   read -r -a cpu_half <<<"libtorch --no-deps $PIP_CMAKE $PIP_TORCH_CPU_RUNTIME $PIP_TORCH"
   read -r -a tests <<<"tests $PIP_TEST"
-  if have_nvcc || [ $with_tests = yes ] || installed "${whole[@]}"; then
+  if has_nvcc || [ $with_tests = yes ] || installed "${whole[@]}"; then
     install_group "${whole[@]}"
   else
     install_group "${cpu_half[@]}"

@@ -29,5 +29,5 @@ esac
 
 folder=results/slurm-${SLURM_JOB_ID:-none}
 mkdir -p "$folder"
-"${launch[@]}" "$program" --tp --sp --model llama-7b --layers 32 --dtype fp32 --batch 2 --seq 256,512,1024 \
-  --out "$folder/results.csv" "$@" 2>&1 | tee "$folder/log.txt"
+"${launch[@]}" "$program" --tp --sp --device cuda --model llama-7b --layers 32 --dtype fp32 --batch 2 \
+  --seq 256,512,1024 --out "$folder/results.csv" "$@" 2>&1 | tee "$folder/log.txt"

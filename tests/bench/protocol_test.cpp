@@ -19,6 +19,7 @@ class NoProbe final : public DeviceProbe {
   std::string name() const override { return "none"; }
   void synchronize() override { ++synchronized; }
   void reset_peaks() override {}
+  void release_unused() override {}
   std::int64_t peak_allocated_bytes() const override { return allocated; }
   std::int64_t peak_reserved_bytes() const override { return 2 * allocated; }
   std::int64_t available_bytes(const World&) const override { return 0; }
@@ -41,7 +42,7 @@ void wait(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseco
 
 TEST_CASE("every workload has as many samples as repetitions") {
   NoProbe probe;
-  const auto results = measure_alone({{"a", [] {}}, {"b", [] {}}}, {.warmup = 2, .reps = 7}, probe);
+  const auto results = measure_alone({[] {}, [] {}}, {.warmup = 2, .reps = 7}, probe);
   REQUIRE(results.size() == 2);
   CHECK(results[0].samples_s.size() == 7);
   CHECK(results[1].samples_s.size() == 7);
@@ -50,7 +51,7 @@ TEST_CASE("every workload has as many samples as repetitions") {
 TEST_CASE("workloads take turns, in the warm-up and after it") {
   std::string order;
   NoProbe probe;
-  measure_alone({{"a", [&] { order += 'a'; }}, {"b", [&] { order += 'b'; }}}, {.warmup = 1, .reps = 3}, probe);
+  measure_alone({[&] { order += 'a'; }, [&] { order += 'b'; }}, {.warmup = 1, .reps = 3}, probe);
   CHECK(order == "abababab");
 }
 
@@ -60,7 +61,7 @@ TEST_CASE("the warm-up is not timed") {
     if (calls++ == 0) wait(200);
   };
   NoProbe probe;
-  const auto result = measure_alone({{"a", slow_at_first}}, {.warmup = 1, .reps = 3}, probe).front();
+  const auto result = measure_alone({slow_at_first}, {.warmup = 1, .reps = 3}, probe).front();
   CHECK(*std::max_element(result.samples_s.begin(), result.samples_s.end()) < 0.15);
 }
 
@@ -70,12 +71,12 @@ TEST_CASE("without a warm-up the first run is a sample") {
     if (calls++ == 0) wait(50);
   };
   NoProbe probe;
-  CHECK(measure_alone({{"a", slow_at_first}}, {.warmup = 0, .reps = 2}, probe).front().samples_s[0] >= 0.05);
+  CHECK(measure_alone({slow_at_first}, {.warmup = 0, .reps = 2}, probe).front().samples_s[0] >= 0.05);
 }
 
 TEST_CASE("the device is waited for before and after each repetition") {
   NoProbe probe;
-  measure_alone({{"a", [] {}}}, {.warmup = 1, .reps = 3}, probe);
+  measure_alone({[] {}}, {.warmup = 1, .reps = 3}, probe);
   CHECK(probe.synchronized == 6);
 }
 
@@ -88,7 +89,7 @@ TEST_CASE("a sample is the slowest rank's, on every rank") {
       if (world.rank() == 1) wait(60);
     };
     samples[static_cast<std::size_t>(world.rank())] =
-        measure({{"a", run}}, {.warmup = 0, .reps = 2}, world, comm, probe).front().samples_s;
+        measure({run}, {.warmup = 0, .reps = 2}, world, comm, probe).front().samples_s;
   });
   CHECK(samples[0][0] >= 0.06);
   CHECK(samples[0] == samples[1]);
@@ -102,7 +103,7 @@ TEST_CASE("memory is the largest rank's") {
     NoProbe probe;
     probe.allocated = 1000 * (2 - world.rank());
     results[static_cast<std::size_t>(world.rank())] =
-        measure({{"a", [] {}}}, {.warmup = 0, .reps = 2}, world, comm, probe).front();
+        measure({[] {}}, {.warmup = 0, .reps = 2}, world, comm, probe).front();
   });
   for (const auto& result : results) {
     CHECK(result.allocated_bytes == 2000);
@@ -120,7 +121,7 @@ TEST_CASE("counts are of one repetition, whatever the warm-up") {
     comm.all_reduce(buffer);
     comm.all_reduce(buffer);
   };
-  const auto result = measure({{"a", run}}, {.warmup = 3, .reps = 4}, world, comm, probe).front();
+  const auto result = measure({run}, {.warmup = 3, .reps = 4}, world, comm, probe).front();
   CHECK(result.counts == CommCounts{.all_reduces = 2, .bytes = 80});
 }
 

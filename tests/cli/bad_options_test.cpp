@@ -106,8 +106,9 @@ TEST_CASE("an export of several cases is refused") {
 
 TEST_CASE("a GPU that is not there is refused with what to do") {
   const TemporaryFolder folder;
-  if (run_command(folder, "nvidia-smi").code == 0) return;
-  check_refused({{"--device cuda", "--device cpu"}});
+  const Run run(folder, "--model llama-tiny --device cuda", {.environment = {{"CUDA_VISIBLE_DEVICES", ""}}});
+  CHECK(run.code() == 2);
+  CHECK_THAT(complaint(run), Contains("--device cpu"));
 }
 
 TEST_CASE("a launcher that contradicts itself is refused") {

@@ -24,6 +24,16 @@ TEST_CASE("one rank's logits are those of two other implementations") {
   check_agrees(folder);
 }
 
+TEST_CASE("a model with settings of its own has the logits of two other implementations") {
+  const TemporaryFolder folder;
+  write_text(folder / "mine.yaml",
+             "hidden: 64\nlayers: 3\nheads: 4\nkv_heads: 1\nffn: 96\nvocabulary: 77\nrope_theta: 500000\n"
+             "norm_eps: 0.001\n");
+  const Run run(folder, "--model mine.yaml --tp --seq 33 --seed 9 --reps 1 --export exported");
+  REQUIRE(run.code() == 0);
+  check_agrees(folder);
+}
+
 TEST_CASE("two ranks' logits under tp+sp are those of two other implementations") {
   const TemporaryFolder folder;
   const Run run(folder, "--model llama-tiny --sp --seq 7 --reps 1 --export exported", {.ranks = 2});

@@ -70,3 +70,26 @@ TEST_CASE("a rank that fails inside a forward ends all ranks and leaves the rows
   CHECK(rows[0].at("seq") == "4");
   CHECK(rows[0].at("status") == "ok");
 }
+
+TEST_CASE("a failed check is red on a terminal") {
+  const TemporaryFolder folder;
+  const auto outcome =
+      run_command(folder,
+                  "script -qec \"env -u NO_COLOR TPSP_DEVICE=cpu TPSP_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 "
+                  "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n 2 '" TPSP_BROKEN_BENCH "' " +
+                      tiny_run + "--tp --seq 8 --backend broken\" /dev/null");
+  CHECK(outcome.code == 4);
+  CHECK_THAT(outcome.out, Contains("\033[31mtp "));
+}
+
+TEST_CASE("ranks that were started with other options are refused before any of them waits") {
+  const TemporaryFolder folder;
+  const auto outcome =
+      run_command(folder,
+                  "env TPSP_DEVICE=cpu TPSP_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+                  "mpirun --oversubscribe -n 1 '" TPSP_BENCH
+                  "' --model llama-tiny --seq 8 : "
+                  "-n 1 '" TPSP_BENCH "' --model llama-tiny --seq 16");
+  CHECK(outcome.code == 2);
+  CHECK_THAT(outcome.err, Contains("rank 1: it was not started as rank 0 was: 'seq 16' here, 'seq 8' on rank 0"));
+}

@@ -1,4 +1,4 @@
-#include "comm/torch_and_catch.h"
+#include "support/torch_and_catch.h"
 
 #include "tpsp/comm/backend.h"
 

@@ -1,6 +1,6 @@
 // The sums are made by hand: rank r holds 4 (r + 1) + i at place i, small whole numbers that bfloat16 holds exactly.
 
-#include "comm/torch_and_catch.h"
+#include "support/torch_and_catch.h"
 
 #include "comm/ranks.h"
 

@@ -1,7 +1,7 @@
 // The same body on every rank of one process, and what each rank got.
 #pragma once
 
-#include "comm/torch_and_catch.h"
+#include "support/torch_and_catch.h"
 
 #include <string>
 #include <type_traits>

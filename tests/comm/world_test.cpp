@@ -1,4 +1,4 @@
-#include "comm/torch_and_catch.h"
+#include "support/torch_and_catch.h"
 
 #include "tpsp/comm/world.h"
 
@@ -61,8 +61,8 @@ TEST_CASE("of several failing ranks the lowest is heard") {
 }
 
 TEST_CASE("agreement keeps every exit code") {
-  const auto code = GENERATE(ExitCode::bad_input, ExitCode::rows_not_ok, ExitCode::check_failed, ExitCode::timed_out,
-                             ExitCode::output_failed);
+  const auto code =
+      GENERATE(ExitCode::bad_input, ExitCode::rows_not_ok, ExitCode::check_failed, ExitCode::output_failed);
   const auto all = agreements(2, [&](int rank) {
     if (rank == 0) throw Error(code, std::string("no"));
   });

@@ -27,7 +27,6 @@ TEST_CASE("values of every type are read") {
   CHECK(map.text("name") == "my plan");
   CHECK(map.integer("reps", 1, 100) == 20);
   CHECK(map.real("tolerance", 0, 1) == 1.5e-3);
-  CHECK(map.boolean("check"));
   CHECK(map.keys() == std::vector<std::string>{"name", "reps", "tolerance", "check"});
   CHECK(map.has("reps"));
   CHECK_FALSE(map.has("rep"));
@@ -124,12 +123,6 @@ TEST_CASE("a real number must be finite and in its range") {
   CHECK_THAT(complaint("nan"), Contains("not a number"));
   CHECK_THAT(complaint("0.5x"), Contains("not a number"));
   CHECK_THAT(complaint("'0.5'"), Contains("the quoted text '0.5', not a number"));
-}
-
-TEST_CASE("a boolean is true or false and nothing else") {
-  CHECK_FALSE(parse("check: false").boolean("check"));
-  CHECK(complaint_of([] { parse("check: yes").boolean("check"); }) ==
-        "mine.yaml:1:1: 'check' is 'yes', not a boolean; write true or false");
 }
 
 TEST_CASE("a list of mappings gives each mapping its own place") {

@@ -1,5 +1,5 @@
 // A global value is made, cut over the ranks by hand, redistributed, and compared with the cut that was asked for.
-#include "comm/torch_and_catch.h"
+#include "support/torch_and_catch.h"
 
 #include <random>
 

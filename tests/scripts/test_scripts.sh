@@ -176,7 +176,7 @@ cp "$scratch/bin/srun" "$scratch/tree/build/tpsp-bench"
 cp "$scratch/tree/slurm/l40.sh" "$scratch/job"
 in_tree env SLURM_SUBMIT_DIR="$scratch/tree" SLURM_JOB_ID=17 bash "$scratch/job" --seed 3
 check "a job runs both plans over 32 layers" \
-  called 'srun --mpi=pmix --ntasks=2 .* --tp --sp --model llama-7b --layers 32 --dtype fp32 --batch 2 --seq 256,512,1024'
+  called 'srun --mpi=pmix --ntasks=2 .* --tp --sp --device cuda --model llama-7b --layers 32 --dtype fp32 --batch 2 --seq 256,512,1024'
 check "its rows go beside its log, further options last" called 'srun .* --out results/slurm-17/results.csv --seed 3$'
 check "its log is there" [ -e "$scratch/tree/results/slurm-17/log.txt" ]
 

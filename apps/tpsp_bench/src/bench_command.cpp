@@ -5,13 +5,12 @@
 #include <iostream>
 #include <optional>
 
-#include "choices.h"
+#include "bench_options.h"
 #include "commands.h"
 #include "cores.h"
 #include "provenance.h"
 #include "terminal.h"
 #include "tpsp/bench/preview.h"
-#include "tpsp/bench/sweep.h"
 #include "tpsp/core/log.h"
 #include "tpsp/model/export.h"
 #include "tpsp/model/llama.h"
@@ -21,42 +20,13 @@
 namespace tpsp {
 namespace {
 
-struct BenchOptions {
-  Sweep sweep;
-  std::string backend;
-  std::string out;
-  std::optional<std::string> export_folder;
-};
-
-BenchOptions read_options(const CommandLine& line, const World& world, spdlog::logger& log) {
-  const Settings settings(line);
-  for (const auto& [name, setting] : settings.all()) log.debug("{} is {} ({})", name, setting.text, setting.where);
-  const bool allow_unused = line.flags.contains("allow-unused-rules");
-  BenchOptions options;
-  auto& sweep = options.sweep;
-  sweep.model = model_setting(settings);
-  sweep.plans = plan_setting(settings, sweep.model, world.size(), allow_unused);
-  sweep.seqs = seq_setting(settings);
-  sweep.batch = batch_setting(settings);
-  sweep.dtype = dtype_setting(settings);
-  sweep.device = choose_device(settings.at("device").text, world);
-  sweep.protocol.warmup = static_cast<int>(integer_setting(settings, "warmup", 0, 10'000));
-  sweep.protocol.reps = static_cast<int>(integer_setting(settings, "reps", 1, 1'000'000));
-  sweep.check = choice_setting(settings, "check", {"on", "off"}) == "on";
-  sweep.seed = static_cast<std::uint64_t>(integer_setting(settings, "seed", 0, INT64_MAX));
-  sweep.prototype.threads = settings.has("threads") ? static_cast<int>(integer_setting(settings, "threads", 1, 4096))
-                                                    : default_threads(world);
-  sweep.prototype.dtype = settings.at("dtype").text;
-  sweep.prototype.device = sweep.device.is_cuda() ? "cuda" : "cpu";
-  options.backend = settings.at("backend").text;
-  options.out = settings.at("out").text;
-  if (settings.has("export")) options.export_folder = settings.at("export").text;
-  return options;
-}
-
-void check_export(const BenchOptions& options) {
+// One case, and a folder that can be made.
+void check_export(const BenchOptions& options, const World& world) {
   if (!options.export_folder) return;
-  if (options.sweep.plans.size() == 1 && options.sweep.seqs.size() == 1) return;
+  if (options.sweep.plans.size() == 1 && options.sweep.seqs.size() == 1) {
+    if (world.rank() == 0) make_export_folder(*options.export_folder);
+    return;
+  }
   throw bad_input({.where = "--export " + *options.export_folder,
                    .what = fmt::format("there are {} cases", options.sweep.plans.size() * options.sweep.seqs.size()),
                    .why = "one model and one case's logits are written",
@@ -102,14 +72,40 @@ class Output {
   void add(const Row& row) {
     if (!first_rank_) return;
     file_->add(row);
-    if (table_) table_->row(row);
+    if (!table_) return;
+    table_->row(row);
+    check_stdout();
+  }
+
+  void title(const std::string& line) {
+    if (!table_) return;
+    table_->title({line});
+    check_stdout();
   }
 
  private:
+  static void check_stdout() {
+    if (std::cout) return;
+    throw Error(ExitCode::output_failed, {.where = "stdout",
+                                          .what = "the table can not be written",
+                                          .remedy = "make room where it is sent to, or use --quiet"});
+  }
+
   bool first_rank_;
   std::optional<CsvResults> file_;
   std::optional<TablePrinter> table_;
 };
+
+void choose_threads(BenchOptions& options, World& world, spdlog::logger& log) {
+  const auto cores = count_cores(world);
+  const int threads = options.threads.value_or(cores.mine);
+  options.sweep.prototype.threads = threads;
+  at::set_num_threads(threads);
+  if (!options.threads && options.sweep.device.is_cpu() && threads * world.local_size() * 2 <= cores.host) {
+    log.warn("{} ranks with {} threads each leave most of {} cores idle; bind them wider (mpirun --map-by slot:PE={})",
+             world.local_size(), threads, cores.host, cores.host / world.local_size());
+  }
+}
 
 ExitCode worse(ExitCode code, const Row& row) {
   if (row.check == Check::fail || code == ExitCode::check_failed) return ExitCode::check_failed;
@@ -130,16 +126,21 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
   std::optional<Output> output;
   agree(world, [&] {
     options = read_options(line, world, *log);
-    check_export(options);
+    check_export(options, world);
   });
   agree(world, [&] { preview_plans(options.sweep, *log); });
   agree(world, [&] { backend = choose_backend(parts.backends, options.backend, world, options.sweep.device); });
+  require_same(world, facts_of(options, backend));
   agree(world, [&] { output.emplace(options, parts, world, line.flags.contains("quiet")); });
 
   const auto comm = backend.make(world, options.sweep.device);
-  at::set_num_threads(options.sweep.prototype.threads);
-  options.sweep.prototype.backend = comm->backend();
-  add_provenance(options.sweep.prototype, world);
+  auto& prototype = options.sweep.prototype;
+  choose_threads(options, world, *log);
+  prototype.backend = comm->backend();
+  add_provenance(prototype, world);
+  agree(world, [&] {
+    output->title(fmt::format("tpsp-bench {} · run {} · rows in {}", prototype.version, prototype.run_id, options.out));
+  });
   if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench");
   if (options.export_folder) export_case(options, world, *comm);
 
@@ -148,7 +149,6 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     agree(world, [&] { output->add(row); });
     code = worse(code, row);
   });
-  log->info("rows are in {}", options.out);
   return code;
 }
 

@@ -1,5 +1,7 @@
 #include "choices.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "tpsp/core/error.h"
@@ -26,7 +28,17 @@ std::vector<std::int64_t> seq_setting(const Settings& settings) {
   return parse_sizes(setting.text, setting.where, 1, longest);
 }
 
-std::int64_t batch_setting(const Settings& settings) { return integer_setting(settings, "batch", 1, 65536); }
+std::int64_t batch_setting(const Settings& settings) {
+  constexpr std::int64_t most_tokens = 1 << 28;  // keeps every byte count in 64 bits
+  const auto batch = integer_setting(settings, "batch", 1, 65536);
+  for (const auto seq : seq_setting(settings)) {
+    if (batch * seq <= most_tokens) continue;
+    throw bad_input({.where = settings.at("batch").where,
+                     .what = fmt::format("{} sequences of {} tokens are too many", batch, seq),
+                     .remedy = fmt::format("at most {} tokens fit in a forward", most_tokens)});
+  }
+  return batch;
+}
 
 c10::ScalarType dtype_setting(const Settings& settings) {
   return choice_setting(settings, "dtype", {"fp32", "bf16"}) == "bf16" ? c10::kBFloat16 : c10::kFloat;
@@ -43,6 +55,21 @@ ModelConfig model_setting(const Settings& settings) {
   return model;
 }
 
+namespace {
+
+// Rows tell plans apart by their names.
+void refuse_equal_names(const std::vector<LoweredPlan>& plans) {
+  const auto& last = plans.back();
+  const auto first = std::find_if(plans.begin(), plans.end(), [&](const auto& plan) { return plan.name == last.name; });
+  if (&*first == &last) return;
+  throw bad_input({.where = "--plan",
+                   .what = fmt::format("two plans are called '{}'", last.name),
+                   .why = "their rows could not be told apart",
+                   .remedy = "rename one of the files"});
+}
+
+}  // namespace
+
 std::vector<LoweredPlan> plan_setting(const Settings& settings, const ModelConfig& model, int world,
                                       bool allow_unused_rules) {
   const auto modules = modules_of(model);
@@ -54,6 +81,7 @@ std::vector<LoweredPlan> plan_setting(const Settings& settings, const ModelConfi
     seen.push_back(name);
     plans.push_back(lower(load_plan(name), modules, world));
     refuse_unused_rules(plans.back(), allow_unused_rules);
+    refuse_equal_names(plans);
   }
   return plans;
 }

@@ -21,7 +21,8 @@ constexpr const char* examples =
     "  mpirun -n 2 tpsp-bench --sp --seq 1024       one plan, one length\n"
     "  tpsp-bench plan --plan tp+sp --world 8       what a plan will do; needs no MPI\n"
     "\n"
-    "Options may also stand in the environment (TPSP_SEQ=256) and in --config.\n"
+    "Options with a value may also stand in the environment (TPSP_SEQ=256) and in\n"
+    "--config.\n"
     "Exit codes: 0 ok, 2 bad input, 3 rows not ok, 4 check failed, 6 output failed.";
 
 struct Flag {

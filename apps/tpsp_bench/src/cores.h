@@ -4,7 +4,12 @@
 
 namespace tpsp {
 
-/// Threads for one rank: the cores it is bound to, or, when it may run on all, its share among the host's ranks.
-int default_threads(const World& world);
+struct Cores {
+  int mine = 1;  ///< this rank's share of the cores it may run on
+  int host = 1;  ///< all that the host has
+};
+
+/// The cores in this rank's affinity mask, divided by the ranks of the host that have the same mask. Collective.
+Cores count_cores(World& world);
 
 }  // namespace tpsp

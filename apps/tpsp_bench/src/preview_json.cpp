@@ -33,9 +33,15 @@ Json counts_json(const CommCounts& counts) {
 }
 
 Json case_json(const PlanPreviews& plan, std::int64_t seq, const Preview& preview) {
-  Json json{{"model", plan.model.name},         {"layers", plan.model.layers}, {"plan", plan.plan.name},
-            {"world", plan.plan.world},         {"batch", plan.batch},         {"seq", seq},
-            {"seq_padded", preview.seq_padded}, {"vocab_padded", preview.vocab_padded}, {"dtype", plan.dtype}};
+  Json json{{"model", plan.model.name},
+            {"layers", plan.model.layers},
+            {"plan", plan.plan.name},
+            {"world", plan.plan.world},
+            {"batch", plan.batch},
+            {"seq", seq},
+            {"seq_padded", preview.seq_padded},
+            {"vocab_padded", preview.vocab_padded},
+            {"dtype", plan.dtype}};
   json["modules"] = Json::array();
   for (const auto& module : preview.modules) json["modules"].push_back(module_json(module));
   json["per_forward_and_rank"] = {{"layers", counts_json(preview.layers)}, {"logits", counts_json(preview.logits)}};

@@ -51,10 +51,10 @@ std::string module_line(const PreviewModule& module) {
   const auto name = layer_name(module.name);
   const bool container = module.weight_shape.empty();
   const auto middle = container ? fmt::format("{:<21}", style) : fmt::format("{:<9} {:>11}", style, shape);
-  const auto line = fmt::format("{:<17} {} {:<7} {:<7} {}", (name.layer < 0 ? "" : "  ") + name.rest,
-                                logits ? std::string(21, ' ') : middle, logits ? "" : layout_word(placement.want),
-                                logits || container ? "" : layout_word(placement.out),
-                                collectives_text(module.collectives));
+  const auto line =
+      fmt::format("{:<17} {} {:<7} {:<7} {}", (name.layer < 0 ? "" : "  ") + name.rest,
+                  logits ? std::string(21, ' ') : middle, logits ? "" : layout_word(placement.want),
+                  logits || container ? "" : layout_word(placement.out), collectives_text(module.collectives));
   return line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
 }
 
@@ -119,9 +119,9 @@ std::string calls(std::int64_t layers, std::int64_t logits) {
 
 std::string totals_line(std::int64_t seq, const Preview& preview) {
   const auto& [layers, logits] = std::pair{preview.layers, preview.logits};
-  const auto all_calls = fmt::format("{}/{}/{}", calls(layers.all_reduces, logits.all_reduces),
-                                     calls(layers.reduce_scatters, logits.reduce_scatters),
-                                     calls(layers.all_gathers, logits.all_gathers));
+  const auto all_calls =
+      fmt::format("{}/{}/{}", calls(layers.all_reduces, logits.all_reduces),
+                  calls(layers.reduce_scatters, logits.reduce_scatters), calls(layers.all_gathers, logits.all_gathers));
   return fmt::format(totals_format, seq, all_calls, bytes_text(layers.bytes, logits.bytes),
                      human_bytes(preview.weights_bytes), human_bytes(preview.peak_activation_bytes),
                      human_bytes(preview.collective_bytes));

@@ -67,6 +67,15 @@ ExitCode run_alone(const CommandLine& line, const Parts& parts, int rank) {
   return ExitCode::ok;
 }
 
+// A launcher that this MPI does not understand starts many programs that each think they are alone.
+void check_size(const Launch& launch, const World& world) {
+  if (world.size() == launch.size) return;
+  throw bad_input({.where = "launcher",
+                   .what = fmt::format("it started {} ranks, and MPI knows of {}", launch.size, world.size()),
+                   .why = mpi_version() + " does not speak its protocol",
+                   .remedy = "use this MPI's mpirun, or srun --mpi=pmix"});
+}
+
 bool needs_ranks(int argc, const char* const* argv) {
   try {
     const auto line = parse_command_line(argc, argv);
@@ -88,6 +97,7 @@ int run_program(int argc, const char* const* argv, const Parts& parts) {
       return static_cast<int>(run_alone(parse_command_line(argc, argv), parts, rank));
     }
     const auto world = launch.mpi ? make_mpi_world() : std::make_unique<SerialWorld>();
+    check_size(launch, *world);
     return static_cast<int>(run_ranks(argc, argv, parts, *world));
   } catch (const Error& error) {
     say_error(rank, error.what());

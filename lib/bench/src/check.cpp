@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "tpsp/comm/backend.h"
+#include "tpsp/core/math.h"
 #include "tpsp/model/llama.h"
 
 namespace tpsp {
@@ -17,7 +18,7 @@ double finite_or_infinity(double value) {
 }
 
 at::Tensor serial_logits(const ModelConfig& config, const WeightRecipe& recipe, const at::Tensor& tokens) {
-  const auto plan = lower(Plan{.name = "reference", .source = "reference", .rules = {}}, modules_of(config), 1);
+  const auto plan = reference_plan(config);
   const StreamedWeights weights(plan.modules, recipe);
   SerialWorld alone;
   const auto comm = make_communicator(standard_backends(), "serial", alone, recipe.device);
@@ -26,12 +27,18 @@ at::Tensor serial_logits(const ModelConfig& config, const WeightRecipe& recipe, 
 
 }  // namespace
 
+LoweredPlan reference_plan(const ModelConfig& config) {
+  return lower(Plan{.name = "reference", .source = "reference", .rules = {}}, modules_of(config), 1);
+}
+
+std::int64_t reference_share(std::int64_t batch, int ranks) { return ceil_divide(batch, ranks); }
+
 double error_bound(at::ScalarType dtype) { return dtype == at::kBFloat16 ? 3e-2 : 1e-4; }
 
 Reference::Reference(const ModelConfig& config, const WeightRecipe& recipe, const at::Tensor& tokens,
                      const World& world) {
   const auto batch = tokens.size(0);
-  const auto share = (batch + world.size() - 1) / world.size();
+  const auto share = reference_share(batch, world.size());
   first_ = std::min(batch, world.rank() * share);
   count_ = std::min(batch - first_, share);
   if (count_ > 0) logits_ = serial_logits(config, recipe, tokens.narrow(0, first_, count_));

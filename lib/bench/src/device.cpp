@@ -1,5 +1,8 @@
 #include "tpsp/bench/device.h"
 
+#include <malloc.h>
+
+#include <algorithm>
 #include <fstream>
 #include <limits>
 #include <vector>
@@ -22,6 +25,7 @@ class CpuProbe final : public DeviceProbe {
     meter_.reset_peak();
     reset_peak_resident();
   }
+  void release_unused() override { malloc_trim(0); }
   std::int64_t peak_allocated_bytes() const override { return meter_.peak_bytes(); }
   std::int64_t peak_reserved_bytes() const override { return peak_resident_bytes(); }
   std::int64_t available_bytes(const World& world) const override {
@@ -40,7 +44,9 @@ c10::Device cuda_device(const World& world) {
 #else
   const char* why = "this program was built without CUDA";
 #endif
-  throw bad_input({.where = "--device cuda", .what = "CUDA is not to be had here", .why = why,
+  throw bad_input({.where = "--device cuda",
+                   .what = "CUDA is not to be had here",
+                   .why = why,
                    .remedy = "use --device cpu, or see nvidia-smi and CUDA_VISIBLE_DEVICES"});
 }
 
@@ -62,14 +68,40 @@ std::string cpu_name() {
   return "unknown CPU";
 }
 
-std::int64_t available_host_bytes() {
+namespace {
+
+constexpr auto unlimited = std::numeric_limits<std::int64_t>::max();  // nothing is known, so nothing is refused
+
+std::int64_t number_in(const std::string& path) {
+  std::int64_t number = unlimited;
+  std::ifstream file(path);
+  return file >> number ? number : unlimited;  // "max" is no number
+}
+
+std::int64_t available_on_machine() {
   std::ifstream info("/proc/meminfo");
   for (std::string word; info >> word;) {
     std::int64_t kibibytes = 0;
     if (word == "MemAvailable:" && info >> kibibytes) return kibibytes * 1024;
   }
-  return std::numeric_limits<std::int64_t>::max();  // nothing is known, so nothing is refused
+  return unlimited;
 }
+
+// What this process's control group (cgroup v2) may still take: a job's or container's limit.
+std::int64_t available_in_group() {
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    if (!line.starts_with("0::")) continue;
+    const auto folder = "/sys/fs/cgroup" + line.substr(3);
+    const auto limit = number_in(folder + "/memory.max");
+    return limit == unlimited ? unlimited : limit - number_in(folder + "/memory.current");
+  }
+  return unlimited;
+}
+
+}  // namespace
+
+std::int64_t available_host_bytes() { return std::min(available_on_machine(), available_in_group()); }
 
 #ifdef TPSP_WITH_CUDA
 std::unique_ptr<DeviceProbe> make_device_probe(c10::Device device) {

@@ -36,6 +36,7 @@ class CudaProbe final : public DeviceProbe {
   }
   void synchronize() override { TPSP_CUDA(cudaDeviceSynchronize()); }
   void reset_peaks() override { c10::cuda::CUDACachingAllocator::resetPeakStats(device_.index()); }
+  void release_unused() override { c10::cuda::CUDACachingAllocator::emptyCache(); }
   std::int64_t peak_allocated_bytes() const override { return stats().allocated_bytes[aggregate].peak; }
   std::int64_t peak_reserved_bytes() const override { return stats().reserved_bytes[aggregate].peak; }
   std::int64_t available_bytes(const World& world) const override {

@@ -10,6 +10,9 @@
 
 namespace tpsp {
 
+/// Bytes that one rank needs for its weights, and for making them.
+std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan);
+
 /// Bytes that one rank needs beyond its weights for one case: the forward's peak, and the reference's with checks on.
 std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world);
 

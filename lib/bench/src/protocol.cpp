@@ -11,7 +11,7 @@ double timed(const Workload& workload, World& world, DeviceProbe& probe) {
   probe.synchronize();
   world.barrier();
   const auto start = std::chrono::steady_clock::now();
-  workload.run();
+  workload();
   probe.synchronize();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -44,7 +44,7 @@ void combine_ranks(Measurement& mine, World& world) {
 std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
                                  CountingCommunicator& comm, DeviceProbe& probe) {
   for (int i = 0; i < protocol.warmup; ++i) {
-    for (const auto& workload : workloads) workload.run();
+    for (const auto& workload : workloads) workload();
   }
   std::vector<Measurement> results(workloads.size());
   for (int rep = 0; rep < protocol.reps; ++rep) {

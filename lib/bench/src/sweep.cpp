@@ -1,6 +1,7 @@
 #include "tpsp/bench/sweep.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <memory>
@@ -48,8 +49,10 @@ Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
   row.plan = plan.name;
   row.batch = sweep.batch;
   row.seq = seq;
-  row.seq_padded = seq;
-  row.vocab_padded = sweep.model.vocabulary;
+  const auto expected = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype);
+  row.seq_padded = expected.seq_padded;
+  row.vocab_padded = expected.vocab_padded;
+  row.weights_bytes = expected.weights_bytes;
   row.world = plan.world;
   row.seed = sweep.seed;
   row.warmup = sweep.protocol.warmup;
@@ -78,14 +81,19 @@ void fill_check(Row& row, const LogitsError& error, double bound) {
   row.check = error.max_rel <= bound ? Check::pass : Check::fail;
   if (row.check == Check::pass) return;
   row.status = Status::failed;
-  row.message = "the logits differ from the unsharded reference by more than the bound " + std::to_string(bound);
+  row.message = fmt::format("the logits differ from the unsharded reference by {:.2g} of its largest; {:g} is allowed",
+                            error.max_rel, bound);
 }
 
 /// One group of plans with its weights, at one length after the other.
 class GroupRun {
  public:
   GroupRun(const Sweep& sweep, const PlanGroup& plans, World& world, Communicator& comm)
-      : sweep_(sweep), plans_(plans), world_(world), comm_(comm), probe_(make_device_probe(sweep.device)),
+      : sweep_(sweep),
+        plans_(plans),
+        world_(world),
+        comm_(comm),
+        probe_(make_device_probe(sweep.device)),
         recipe_{.seed = sweep.seed, .dtype = sweep.dtype, .device = sweep.device},
         weights_(*plans.front(), world.rank(), recipe_) {}
 
@@ -97,22 +105,17 @@ class GroupRun {
     for (const auto* plan : plans_) models.emplace_back(sweep_.model, *plan, weights_, ParallelContext{comm_});
 
     std::vector<Row> rows;
-    for (std::size_t i = 0; i < models.size(); ++i) rows.push_back(described(*plans_[i], models[i], seq));
+    for (const auto* plan : plans_) {
+      rows.push_back(blank_row(sweep_, *plan, seq));
+      rows.back().device_name = probe_->name();
+    }
     if (sweep_.check) check(models, tokens, rows);
+    probe_->release_unused();
     time(models, tokens, rows);
     return rows;
   }
 
  private:
-  Row described(const LoweredPlan& plan, const Llama& model, std::int64_t seq) const {
-    auto row = blank_row(sweep_, plan, seq);
-    row.seq_padded = model.padded_seq(seq);
-    row.vocab_padded = model.padded_vocabulary();
-    row.weights_bytes = weights_.bytes();
-    row.device_name = probe_->name();
-    return row;
-  }
-
   void check(const std::vector<Llama>& models, const at::Tensor& tokens, std::vector<Row>& rows) {
     const Reference reference(sweep_.model, recipe_, tokens, world_);
     for (std::size_t i = 0; i < models.size(); ++i) {
@@ -122,8 +125,8 @@ class GroupRun {
 
   void time(const std::vector<Llama>& models, const at::Tensor& tokens, std::vector<Row>& rows) {
     std::vector<Workload> workloads;
-    for (std::size_t i = 0; i < models.size(); ++i) {
-      workloads.push_back({rows[i].plan, [&model = models[i], &tokens] { model.forward(tokens); }});
+    for (const auto& model : models) {
+      workloads.push_back([&model, &tokens] { model.forward(tokens); });
     }
     const auto measured = measure(workloads, sweep_.protocol, world_, comm_, *probe_);
     for (std::size_t i = 0; i < rows.size(); ++i) fill_measurement(rows[i], measured[i]);
@@ -138,7 +141,20 @@ class GroupRun {
   ResidentWeights weights_;
 };
 
-// Runs `step`, and says whether it ran out of memory. Among several ranks that is not survivable: it throws.
+// Runs a `step` that makes no collective call, and says whether any rank ran out of memory in it.
+bool any_runs_out_of_memory(World& world, const std::function<void()>& step) {
+  double failed = 0;
+  try {
+    step();
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) throw;
+    failed = 1;
+  }
+  return max_over_ranks(world, {failed}).front() > 0;
+}
+
+// Runs a `step` with collective calls, and says whether it ran out of memory. Among several ranks the others may be
+// waiting for this one: it throws.
 bool runs_out_of_memory(const World& world, const std::function<void()>& step) {
   try {
     step();
@@ -148,7 +164,7 @@ bool runs_out_of_memory(const World& world, const std::function<void()>& step) {
     if (world.size() == 1) return true;
     throw Error(ExitCode::rows_not_ok, {.where = "rank " + std::to_string(world.rank()),
                                         .what = "out of memory",
-                                        .why = error.what(),
+                                        .why = message_of(error),
                                         .remedy = "use fewer layers, a smaller batch or sequence, or more ranks"});
   }
 }
@@ -170,9 +186,10 @@ class GroupSweep {
  public:
   GroupSweep(const Sweep& sweep, const PlanGroup& group, World& world, Communicator& comm)
       : sweep_(sweep), group_(group), world_(world) {
-    const auto weights = preview(sweep.model, *group.front(), 1, 1, sweep.dtype).weights_bytes;
-    no_weights_ = lack_of_memory(weights, *make_device_probe(sweep.device), world);
-    if (!no_weights_) out_of_memory_ = runs_out_of_memory(world, [&] { run_.emplace(sweep, group, world, comm); });
+    no_weights_ = lack_of_memory(resident_bytes(sweep, *group.front()), *make_device_probe(sweep.device), world);
+    if (no_weights_) return;
+    out_of_memory_ = any_runs_out_of_memory(world, [&] { run_.emplace(sweep, group, world, comm); });
+    if (out_of_memory_) run_.reset();
   }
 
   std::vector<Row> rows_at(std::int64_t seq) {

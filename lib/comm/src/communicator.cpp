@@ -15,7 +15,8 @@ std::string_view to_string(Collective kind) {
 
 std::int64_t bytes_sent(Collective kind, std::int64_t whole_bytes, int ranks) {
   const std::int64_t rounds = kind == Collective::all_reduce ? 2 : 1;
-  return rounds * (ranks - 1) * whole_bytes / ranks;
+  const std::int64_t times = rounds * (ranks - 1);  // dividing first keeps large sizes in 64 bits
+  return times * (whole_bytes / ranks) + times * (whole_bytes % ranks) / ranks;
 }
 
 void CountingCommunicator::all_reduce(const at::Tensor& buffer) {

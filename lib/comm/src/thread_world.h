@@ -13,8 +13,8 @@ namespace tpsp {
 /// What the threads of one run_threads call share.
 class ThreadGroup {
  public:
-  explicit ThreadGroup(int size) : texts(static_cast<std::size_t>(size)), tensors(static_cast<std::size_t>(size)),
-                                   size_(size) {}
+  explicit ThreadGroup(int size)
+      : texts(static_cast<std::size_t>(size)), tensors(static_cast<std::size_t>(size)), size_(size) {}
 
   int size() const { return size_; }
   /// Waits for all ranks. Throws Error when a rank failed and will not come.

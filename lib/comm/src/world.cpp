@@ -9,6 +9,8 @@
 #include <cstring>
 #include <optional>
 
+#include "tpsp/core/text.h"
+
 namespace tpsp {
 namespace {
 
@@ -39,6 +41,21 @@ void agree(World& world, const std::function<void()>& step) {
   const bool all_alike = std::all_of(reports.begin(), reports.end(), [&](const auto& r) { return r == *failed; });
   if (all_alike) throw AgreedError(code, message);
   throw AgreedError(code, fmt::format("rank {}: {}", failed - reports.begin(), message));
+}
+
+void require_same(World& world, const std::string& facts) {
+  const auto all = world.exchange(facts);
+  const auto ours = split(all.front(), '\n');
+  for (std::size_t rank = 1; rank < all.size(); ++rank) {
+    if (all[rank] == all.front()) continue;
+    const auto theirs = split(all[rank], '\n');
+    const auto [a, b] = std::mismatch(ours.begin(), ours.end(), theirs.begin(), theirs.end());
+    throw AgreedError(ExitCode::bad_input,
+                      Complaint{.where = fmt::format("rank {}", rank),
+                                .what = fmt::format("it was not started as rank 0 was: '{}' here, '{}' on rank 0",
+                                                    b == theirs.end() ? "" : *b, a == ours.end() ? "" : *a),
+                                .remedy = "give all ranks the same options, TPSP_* variables and files"});
+  }
 }
 
 std::string message_of(const std::exception& error) {

@@ -120,15 +120,6 @@ double YamlMap::real(std::string_view key, double min, double max) const {
   return number;
 }
 
-bool YamlMap::boolean(std::string_view key) const {
-  const YAML::Node value = at(key);
-  const std::string scalar = value.IsScalar() && !is_quoted(value) ? value.Scalar() : std::string();
-  if (scalar == "true") return true;
-  if (scalar == "false") return false;
-  throw bad_input(
-      {where(key), fmt::format("'{}' is {}, not a boolean", key, describe(value)), {}, "write true or false"});
-}
-
 std::vector<YamlMap> YamlMap::maps(std::string_view key) const {
   const YAML::Node value = at(key);
   if (!value.IsSequence()) {

@@ -12,7 +12,7 @@
 namespace tpsp {
 namespace {
 
-constexpr std::int64_t largest_size = 1 << 24;
+constexpr std::int64_t largest_size = 1 << 20;
 
 std::int64_t size_or(const YamlMap& map, std::string_view key, std::int64_t otherwise) {
   return map.has(key) ? map.integer(key, 1, largest_size) : otherwise;

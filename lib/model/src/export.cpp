@@ -15,16 +15,6 @@
 namespace tpsp {
 namespace {
 
-void make_folder(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (!error) return;
-  throw Error(ExitCode::output_failed, {.where = "--export " + folder.string(),
-                                        .what = "the folder can not be made",
-                                        .why = error.message(),
-                                        .remedy = "choose another folder"});
-}
-
 std::string config_json(const ModelConfig& config, at::ScalarType dtype) {
   const nlohmann::ordered_json json{{"architectures", {"LlamaForCausalLM"}},
                                     {"model_type", "llama"},
@@ -47,6 +37,16 @@ std::string config_json(const ModelConfig& config, at::ScalarType dtype) {
 }
 
 }  // namespace
+
+void make_export_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!error) return;
+  throw Error(ExitCode::output_failed, {.where = "--export " + folder.string(),
+                                        .what = "the folder can not be made",
+                                        .why = error.message(),
+                                        .remedy = "choose another folder"});
+}
 
 std::string hugging_face_name(const std::string& module) {
   constexpr std::array<std::pair<std::string_view, std::string_view>, 9> parts{{
@@ -72,7 +72,7 @@ std::string hugging_face_name(const std::string& module) {
 }
 
 void export_model(const std::filesystem::path& folder, const ModelConfig& config, const WeightRecipe& recipe) {
-  make_folder(folder);
+  make_export_folder(folder);
   write_file(folder / "config.json", config_json(config, recipe.dtype));
   const WeightRecipe on_host{.seed = recipe.seed, .dtype = recipe.dtype, .device = at::kCPU};
   std::vector<SafeTensor> tensors;
@@ -85,7 +85,7 @@ void export_model(const std::filesystem::path& folder, const ModelConfig& config
 }
 
 void export_io(const std::filesystem::path& folder, const at::Tensor& tokens, const at::Tensor& logits) {
-  make_folder(folder);
+  make_export_folder(folder);
   write_safetensors(
       folder / "io.safetensors",
       {{"tokens", at::kLong, tokens.sizes().vec(), [&] { return tokens.cpu().contiguous(); }},

@@ -5,11 +5,10 @@
 
 #include "ops.h"
 #include "tpsp/core/error.h"
+#include "tpsp/core/math.h"
 
 namespace tpsp {
 namespace {
-
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 at::Tensor split_heads(const at::Tensor& features, std::int64_t head_dim) {
   return features.unflatten(-1, {features.size(-1) / head_dim, head_dim});
@@ -25,10 +24,10 @@ Sharded in_heads(Sharded value, const ParallelContext& context, const std::strin
 void check_whole_heads(const Sharded& value, std::int64_t head_dim, const ParallelContext& context,
                        const std::string& module) {
   if (value.local.size(2) % head_dim == 0) return;
-  throw bad_input({.where = module,
-                   .what = fmt::format("{} heads do not divide over {} ranks", value.global[2] / head_dim,
-                                       context.comm.size()),
-                   .remedy = "use a world size that divides the heads, or out=replicate"});
+  throw bad_input(
+      {.where = module,
+       .what = fmt::format("{} heads do not divide over {} ranks", value.global[2] / head_dim, context.comm.size()),
+       .remedy = "use a world size that divides the heads, or out=replicate"});
 }
 
 // Throws where a rule's in= is not the layout that arrives.
@@ -163,8 +162,8 @@ Sharded Llama::with_heads_of(const Sharded& queries, Sharded keys, const std::st
     const auto count = std::max<std::int64_t>(heads / group, 1);
     keys.local = keys.local.narrow(2, first / group * head_dim, count * head_dim);
   } else {
-    const auto index = at::arange(first, first + heads, keys.local.options().dtype(at::kLong))
-                           .div_(group, /*rounding_mode=*/"floor");
+    const auto index =
+        at::arange(first, first + heads, keys.local.options().dtype(at::kLong)).div_(group, /*rounding_mode=*/"floor");
     keys.local = split_heads(keys.local, head_dim).index_select(2, index).flatten(2);
   }
   keys.layout = queries.layout;

@@ -26,8 +26,7 @@ void append_layer(std::vector<Module>& modules, const ModelConfig& config, std::
   const auto hidden = dim("hidden", config.hidden);
   const auto ffn = dim("ffn features", config.ffn);
   const WeightDim heads{.unit = "heads", .size = config.hidden, .units = config.heads};
-  const WeightDim kv_heads{
-      .unit = "kv heads", .size = config.kv_heads * config.head_dim(), .units = config.kv_heads};
+  const WeightDim kv_heads{.unit = "kv heads", .size = config.kv_heads * config.head_dim(), .units = config.kv_heads};
 
   modules.push_back(norm(name("attention_norm"), config));
   modules.push_back(container(name("attention"), {"wq", "wk", "wv"}));

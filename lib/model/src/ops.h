@@ -7,8 +7,8 @@
 
 namespace tpsp::ops {
 
-/// Rows of `table` (`[rows, hidden]`, global rows first_row...) for `ids` (`[seq, batch]`): `[seq, batch, hidden]`, zero
-/// where an id lies outside.
+/// Rows of `table` (`[rows, hidden]`, global rows first_row...) for `ids` (`[seq, batch]`): `[seq, batch, hidden]`,
+/// zero where an id lies outside.
 at::Tensor embedding(const at::Tensor& table, const at::Tensor& ids, std::int64_t first_row);
 
 /// `[seq, batch, in]` times `weight` (`[out, in]`) transposed: `[seq, batch, out]`.

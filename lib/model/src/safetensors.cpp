@@ -45,6 +45,7 @@ std::string header_of(const std::vector<SafeTensor>& tensors) {
 }  // namespace
 
 void write_safetensors(const std::filesystem::path& path, const std::vector<SafeTensor>& tensors) {
+  errno = 0;
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   const auto header = header_of(tensors);
   const std::uint64_t length = header.size();

@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "tpsp/core/math.h"
+
 namespace tpsp {
 namespace {
 
@@ -57,7 +59,7 @@ struct Span {
 Span span_of(const Module& module, int dim, const WeightCut& cut) {
   const auto size = module.dims.at(static_cast<std::size_t>(dim)).size;
   if (cut.dim != dim) return {.begin = 0, .length = size, .padded = 0};
-  const auto block = (size + cut.ranks - 1) / cut.ranks;
+  const auto block = ceil_divide(size, cut.ranks);
   const auto begin = std::min(size, cut.rank * block);
   const auto length = std::min(size - begin, block);
   return {.begin = begin, .length = length, .padded = block - length};

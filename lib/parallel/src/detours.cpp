@@ -1,10 +1,10 @@
 #include "tpsp/parallel/detours.h"
 
 #include <fmt/format.h>
-#include <re2/re2.h>
 
 #include <set>
 
+#include "lint.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
 
@@ -15,19 +15,14 @@ bool avoidable(const TransitionRecord& made_whole, const TransitionRecord& cut) 
   return made_whole.from.is_partial() || made_whole.from == cut.to;
 }
 
-std::string without_layer_number(std::string name) {
-  RE2::Replace(&name, R"(^layers\.\d+\.)", "");
-  return name;
-}
-
 Finding detour(const TransitionRecord& made_whole, const TransitionRecord& cut, const LoweredPlan& plan) {
   const auto placement = plan.placements.find(made_whole.module);
   const std::string rule = placement == plan.placements.end() ? "" : placement->second.rule;
   const auto instead = transition(made_whole.from, cut.to);
   return {Severity::warning,
           Complaint{.where = rule.empty() ? plan.name : rule,
-                    .what = fmt::format("{}: its {} of {} is avoidable", made_whole.module,
-                                        to_string(made_whole.step), human_bytes(made_whole.whole_bytes)),
+                    .what = fmt::format("{}: its {} of {} is avoidable", made_whole.module, to_string(made_whole.step),
+                                        human_bytes(made_whole.whole_bytes)),
                     .why = fmt::format("{} then keeps only its slice, {}", cut.module, to_string(cut.to)),
                     .remedy = fmt::format("out={} costs {}", to_string(cut.to),
                                           instead == Transition::none ? "nothing" : to_string(instead))}

@@ -50,18 +50,19 @@ void find_unused_rules(const Plan& plan, const LoweredPlan& lowered, const Match
 
 void find_untouched(const Plan& plan, const LoweredPlan& lowered, const Matches& matches,
                     std::vector<Finding>& findings) {
-  std::vector<std::string> untouched;
+  std::map<std::string, std::vector<std::string>> untouched;  // by name without layer number
   for (std::size_t i = 0; i < lowered.modules.size(); ++i) {
-    if (matches[i].empty() && lowered.modules[i].kind != ModuleKind::container) {
-      untouched.push_back(lowered.modules[i].name);
-    }
+    const auto& module = lowered.modules[i];
+    if (!matches[i].empty() || module.kind == ModuleKind::container) continue;
+    untouched[without_layer_number(module.name)].push_back(module.name);
   }
-  if (untouched.empty()) return;
-  const Complaint complaint{.where = plan.source,
-                            .what = fmt::format("no rule touches {}", first_of(untouched)),
-                            .why = "its weight and its work are whole on every rank",
-                            .remedy = "say so with the style replicate, or give it another"};
-  findings.push_back({Severity::warning, complaint.text()});
+  for (const auto& [kind, modules] : untouched) {
+    const Complaint complaint{.where = plan.source,
+                              .what = fmt::format("no rule touches {}", first_of(modules)),
+                              .why = "its weight and its work are whole on every rank",
+                              .remedy = "say so with the style replicate, or give it another"};
+    findings.push_back({Severity::warning, complaint.text()});
+  }
 }
 
 void find_overlaps(const Plan& plan, const LoweredPlan& lowered, const Matches& matches,
@@ -86,6 +87,7 @@ void find_overlaps(const Plan& plan, const LoweredPlan& lowered, const Matches& 
 bool is_gather(Transition step) { return step == Transition::all_gather || step == Transition::all_gather_slice; }
 
 void find_repeated_gathers(const LoweredPlan& lowered, std::vector<Finding>& findings) {
+  std::set<std::string> seen;
   for (const auto& module : lowered.modules) {
     const auto& placement = lowered.at(module.name);
     if (!placement.want || placement.rule.empty()) continue;
@@ -94,19 +96,22 @@ void find_repeated_gathers(const LoweredPlan& lowered, std::vector<Finding>& fin
       const auto& reader = lowered.at(entry);
       if (reader.want && is_gather(transition(*placement.want, *reader.want))) ++gathers;
     }
-    if (gathers < 2) continue;
-    const Complaint complaint{
-        .where = placement.rule,
-        .what = fmt::format("{}: its input is gathered {} times", module.name, gathers),
-        .why = fmt::format("it is brought to {}, and {} of its readers want it whole", to_string(*placement.want),
-                           gathers),
-        .remedy = "write want=replicate: one all-gather serves them all"};
+    if (gathers < 2 || !seen.insert(without_layer_number(module.name)).second) continue;
+    const Complaint complaint{.where = placement.rule,
+                              .what = fmt::format("{}: its input is gathered {} times", module.name, gathers),
+                              .why = fmt::format("it is brought to {}, and {} of its readers want it whole",
+                                                 to_string(*placement.want), gathers),
+                              .remedy = "write want=replicate: one all-gather serves them all"};
     findings.push_back({Severity::warning, complaint.text()});
-    return;  // the layers are alike
   }
 }
 
 }  // namespace
+
+std::string without_layer_number(std::string name) {
+  RE2::Replace(&name, R"(^layers\.\d+\.)", "");
+  return name;
+}
 
 Matches match_rules(const Plan& plan, const std::vector<Module>& modules) {
   Matches matches(modules.size());

@@ -73,7 +73,9 @@ void apply_want(Placement& placement, const Module& module, const Rule& rule) {
 
 void apply_out(Placement& placement, const Module& module, const Rule& rule) {
   if (!rule.out) return;
-  if (module.kind == ModuleKind::container) refuse(module, rule, "prepare_input has no out=", "give out= to its last child");
+  if (module.kind == ModuleKind::container) {
+    refuse(module, rule, "prepare_input has no out=", "give out= to its last child");
+  }
   if (rule.out->is_partial() && !placement.natural.is_partial()) {
     refuse(module, rule, fmt::format("out=partial, and the product is {}", to_string(placement.natural)),
            "only rowwise leaves a partial sum");
@@ -127,6 +129,16 @@ bool LoweredPlan::shards_sequence() const {
     const auto& placement = entry.second;
     return placement.out.is_shard(seq_dim) || (placement.want && placement.want->is_shard(seq_dim));
   });
+}
+
+std::string LoweredPlan::signature() const {
+  const auto text = [](const std::optional<Layout>& layout) { return layout ? to_string(*layout) : "-"; };
+  std::string signature;
+  for (const auto& [module, placement] : placements) {
+    signature += fmt::format("{}:{}:{}:{}:{} ", module, to_string(placement.style), text(placement.in),
+                             text(placement.want), to_string(placement.out));
+  }
+  return signature;
 }
 
 std::string LoweredPlan::cut_signature() const {

@@ -17,10 +17,9 @@ struct StyleName {
   Style style;
   std::string_view name;
 };
-constexpr std::array style_names{StyleName{Style::colwise, "colwise"}, StyleName{Style::rowwise, "rowwise"},
-                                 StyleName{Style::sequence, "sequence"},
-                                 StyleName{Style::prepare_input, "prepare_input"},
-                                 StyleName{Style::replicate, "replicate"}};
+constexpr std::array style_names{
+    StyleName{Style::colwise, "colwise"}, StyleName{Style::rowwise, "rowwise"}, StyleName{Style::sequence, "sequence"},
+    StyleName{Style::prepare_input, "prepare_input"}, StyleName{Style::replicate, "replicate"}};
 
 }  // namespace
 

@@ -44,7 +44,10 @@ std::vector<Word> words_of(std::string_view line) {
 void set_field(Rule& rule, std::string_view word, const std::string& where) {
   const auto equals = word.find('=');
   const auto key = word.substr(0, equals);
-  std::optional<Layout>* field = key == "in" ? &rule.in : key == "want" ? &rule.want : key == "out" ? &rule.out : nullptr;
+  std::optional<Layout>* field = key == "in"     ? &rule.in
+                                 : key == "want" ? &rule.want
+                                 : key == "out"  ? &rule.out
+                                                 : nullptr;
   if (equals == std::string_view::npos || field == nullptr) {
     throw bad_input({.where = where,
                      .what = fmt::format("'{}' is no part of a rule", word),
@@ -104,9 +107,8 @@ std::vector<Rule> parse_line_rules(std::string_view text, const std::string& sou
 
 Plan parse_plan(const std::string& name, const std::string& source, std::string_view text) {
   const bool lines = source.ends_with(".rules");
-  Plan plan{.name = name,
-            .source = source,
-            .rules = lines ? parse_line_rules(text, source) : parse_yaml_rules(text, source)};
+  Plan plan{
+      .name = name, .source = source, .rules = lines ? parse_line_rules(text, source) : parse_yaml_rules(text, source)};
   if (plan.rules.empty()) {
     throw bad_input({.where = source, .what = "the plan has no rules", .remedy = "see docs/plan-files.md"});
   }

@@ -12,8 +12,8 @@ void check_divides(const Sharded& value, int dim, int ranks, const std::string& 
   const auto size = value.global.at(static_cast<std::size_t>(dim));
   if (size % ranks == 0) return;
   throw bad_input({.where = module,
-                   .what = fmt::format("{} of {} elements does not divide over {} ranks",
-                                       to_string(Layout::shard(dim)), size, ranks),
+                   .what = fmt::format("{} of {} elements does not divide over {} ranks", to_string(Layout::shard(dim)),
+                                       size, ranks),
                    .remedy = "use a world size that divides it, or another layout"});
 }
 

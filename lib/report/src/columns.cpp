@@ -37,7 +37,7 @@ struct Entry {
 
 // clang-format off
 constexpr std::array entries = {
-    Entry{"status", "", "ok, failed, out_of_memory or skipped", "agreed by all ranks at the end of the case", field<&Row::status>},
+    Entry{"status", "", "ok, failed, out_of_memory or skipped", "the check, and what became of the case", field<&Row::status>},
     Entry{"run_id", "", "the run that the row belongs to", "start time in UTC and four random digits, from rank 0", field<&Row::run_id>},
     Entry{"model", "", "model configuration", "--model", field<&Row::model>},
     Entry{"layers", "", "transformer layers in the measured model", "--layers, else the model's own number", field<&Row::layers>},
@@ -59,8 +59,8 @@ constexpr std::array entries = {
     Entry{"latency_max_s", "s", "time of the slowest repetition", "clock; slowest rank of each repetition, maximum", field<&Row::latency_max_s>},
     Entry{"tokens_per_s", "tokens/s", "throughput of all ranks together", "batch * seq / latency_s", field<&Row::tokens_per_s>},
     Entry{"allocated_bytes", "bytes", "peak memory held by tensors, weights included", "allocator; peak of each rank, maximum over the ranks", field<&Row::allocated_bytes>},
-    Entry{"reserved_bytes", "bytes", "peak memory taken from the device", "allocator; peak of each rank, maximum over the ranks", field<&Row::reserved_bytes>},
-    Entry{"weights_bytes", "bytes", "weights of one rank", "sizes of the rank's slices, maximum over the ranks", field<&Row::weights_bytes>},
+    Entry{"reserved_bytes", "bytes", "peak memory taken from the system", "CUDA: caching allocator; CPU: peak resident set; maximum over the ranks", field<&Row::reserved_bytes>},
+    Entry{"weights_bytes", "bytes", "weights of one rank", "sizes of rank 0's slices, padding included", field<&Row::weights_bytes>},
     Entry{"all_reduces", "calls", "all-reduces of one forward", "counting communicator, one rank", field<&Row::all_reduces>},
     Entry{"all_gathers", "calls", "all-gathers of one forward", "counting communicator, one rank", field<&Row::all_gathers>},
     Entry{"reduce_scatters", "calls", "reduce-scatters of one forward", "counting communicator, one rank", field<&Row::reduce_scatters>},
@@ -68,15 +68,15 @@ constexpr std::array entries = {
     Entry{"check", "", "pass, fail or off", "logits compared with an unsharded reference, outside the timed part", field<&Row::check>},
     Entry{"max_abs_err", "", "largest difference of a logit from the reference", "the check", field<&Row::max_abs_err>},
     Entry{"max_rel_err", "", "largest difference over the largest logit of the reference", "the check", field<&Row::max_rel_err>},
-    Entry{"host", "", "machine of rank 0", "gethostname", field<&Row::host>},
+    Entry{"host", "", "machines of the ranks, joined with +", "gethostname", field<&Row::host>},
     Entry{"device_name", "", "processor or GPU of rank 0", "CUDA runtime or /proc/cpuinfo", field<&Row::device_name>},
     Entry{"version", "", "version of tpsp-bench", "the build", field<&Row::version>},
     Entry{"torch_version", "", "version of LibTorch", "LibTorch", field<&Row::torch_version>},
     Entry{"mpi_version", "", "library and version of MPI", "MPI", field<&Row::mpi_version>},
     Entry{"cuda_version", "", "version of the CUDA runtime; empty without CUDA", "CUDA runtime", field<&Row::cuda_version>},
     Entry{"nccl_version", "", "version of NCCL; empty without CUDA", "NCCL", field<&Row::nccl_version>},
-    Entry{"utc_time", "", "when the row was written, in UTC", "clock of rank 0", field<&Row::utc_time>},
-    Entry{"message", "", "why status is not ok", "the error of the lowest rank that has one", field<&Row::message>},
+    Entry{"utc_time", "", "when the case began, in UTC", "clock of rank 0", field<&Row::utc_time>},
+    Entry{"message", "", "why status is not ok", "the check, or what the case lacked", field<&Row::message>},
 };
 // clang-format on
 

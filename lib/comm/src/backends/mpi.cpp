@@ -51,9 +51,7 @@ at::Tensor pinned_like(const at::Tensor& tensor) {
 }
 
 /// `tensor` itself on the CPU, else a pinned copy of it.
-at::Tensor host_copy(const at::Tensor& tensor) {
-  return tensor.is_cpu() ? tensor : pinned_like(tensor).copy_(tensor);
-}
+at::Tensor host_copy(const at::Tensor& tensor) { return tensor.is_cpu() ? tensor : pinned_like(tensor).copy_(tensor); }
 
 /// `tensor` itself on the CPU, else a pinned buffer of its size, to be copied back.
 at::Tensor host_buffer(const at::Tensor& tensor) { return tensor.is_cpu() ? tensor : pinned_like(tensor); }
@@ -72,16 +70,16 @@ class MpiCommunicator final : public Communicator {
 
   void all_reduce(const at::Tensor& buffer) override {
     const auto host = host_copy(buffer);
-    TPSP_MPI(MPI_Allreduce(MPI_IN_PLACE, host.data_ptr(), count_of(host), type_of(host), sum_for(host),
-                           MPI_COMM_WORLD));
+    TPSP_MPI(
+        MPI_Allreduce(MPI_IN_PLACE, host.data_ptr(), count_of(host), type_of(host), sum_for(host), MPI_COMM_WORLD));
     copy_back(buffer, host);
   }
 
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
     const auto mine = host_copy(shard);
     const auto all = host_buffer(whole);
-    TPSP_MPI(MPI_Allgather(mine.data_ptr(), count_of(mine), type_of(mine), all.data_ptr(), count_of(mine),
-                           type_of(all), MPI_COMM_WORLD));
+    TPSP_MPI(MPI_Allgather(mine.data_ptr(), count_of(mine), type_of(mine), all.data_ptr(), count_of(mine), type_of(all),
+                           MPI_COMM_WORLD));
     copy_back(whole, all);
   }
 

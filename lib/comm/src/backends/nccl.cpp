@@ -7,6 +7,7 @@
 #include <nccl.h>
 
 #include <cstring>
+#include <exception>
 
 #include "tpsp/comm/backend.h"
 
@@ -42,7 +43,14 @@ class NcclCommunicator final : public Communicator {
     const c10::cuda::CUDAGuard guard(device_);
     TPSP_NCCL(ncclCommInitRank(&comm_, size_, shared_id(world), rank_));
   }
-  ~NcclCommunicator() override { ncclCommDestroy(comm_); }
+  ~NcclCommunicator() override {
+    // While an error unwinds, the peers may never come to a collective destruction.
+    if (std::uncaught_exceptions() > exceptions_at_start_) {
+      ncclCommAbort(comm_);
+    } else {
+      ncclCommDestroy(comm_);
+    }
+  }
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
 
@@ -68,6 +76,7 @@ class NcclCommunicator final : public Communicator {
   int rank_;
   int size_;
   at::Device device_;
+  int exceptions_at_start_ = std::uncaught_exceptions();
   ncclComm_t comm_ = nullptr;
 };
 

@@ -62,9 +62,8 @@ Backend threads_backend() {
             if (dynamic_cast<const ThreadWorld*>(&world) != nullptr) return std::nullopt;
             return "threads is for ranks inside one process, and these are processes";
           },
-          .make = [](World& world, at::Device) {
-            return std::make_unique<ThreadCommunicator>(dynamic_cast<ThreadWorld&>(world));
-          }};
+          .make = [](World& world,
+                     at::Device) { return std::make_unique<ThreadCommunicator>(dynamic_cast<ThreadWorld&>(world)); }};
 }
 
 }  // namespace tpsp

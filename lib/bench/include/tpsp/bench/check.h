@@ -20,6 +20,12 @@ struct LogitsError {
 /// fp32 1e-4, bf16 3e-2.
 double error_bound(at::ScalarType dtype);
 
+/// The plan of the unsharded model: no rules, one rank.
+LoweredPlan reference_plan(const ModelConfig& config);
+
+/// Sequences of the batch that each rank checks, at most.
+std::int64_t reference_share(std::int64_t batch, int ranks);
+
 /// The unsharded model's logits for this rank's part of the batch, made with one layer's weights in memory at a time,
 /// in the run's own dtype. Ranks beyond the batch have no part.
 class Reference {

@@ -19,6 +19,8 @@ class DeviceProbe {
   /// Waits until all work given to the device is done.
   virtual void synchronize() = 0;
   virtual void reset_peaks() = 0;
+  /// Gives memory that is kept for reuse back to the system, so that no later peak holds an earlier phase's leftovers.
+  virtual void release_unused() = 0;
   /// Peak bytes of live tensors since the last reset.
   virtual std::int64_t peak_allocated_bytes() const = 0;
   /// Peak bytes taken from the system: the caching allocator's on CUDA, the resident set on the CPU.
@@ -40,7 +42,7 @@ std::string nccl_version();
 /// GPUs that this process sees.
 int cuda_device_count();
 
-/// MemAvailable of /proc/meminfo: what can be taken without swapping.
+/// What can be taken without swapping (MemAvailable), and within this process's cgroup v2 limit.
 std::int64_t available_host_bytes();
 
 /// "Intel(R) Xeon(R) Processor", from /proc/cpuinfo.

@@ -30,12 +30,12 @@ struct Preview {
   std::vector<PreviewModule> modules;
   std::int64_t seq_padded = 0;
   std::int64_t vocab_padded = 0;
-  CommCounts layers{};  ///< of one forward, without the logits
-  CommCounts logits{};  ///< making the logits what the plan wants
-  std::int64_t weights_bytes = 0;           ///< of one rank
-  std::int64_t peak_activation_bytes = 0;   ///< of one rank, everything but weights
-  std::int64_t collective_bytes = 0;        ///< of these, the largest buffer that a collective reads or fills
-  std::vector<Finding> findings;            ///< the lowering's, and detours
+  CommCounts layers{};                     ///< of one forward, without the logits
+  CommCounts logits{};                     ///< making the logits what the plan wants
+  std::int64_t weights_bytes = 0;          ///< of one rank
+  std::int64_t peak_activation_bytes = 0;  ///< of one rank, everything but weights
+  std::int64_t collective_bytes = 0;       ///< of these, the largest buffer that a collective reads or fills
+  std::vector<Finding> findings;           ///< the lowering's, and detours
 };
 
 /// Runs the forward of rank 0 on meta tensors with a communicator that moves nothing. Needs neither MPI, GPU nor

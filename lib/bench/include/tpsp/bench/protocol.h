@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
 #include <vector>
 
 #include "tpsp/bench/device.h"
@@ -17,11 +16,8 @@ struct Protocol {
   int reps = 5;
 };
 
-/// What is measured. `run` does one whole piece of work and lets go of what it made; it is called by all ranks.
-struct Workload {
-  std::string name;
-  std::function<void()> run;
-};
+/// What is measured: one whole piece of work, done by all ranks, that lets go of what it made.
+using Workload = std::function<void()>;
 
 struct Measurement {
   std::vector<double> samples_s;     ///< one a repetition: its slowest rank

@@ -67,10 +67,10 @@ struct Row {
   std::int64_t weights_bytes = 0;
 
   // collectives
-  std::int64_t all_reduces = 0;
-  std::int64_t all_gathers = 0;
-  std::int64_t reduce_scatters = 0;
-  std::int64_t comm_bytes = 0;
+  std::optional<std::int64_t> all_reduces;
+  std::optional<std::int64_t> all_gathers;
+  std::optional<std::int64_t> reduce_scatters;
+  std::optional<std::int64_t> comm_bytes;
 
   // numbers
   Check check = Check::off;

@@ -53,8 +53,13 @@ class AgreedError : public Error {
 };
 
 /// Runs `step` on every rank, then lets all ranks know how it went: an Error on any rank becomes the same
-/// AgreedError on all (the lowest failing rank's, naming that rank unless all failed alike), so that no rank goes on alone. `step` makes no collective call.
+/// AgreedError on all (the lowest failing rank's, naming that rank unless all failed alike), so that no rank goes on
+/// alone. `step` makes no collective call.
 void agree(World& world, const std::function<void()>& step);
+
+/// Throws AgreedError on all ranks, naming the first line that differs and the first rank that it differs on, unless
+/// every rank gives the same `facts`, one a line. What ranks do must follow from the same options.
+void require_same(World& world, const std::string& facts);
 
 /// An exception's message for a user: LibTorch's without its stack trace.
 std::string message_of(const std::exception& error);

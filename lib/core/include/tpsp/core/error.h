@@ -12,7 +12,6 @@ enum class ExitCode : int {
   bad_input = 2,      ///< usage, configuration or a world size that does not fit
   rows_not_ok = 3,    ///< a row ran out of memory or was skipped
   check_failed = 4,   ///< the numbers of a row are wrong
-  timed_out = 5,      ///< a rank did not arrive in time
   output_failed = 6,  ///< an output could not be written
 };
 

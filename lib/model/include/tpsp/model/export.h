@@ -12,8 +12,12 @@
 
 namespace tpsp {
 
-/// Writes `config.json` and `model.safetensors` in Hugging Face's LLaMA layout and names. Weights are made one at a
-/// time, so a model larger than memory can be written. Throws Error(output_failed) with path and reason.
+/// Makes the folder where there is none; the exports do so too. Throws Error(output_failed) with path and reason.
+void make_export_folder(const std::filesystem::path& folder);
+
+/// Writes `config.json` and `model.safetensors` in Hugging Face's LLaMA layout and names into a folder that is there.
+/// Weights are made one at a time, so a model larger than memory can be written. Throws Error(output_failed) with path
+/// and reason.
 void export_model(const std::filesystem::path& folder, const ModelConfig& config, const WeightRecipe& recipe);
 
 /// Writes `io.safetensors`: `tokens` `[batch, seq]` int64 and `logits` `[batch, seq, vocabulary]` as fp32.

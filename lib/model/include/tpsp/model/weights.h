@@ -31,8 +31,8 @@ std::vector<std::int64_t> local_shape(const Module& module, const WeightCut& cut
 
 /// One weight's block, bit-equal to the same block of the whole weight. Element i of a parameter is
 /// s * (k / 2^23) with k a signed 24-bit integer taken from SplitMix64(seed, name, i) (Steele et al., 2014), so
-/// that every processor makes the same bits; s = sqrt(3 / fan_in) gives linear weights the variance 1/fan_in, embeddings
-/// have s = 1, and norm weights are 1 + k/2^26.
+/// that every processor makes the same bits; s = sqrt(3 / fan_in) gives linear weights the variance 1/fan_in,
+/// embeddings have s = 1, and norm weights are 1 + k/2^26.
 at::Tensor make_weight(const Module& module, const WeightCut& cut, const WeightRecipe& recipe);
 
 /// Token numbers `[batch, seq]` (int64), the same on all ranks, from the same generator.

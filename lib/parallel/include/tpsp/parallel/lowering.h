@@ -41,6 +41,8 @@ struct LoweredPlan {
   const Placement& at(const std::string& module) const { return placements.at(module); }
   /// Whether some value is cut along the sequence, so that its length is padded to a multiple of the world size.
   bool shards_sequence() const;
+  /// Every module's style and layouts; equal for plans that do the same.
+  std::string signature() const;
   /// Equal for plans that cut the weights alike, which can share one set of them.
   std::string cut_signature() const;
 };

@@ -27,8 +27,8 @@ struct WeightDim {
 struct Module {
   std::string name;  ///< "layers.0.attention.wq"
   ModuleKind kind = ModuleKind::linear;
-  std::vector<WeightDim> dims{};        ///< one for each dimension of the weight
-  std::vector<std::string> entries{};   ///< of a container: the modules that read its input
+  std::vector<WeightDim> dims{};       ///< one for each dimension of the weight
+  std::vector<std::string> entries{};  ///< of a container: the modules that read its input
 };
 
 }  // namespace tpsp

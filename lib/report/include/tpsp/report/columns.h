@@ -1,4 +1,4 @@
-// The one table of output columns. CSV, its header, the docs page and the help text all come from it.
+// The one table of output columns. The CSV, its header and docs/columns.md come from it.
 #pragma once
 
 #include <functional>
