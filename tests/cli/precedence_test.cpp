@@ -76,6 +76,13 @@ TEST_CASE("USE_SEQUENCE_PARALLELISM chooses tp+sp when true and tp when false") 
   CHECK(cases(folder, "--seq 4", {{"USE_SEQUENCE_PARALLELISM", value}}) == Cases{plan});
 }
 
+TEST_CASE("USE_SEQUENCE_PARALLELISM that is neither true nor false is refused") {
+  const TemporaryFolder folder;
+  const Run run(folder, "--model llama-tiny --seq 4", {.environment = {{"USE_SEQUENCE_PARALLELISM", "ture"}}});
+  CHECK(run.code() == 2);
+  CHECK_THAT(complaint(run), Contains("USE_SEQUENCE_PARALLELISM: 'ture' is neither true nor false"));
+}
+
 TEST_CASE("TPSP_PLAN beats USE_SEQUENCE_PARALLELISM, which beats a configuration file") {
   const TemporaryFolder folder;
   CHECK(cases(folder, "--seq 4", {{"USE_SEQUENCE_PARALLELISM", "True"}, {"TPSP_PLAN", "tp"}}) == Cases{"4 tp"});

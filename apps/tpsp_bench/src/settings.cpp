@@ -6,6 +6,7 @@
 #include "tpsp/core/environment.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/files.h"
+#include "tpsp/core/text.h"
 #include "tpsp/core/yaml.h"
 
 namespace tpsp {
@@ -24,9 +25,19 @@ bool chooses_plan(const CommandLine& line) {
   return line.options.contains("plan") || line.flags.contains("tp") || line.flags.contains("sp");
 }
 
-bool is_true(std::string value) {
+// What the prior system's users have in their job scripts: its one switch between the two plans.
+std::optional<Setting> prior_switch() {
+  constexpr const char* variable = "USE_SEQUENCE_PARALLELISM";
+  auto value = environment(variable).value_or("");
+  if (value.empty()) return std::nullopt;
   std::transform(value.begin(), value.end(), value.begin(), [](unsigned char c) { return std::tolower(c); });
-  return value == "1" || value == "true" || value == "yes" || value == "on";
+  const std::vector<std::string> yes{"1", "true", "yes", "on"};
+  const std::vector<std::string> no{"0", "false", "no", "off"};
+  if (std::find(yes.begin(), yes.end(), value) != yes.end()) return Setting{"tp+sp", variable};
+  if (std::find(no.begin(), no.end(), value) != no.end()) return Setting{"tp", variable};
+  throw bad_input({.where = variable,
+                   .what = quote(value) + " is neither true nor false",
+                   .remedy = "write true for tp+sp, false for tp, or use --plan"});
 }
 
 }  // namespace
@@ -53,10 +64,8 @@ void Settings::take_environment(const CommandLine& line) {
     const bool ours = std::find(spec.commands.begin(), spec.commands.end(), line.command) != spec.commands.end();
     if (ours && value) settings_.try_emplace(spec.name, Setting{*value, variable});
   }
-  // What the prior system's users have in their job scripts.
-  if (const auto value = environment("USE_SEQUENCE_PARALLELISM")) {
-    settings_.try_emplace("plan", Setting{is_true(*value) ? "tp+sp" : "tp", "USE_SEQUENCE_PARALLELISM"});
-  }
+  if (settings_.contains("plan")) return;
+  if (const auto plan = prior_switch()) settings_.emplace("plan", *plan);
 }
 
 void Settings::take_config() {
