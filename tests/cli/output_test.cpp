@@ -12,7 +12,7 @@ const std::string quick_run = "--model llama-tiny --tp --seq 4 --warmup 0 --reps
 
 // Runs the program on a terminal of its own, as script(1) makes one.
 Outcome run_on_terminal(const TemporaryFolder& folder, const std::string& variables) {
-  return run_command(folder, "script -qec \"env TPSP_DEVICE=cpu TERM=xterm " + variables + " '" TPSP_BENCH "' " +
+  return run_command(folder, "script -qec \"env " + variables + " TPSP_DEVICE=cpu TERM=xterm '" TPSP_BENCH "' " +
                                  quick_run + "\" /dev/null");
 }
 
