@@ -28,7 +28,7 @@ configured_with_tests() {
 physical_cores() {
   local cores
   cores=$(lscpu -p=CORE,SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l) || cores=0
-  [ "$cores" -gt 0 ] || cores=$(nproc)
+  if [ "$cores" = 0 ] || [ "$cores" -gt "$(nproc)" ]; then cores=$(nproc); fi  # nproc knows what this process may use
   echo "$cores"
 }
 

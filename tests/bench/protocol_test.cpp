@@ -16,7 +16,6 @@ namespace {
 /// A probe that reads nothing.
 class NoProbe final : public DeviceProbe {
  public:
-  std::string name() const override { return "none"; }
   void synchronize() override { ++synchronized; }
   void reset_peaks() override {}
   void release_unused() override {}

@@ -35,7 +35,7 @@ fresh_machine() {
   mkdir -p "$scratch/bin" "$scratch/tree/.venv/bin"
   cp -r "$repository/scripts" "$repository/slurm" "$scratch/tree"
   local tool
-  for tool in bash basename cat dirname env grep id mkdir mv rm sort tee wc; do
+  for tool in bash basename cat dirname env grep id mkdir mv nproc rm sort tee wc; do
     ln -s "$(type -P $tool)" "$scratch/bin/$tool"
   done
   : >"$scratch/calls"

@@ -2,6 +2,8 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
 #include <iostream>
 #include <optional>
 
@@ -10,6 +12,7 @@
 #include "cores.h"
 #include "provenance.h"
 #include "terminal.h"
+#include "tpsp/bench/device.h"
 #include "tpsp/bench/preview.h"
 #include "tpsp/core/log.h"
 #include "tpsp/model/export.h"
@@ -88,6 +91,7 @@ class Output {
     if (std::cout) return;
     throw Error(ExitCode::output_failed, {.where = "stdout",
                                           .what = "the table can not be written",
+                                          .why = errno == 0 ? "" : std::strerror(errno),
                                           .remedy = "make room where it is sent to, or use --quiet"});
   }
 
@@ -96,14 +100,25 @@ class Output {
   std::optional<TablePrinter> table_;
 };
 
+// Two ranks with a GPU each, where each sees only its own, look like two ranks on one GPU; that is slow and worth a
+// word.
+void warn_of_staging(const BenchOptions& options, const Parts& parts, const Backend& chosen, const World& world,
+                     spdlog::logger& log) {
+  if (!options.sweep.device.is_cuda() || chosen.name != "mpi" || options.backend != "auto") return;
+  for (const auto& backend : parts.backends) {
+    const auto reason = backend.name == "nccl" ? backend.refusal(world, options.sweep.device) : std::nullopt;
+    if (reason) log.warn("collectives go through host memory: {}; let every rank see all GPUs of the host", *reason);
+  }
+}
+
 void choose_threads(BenchOptions& options, World& world, spdlog::logger& log) {
   const auto cores = count_cores(world);
   const int threads = options.threads.value_or(cores.mine);
   options.sweep.prototype.threads = threads;
   at::set_num_threads(threads);
   if (!options.threads && options.sweep.device.is_cpu() && threads * world.local_size() * 2 <= cores.host) {
-    log.warn("{} ranks with {} threads each leave most of {} cores idle; bind them wider (mpirun --map-by slot:PE={})",
-             world.local_size(), threads, cores.host, cores.host / world.local_size());
+    log.warn("{} ranks with {} threads each leave most of {} processors idle; bind them wider (mpirun --bind-to none)",
+             world.local_size(), threads, cores.host);
   }
 }
 
@@ -131,24 +146,28 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
   agree(world, [&] { preview_plans(options.sweep, *log); });
   agree(world, [&] { backend = choose_backend(parts.backends, options.backend, world, options.sweep.device); });
   require_same(world, facts_of(options, backend));
+  warn_of_staging(options, parts, backend, world, *log);
   agree(world, [&] { output.emplace(options, parts, world, line.flags.contains("quiet")); });
 
   const auto comm = backend.make(world, options.sweep.device);
   auto& prototype = options.sweep.prototype;
   choose_threads(options, world, *log);
   prototype.backend = comm->backend();
+  prototype.device_name = device_name(options.sweep.device);
   add_provenance(prototype, world);
   agree(world, [&] {
     output->title(fmt::format("tpsp-bench {} · run {} · rows in {}", prototype.version, prototype.run_id, options.out));
   });
   if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench");
-  if (options.export_folder) export_case(options, world, *comm);
 
   auto code = ExitCode::ok;
+  bool measured = false;
   run_sweep(options.sweep, world, *comm, [&](const Row& row) {
     agree(world, [&] { output->add(row); });
     code = worse(code, row);
+    measured = row.latency_s.has_value();
   });
+  if (options.export_folder && measured) export_case(options, world, *comm);
   return code;
 }
 

@@ -12,6 +12,11 @@ BenchOptions read_options(const CommandLine& line, const World& world, spdlog::l
   const Settings settings(line);
   for (const auto& [name, setting] : settings.all()) log.debug("{} is {} ({})", name, setting.text, setting.where);
   const bool allow_unused = line.flags.contains("allow-unused-rules");
+  if (settings.has("world") && integer_setting(settings, "world", 1, 65536) != world.size()) {
+    throw bad_input({.where = settings.at("world").where,
+                     .what = fmt::format("there are {} ranks", world.size()),
+                     .remedy = "start as many with mpirun -n, or leave world out"});
+  }
   BenchOptions options;
   auto& sweep = options.sweep;
   sweep.model = model_setting(settings);

@@ -21,7 +21,7 @@ const std::vector<OptionSpec>& option_table() {
       {"check", "on|off", "on", "compare logits with the unsharded model", "Protocol", {bench}},
       {"out", "FILE", "tpsp-results.csv", "rows are appended here", "Output", {bench}},
       {"export", "DIR", "", "write model and logits of one case for others", "Output", {bench}},
-      {"config", "FILE", "", "YAML with any of these options as keys", "Output", {bench, plan}},
+      {"config", "FILE", "", "YAML, options with a value as keys", "Output", {bench, plan}},
   };
   return table;
 }

@@ -20,7 +20,7 @@ Json module_json(const PreviewModule& module) {
           {"style", to_string(module.placement.style)},
           {"rule", module.placement.rule},
           {"weight_shape", module.weight_shape},
-          {"in", layout_json(module.placement.want)},
+          {"want", layout_json(module.placement.want)},
           {"out", layout_json(module.placement.out)},
           {"collectives", collectives_json(module.collectives)}};
 }

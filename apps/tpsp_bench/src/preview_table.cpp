@@ -91,7 +91,7 @@ std::vector<Block> merged(const std::vector<Block>& blocks) {
 }
 
 std::string module_table(const std::vector<PreviewModule>& modules) {
-  auto text = fmt::format("{:<17} {:<9} {:>11} {:<7} {:<7} {:<14} {:>8}\n", "module", "style", "weight", "in", "out",
+  auto text = fmt::format("{:<17} {:<9} {:>11} {:<7} {:<7} {:<14} {:>8}\n", "module", "style", "weight", "want", "out",
                           "collective", "sent");
   for (const auto& block : merged(blocks_of(modules))) {
     if (block.first_layer >= 0 && block.first_layer == block.last_layer) {

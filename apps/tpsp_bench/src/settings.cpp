@@ -20,12 +20,16 @@ std::string variable_of(const std::string& option) {
   return name;
 }
 
+bool serves(const OptionSpec& spec, Command command) {
+  return std::find(spec.commands.begin(), spec.commands.end(), command) != spec.commands.end();
+}
+
 // A plan chosen by a stronger source, under any of its names, overrules all weaker ones.
 bool chooses_plan(const CommandLine& line) {
   return line.options.contains("plan") || line.flags.contains("tp") || line.flags.contains("sp");
 }
 
-// What the prior system's users have in their job scripts: its one switch between the two plans.
+// One switch between the two plans, which job scripts of an older Python benchmark set.
 std::optional<Setting> prior_switch() {
   constexpr const char* variable = "USE_SEQUENCE_PARALLELISM";
   auto value = environment(variable).value_or("");
@@ -53,7 +57,8 @@ Settings::Settings(const CommandLine& line) : settings_(line.options) {
   take_environment(line);
   take_config();
   for (const auto& spec : option_table()) {
-    if (!spec.fallback.empty()) settings_.try_emplace(spec.name, Setting{spec.fallback, "default"});
+    if (!spec.fallback.empty() && serves(spec, line.command))
+      settings_.try_emplace(spec.name, Setting{spec.fallback, "default"});
   }
 }
 
@@ -61,8 +66,7 @@ void Settings::take_environment(const CommandLine& line) {
   for (const auto& spec : option_table()) {
     const auto variable = variable_of(spec.name);
     const auto value = environment(variable.c_str());
-    const bool ours = std::find(spec.commands.begin(), spec.commands.end(), line.command) != spec.commands.end();
-    if (ours && value) settings_.try_emplace(spec.name, Setting{*value, variable});
+    if (value && serves(spec, line.command)) settings_.try_emplace(spec.name, Setting{*value, variable});
   }
   if (settings_.contains("plan")) return;
   if (const auto plan = prior_switch()) settings_.emplace("plan", *plan);

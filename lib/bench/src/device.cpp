@@ -2,11 +2,10 @@
 
 #include <malloc.h>
 
-#include <algorithm>
 #include <fstream>
-#include <limits>
 #include <vector>
 
+#include "tpsp/bench/host_memory.h"
 #include "tpsp/bench/memory.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
@@ -19,7 +18,6 @@ namespace {
 
 class CpuProbe final : public DeviceProbe {
  public:
-  std::string name() const override { return cpu_name(); }
   void synchronize() override {}
   void reset_peaks() override {
     meter_.reset_peak();
@@ -68,47 +66,14 @@ std::string cpu_name() {
   return "unknown CPU";
 }
 
-namespace {
-
-constexpr auto unlimited = std::numeric_limits<std::int64_t>::max();  // nothing is known, so nothing is refused
-
-std::int64_t number_in(const std::string& path) {
-  std::int64_t number = unlimited;
-  std::ifstream file(path);
-  return file >> number ? number : unlimited;  // "max" is no number
-}
-
-std::int64_t available_on_machine() {
-  std::ifstream info("/proc/meminfo");
-  for (std::string word; info >> word;) {
-    std::int64_t kibibytes = 0;
-    if (word == "MemAvailable:" && info >> kibibytes) return kibibytes * 1024;
-  }
-  return unlimited;
-}
-
-// What this process's control group (cgroup v2) may still take: a job's or container's limit.
-std::int64_t available_in_group() {
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    if (!line.starts_with("0::")) continue;
-    const auto folder = "/sys/fs/cgroup" + line.substr(3);
-    const auto limit = number_in(folder + "/memory.max");
-    return limit == unlimited ? unlimited : limit - number_in(folder + "/memory.current");
-  }
-  return unlimited;
-}
-
-}  // namespace
-
-std::int64_t available_host_bytes() { return std::min(available_on_machine(), available_in_group()); }
-
 #ifdef TPSP_WITH_CUDA
+std::string device_name(c10::Device device) { return device.is_cuda() ? cuda_name(device) : cpu_name(); }
 std::unique_ptr<DeviceProbe> make_device_probe(c10::Device device) {
   if (device.is_cuda()) return make_cuda_probe(device);
   return std::make_unique<CpuProbe>();
 }
 #else
+std::string device_name(c10::Device) { return cpu_name(); }
 std::unique_ptr<DeviceProbe> make_device_probe(c10::Device) { return std::make_unique<CpuProbe>(); }
 std::string cuda_version() { return {}; }
 std::string nccl_version() { return {}; }

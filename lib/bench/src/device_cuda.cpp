@@ -29,11 +29,6 @@ class CudaProbe final : public DeviceProbe {
     c10::cuda::CUDACachingAllocator::init(c10::cuda::device_count());
   }
 
-  std::string name() const override {
-    cudaDeviceProp properties{};
-    TPSP_CUDA(cudaGetDeviceProperties(&properties, device_.index()));
-    return properties.name;
-  }
   void synchronize() override { TPSP_CUDA(cudaDeviceSynchronize()); }
   void reset_peaks() override { c10::cuda::CUDACachingAllocator::resetPeakStats(device_.index()); }
   void release_unused() override { c10::cuda::CUDACachingAllocator::emptyCache(); }
@@ -58,6 +53,12 @@ class CudaProbe final : public DeviceProbe {
 }  // namespace
 
 std::unique_ptr<DeviceProbe> make_cuda_probe(c10::Device device) { return std::make_unique<CudaProbe>(device); }
+
+std::string cuda_name(c10::Device device) {
+  cudaDeviceProp properties{};
+  TPSP_CUDA(cudaGetDeviceProperties(&properties, device.index()));
+  return properties.name;
+}
 
 std::string cuda_version() {
   int version = 0;

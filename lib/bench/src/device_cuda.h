@@ -6,6 +6,7 @@
 
 namespace tpsp {
 
+std::string cuda_name(c10::Device device);
 std::unique_ptr<DeviceProbe> make_cuda_probe(c10::Device device);
 
 }  // namespace tpsp

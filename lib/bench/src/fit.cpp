@@ -11,30 +11,45 @@
 namespace tpsp {
 namespace {
 
-// Weights are made in fp32, whatever they become.
-std::int64_t largest_weight_bytes(const ModelConfig& model) {
-  return model.hidden * std::max(model.vocabulary, model.ffn) * static_cast<std::int64_t>(sizeof(float));
+// Weights are made in fp32 on the host, whatever they become and wherever they go.
+std::int64_t largest_fp32_slice(const LoweredPlan& plan) {
+  std::int64_t largest = 0;
+  for (const auto& module : plan.modules) {
+    if (module.kind == ModuleKind::container) continue;
+    auto bytes = static_cast<std::int64_t>(sizeof(float));
+    for (const auto size : local_shape(module, {.dim = plan.at(module.name).cut, .rank = 0, .ranks = plan.world})) {
+      bytes *= size;
+    }
+    largest = std::max(largest, bytes);
+  }
+  return largest;
 }
 
-// Besides a forward's own peak: the reference with one weight at a time, its logits, whole logits and their difference.
-std::int64_t check_bytes(const Sweep& sweep, std::int64_t seq, int world) {
+// The unsharded forward with one weight at a time.
+std::int64_t reference_bytes(const Sweep& sweep, std::int64_t seq, int world) {
+  const auto plan = reference_plan(sweep.model);
   const auto share = reference_share(sweep.batch, world);
-  const auto reference = preview(sweep.model, reference_plan(sweep.model), share, seq, sweep.dtype);
-  const auto element = static_cast<std::int64_t>(c10::elementSize(sweep.dtype));
-  const auto logits = (sweep.batch + 2 * share) * seq * sweep.model.vocabulary * element;
-  return reference.peak_activation_bytes + largest_weight_bytes(sweep.model) + logits;
+  return preview(sweep.model, plan, share, seq, sweep.dtype).peak_activation_bytes + largest_fp32_slice(plan);
+}
+
+// The checked forward: the reference's logits, whole logits, and the difference, beside its own peak.
+std::int64_t compared_bytes(const Sweep& sweep, std::int64_t seq, int world) {
+  const auto sequences = sweep.batch + 2 * reference_share(sweep.batch, world);
+  return sequences * seq * sweep.model.vocabulary * static_cast<std::int64_t>(c10::elementSize(sweep.dtype));
 }
 
 }  // namespace
 
 std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan) {
   const auto weights = preview(sweep.model, plan, 1, 1, sweep.dtype).weights_bytes;
-  return weights + (sweep.dtype == c10::kFloat ? 0 : largest_weight_bytes(sweep.model));
+  const bool converted = sweep.device.is_cpu() && sweep.dtype != c10::kFloat;
+  return weights + (converted ? largest_fp32_slice(plan) : 0);
 }
 
 std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world) {
   const auto forward = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype).peak_activation_bytes;
-  return forward + (sweep.check ? check_bytes(sweep, seq, world) : 0);
+  if (!sweep.check) return forward;
+  return std::max(reference_bytes(sweep, seq, world), forward + compared_bytes(sweep, seq, world));
 }
 
 std::optional<std::string> lack_of_memory(std::int64_t bytes, const DeviceProbe& probe, World& world) {

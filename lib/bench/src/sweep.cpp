@@ -18,6 +18,8 @@
 namespace tpsp {
 namespace {
 
+const std::string remedy = "use fewer layers, a smaller batch or seq, or more ranks";
+
 using PlanGroup = std::vector<const LoweredPlan*>;
 
 // Plans that can share weights, groups and members in the order given.
@@ -90,7 +92,6 @@ class GroupRun {
  public:
   GroupRun(const Sweep& sweep, const PlanGroup& plans, World& world, Communicator& comm)
       : sweep_(sweep),
-        plans_(plans),
         world_(world),
         comm_(comm),
         probe_(make_device_probe(sweep.device)),
@@ -99,16 +100,14 @@ class GroupRun {
 
   const DeviceProbe& probe() const { return *probe_; }
 
-  std::vector<Row> run(std::int64_t seq) {
+  /// Rows of `plans`, which cut the weights as the group does.
+  std::vector<Row> run(std::int64_t seq, const PlanGroup& plans) {
     const auto tokens = make_tokens(sweep_.seed, sweep_.batch, seq, sweep_.model.vocabulary).to(sweep_.device);
     std::vector<Llama> models;
-    for (const auto* plan : plans_) models.emplace_back(sweep_.model, *plan, weights_, ParallelContext{comm_});
+    for (const auto* plan : plans) models.emplace_back(sweep_.model, *plan, weights_, ParallelContext{comm_});
 
     std::vector<Row> rows;
-    for (const auto* plan : plans_) {
-      rows.push_back(blank_row(sweep_, *plan, seq));
-      rows.back().device_name = probe_->name();
-    }
+    for (const auto* plan : plans) rows.push_back(blank_row(sweep_, *plan, seq));
     if (sweep_.check) check(models, tokens, rows);
     probe_->release_unused();
     time(models, tokens, rows);
@@ -133,7 +132,6 @@ class GroupRun {
   }
 
   const Sweep& sweep_;
-  const PlanGroup& plans_;
   World& world_;
   CountingCommunicator comm_;
   std::unique_ptr<DeviceProbe> probe_;
@@ -162,26 +160,20 @@ bool runs_out_of_memory(const World& world, const std::function<void()>& step) {
   } catch (const std::exception& error) {
     if (!is_out_of_memory(error)) throw;
     if (world.size() == 1) return true;
-    throw Error(ExitCode::rows_not_ok, {.where = "rank " + std::to_string(world.rank()),
-                                        .what = "out of memory",
-                                        .why = message_of(error),
-                                        .remedy = "use fewer layers, a smaller batch or sequence, or more ranks"});
+    throw Error(ExitCode::rows_not_ok,
+                {.where = "memory", .what = "it ran out", .why = message_of(error), .remedy = remedy});
   }
 }
 
-std::vector<Row> unmeasured_rows(const Sweep& sweep, const PlanGroup& group, std::int64_t seq, Status status,
-                                 const std::string& message) {
-  std::vector<Row> rows;
-  for (const auto* plan : group) {
-    auto row = blank_row(sweep, *plan, seq);
-    row.status = status;
-    row.message = message;
-    rows.push_back(row);
-  }
-  return rows;
+Row unmeasured_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, Status status,
+                   const std::string& message) {
+  auto row = blank_row(sweep, plan, seq);
+  row.status = status;
+  row.message = message;
+  return row;
 }
 
-/// A group's weights while they are needed, and why there are none.
+/// A group's weights while they are needed, or why there are none.
 class GroupSweep {
  public:
   GroupSweep(const Sweep& sweep, const PlanGroup& group, World& world, Communicator& comm)
@@ -193,19 +185,30 @@ class GroupSweep {
   }
 
   std::vector<Row> rows_at(std::int64_t seq) {
-    if (no_weights_) return unmeasured_rows(sweep_, group_, seq, Status::skipped, "the model " + *no_weights_);
-    std::int64_t bytes = 0;
-    for (const auto* plan : group_) bytes = std::max(bytes, working_bytes(sweep_, *plan, seq, world_.size()));
-    if (!out_of_memory_) {
-      const auto lack = lack_of_memory(bytes, run_->probe(), world_);
-      if (lack) return unmeasured_rows(sweep_, group_, seq, Status::skipped, *lack);
-    }
+    if (no_weights_) return all_rows(seq, Status::skipped, "the model " + *no_weights_);
+    if (out_of_memory_) return all_rows(seq, Status::out_of_memory, "the weights ran out of memory; " + remedy);
     std::vector<Row> rows;
-    const bool failed = out_of_memory_ || runs_out_of_memory(world_, [&] { rows = run_->run(seq); });
-    return failed ? unmeasured_rows(sweep_, group_, seq, Status::out_of_memory, "out of memory") : rows;
+    PlanGroup fitting;
+    for (const auto* plan : group_) {
+      const auto lack = lack_of_memory(working_bytes(sweep_, *plan, seq, world_.size()), run_->probe(), world_);
+      if (lack) rows.push_back(unmeasured_row(sweep_, *plan, seq, Status::skipped, "the case " + *lack));
+      if (!lack) fitting.push_back(plan);
+    }
+    if (fitting.empty()) return rows;
+    std::vector<Row> measured;
+    const bool failed = runs_out_of_memory(world_, [&] { measured = run_->run(seq, fitting); });
+    if (failed) return all_rows(seq, Status::out_of_memory, "a forward ran out of memory; " + remedy);
+    measured.insert(measured.end(), rows.begin(), rows.end());
+    return measured;
   }
 
  private:
+  std::vector<Row> all_rows(std::int64_t seq, Status status, const std::string& message) const {
+    std::vector<Row> rows;
+    for (const auto* plan : group_) rows.push_back(unmeasured_row(sweep_, *plan, seq, status, message));
+    return rows;
+  }
+
   const Sweep& sweep_;
   const PlanGroup& group_;
   World& world_;

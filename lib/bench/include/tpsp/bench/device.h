@@ -15,7 +15,6 @@ class DeviceProbe {
  public:
   virtual ~DeviceProbe() = default;
 
-  virtual std::string name() const = 0;
   /// Waits until all work given to the device is done.
   virtual void synchronize() = 0;
   virtual void reset_peaks() = 0;
@@ -36,14 +35,14 @@ c10::Device choose_device(const std::string& name, const World& world);
 /// A CPU probe counts the tensors of the thread that makes it, see AllocationMeter.
 std::unique_ptr<DeviceProbe> make_device_probe(c10::Device device);
 
+/// The processor's or GPU's own name, "NVIDIA L40".
+std::string device_name(c10::Device device);
+
 /// "13.0" and "2.28.9", or empty in a build without CUDA.
 std::string cuda_version();
 std::string nccl_version();
 /// GPUs that this process sees.
 int cuda_device_count();
-
-/// What can be taken without swapping (MemAvailable), and within this process's cgroup v2 limit.
-std::int64_t available_host_bytes();
 
 /// "Intel(R) Xeon(R) Processor", from /proc/cpuinfo.
 std::string cpu_name();

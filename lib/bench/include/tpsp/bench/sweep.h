@@ -25,7 +25,7 @@ struct Sweep {
   Protocol protocol;
   bool check = true;
   std::uint64_t seed = 0;
-  Row prototype;  ///< what all rows share: host, versions, threads, names
+  Row prototype;  ///< what all rows share: host, device name, versions, threads
 };
 
 /// Measures every case and hands its row to `emit`, on every rank, as soon as it is known. Plans that cut the weights
