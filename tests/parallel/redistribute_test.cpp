@@ -4,6 +4,7 @@
 #include <random>
 
 #include "comm/ranks.h"
+#include "parallel/layouts.h"
 #include "support/thrown.h"
 #include "tpsp/comm/counting.h"
 #include "tpsp/parallel/sharded.h"
@@ -11,11 +12,6 @@
 using namespace tpsp;
 
 namespace {
-
-constexpr auto whole = Layout::replicate();
-constexpr auto seq = Layout::shard(seq_dim);
-constexpr auto feature = Layout::shard(feature_dim);
-constexpr auto partial = Layout::partial();
 
 // [seq, batch, feature], every element another number, all of them exact in bfloat16.
 at::Tensor global_value(at::ScalarType dtype) { return at::arange(8 * 3 * 4).view({8, 3, 4}).to(dtype); }

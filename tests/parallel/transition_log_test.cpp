@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "parallel/layouts.h"
 #include "parallel/small_model.h"
 #include "tpsp/comm/counting.h"
 #include "tpsp/parallel/detours.h"
@@ -11,11 +12,6 @@
 using namespace tpsp;
 
 namespace {
-
-constexpr auto whole = Layout::replicate();
-constexpr auto seq = Layout::shard(seq_dim);
-constexpr auto feature = Layout::shard(feature_dim);
-constexpr auto partial = Layout::partial();
 
 struct Stop {
   std::string module;

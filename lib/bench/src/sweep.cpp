@@ -18,8 +18,6 @@
 namespace tpsp {
 namespace {
 
-const std::string remedy = "use fewer layers, a smaller batch or seq, or more ranks";
-
 using PlanGroup = std::vector<const LoweredPlan*>;
 
 // Plans that can share weights, groups and members in the order given.
@@ -160,8 +158,9 @@ bool runs_out_of_memory(const World& world, const std::function<void()>& step) {
   } catch (const std::exception& error) {
     if (!is_out_of_memory(error)) throw;
     if (world.size() == 1) return true;
-    throw Error(ExitCode::rows_not_ok,
-                {.where = "memory", .what = "it ran out", .why = message_of(error), .remedy = remedy});
+    throw Error(
+        ExitCode::rows_not_ok,
+        {.where = "memory", .what = "it ran out", .why = message_of(error), .remedy = std::string(memory_remedy)});
   }
 }
 
@@ -186,7 +185,8 @@ class GroupSweep {
 
   std::vector<Row> rows_at(std::int64_t seq) {
     if (no_weights_) return all_rows(seq, Status::skipped, "the model " + *no_weights_);
-    if (out_of_memory_) return all_rows(seq, Status::out_of_memory, "the weights ran out of memory; " + remedy);
+    if (out_of_memory_)
+      return all_rows(seq, Status::out_of_memory, fmt::format("the weights ran out of memory; {}", memory_remedy));
     std::vector<Row> rows;
     PlanGroup fitting;
     for (const auto* plan : group_) {
@@ -197,7 +197,8 @@ class GroupSweep {
     if (fitting.empty()) return rows;
     std::vector<Row> measured;
     const bool failed = runs_out_of_memory(world_, [&] { measured = run_->run(seq, fitting); });
-    if (failed) return all_rows(seq, Status::out_of_memory, "a forward ran out of memory; " + remedy);
+    if (failed)
+      return all_rows(seq, Status::out_of_memory, fmt::format("a forward ran out of memory; {}", memory_remedy));
     measured.insert(measured.end(), rows.begin(), rows.end());
     return measured;
   }
