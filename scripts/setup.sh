@@ -68,15 +68,17 @@ install_group() {  # GROUP PIP-ARGUMENT...
 # Without nvcc only the CPU half is built, and it needs a quarter of the download. The tests' oracle imports torch in
 # Python, which wants the whole of it.
 install_python_packages() {
-  local whole cpu_half tests
+  local whole cpu_half tests plots
   read -r -a whole <<<"libtorch $PIP_CMAKE $PIP_TORCH"
   read -r -a cpu_half <<<"libtorch --no-deps $PIP_CMAKE $PIP_TORCH_CPU_RUNTIME $PIP_TORCH"
-  read -r -a tests <<<"tests $PIP_TEST"
+  read -r -a plots <<<"plots $PIP_PLOTS"
+  read -r -a tests <<<"tests $PIP_TEST $PIP_TRACKERS"
   if has_nvcc || [ $with_tests = yes ] || installed "${whole[@]}"; then
     install_group "${whole[@]}"
   else
     install_group "${cpu_half[@]}"
   fi
+  install_group "${plots[@]}"
   [ $with_tests = no ] || install_group "${tests[@]}"
 }
 

@@ -1,6 +1,7 @@
 #include "tpsp/bench/sweep.h"
 
 #include <limits>
+#include <set>
 
 #include "support/communicators.h"
 #include "support/forward_on_ranks.h"
@@ -40,9 +41,10 @@ std::vector<Row> rows_of(const Sweep& sweep, int world, int changed = -1, const 
     ChangingCommunicator changing(comm, [&](const at::Tensor& result) {
       if (mine) change(result);
     });
-    run_sweep(sweep, ranks, changing, [&](const Row& row) {
+    const auto keep = [&](const Row& row) {
       if (ranks.rank() == 0) rows.push_back(row);
-    });
+    };
+    run_sweep(sweep, ranks, changing, {.row = keep});
   });
   return rows;
 }
@@ -84,9 +86,12 @@ TEST_CASE("bf16 passes the check within its bound") {
 }
 
 TEST_CASE("a collective that gives one wrong sum fails the check of that row alone") {
+  auto sweep = standard_sweep(2);
+  sweep.protocol.warmup = 0;
+  sweep.protocol.reps = 1;
   int calls = 0;
-  const auto rows = rows_of(standard_sweep(2), 2, 1, [&](const at::Tensor& result) {
-    if (++calls == 2) result.mul_(1.5);  // the second all-reduce of the first case
+  const auto rows = rows_of(sweep, 2, 1, [&](const at::Tensor& result) {
+    if (++calls == 2 * 6 + 2 * 11 + 2) result.mul_(1.5);  // after a timed and a profiled forward of both plans
   });
   CHECK(rows[0].check == Check::fail);
   CHECK(rows[0].status == Status::failed);
@@ -155,7 +160,7 @@ TEST_CASE("a row holds the case, the protocol and its throughput") {
   CHECK(row.layers == 2);
   CHECK(row.world == 2);
   CHECK(row.seed == 9);
-  CHECK(row.warmup == 1);
+  CHECK(row.warmup >= 2);
   CHECK(row.reps == 2);
   CHECK(row.latency_min_s.value() <= row.latency_s.value());
   CHECK(row.latency_s.value() <= row.latency_max_s.value());
@@ -180,9 +185,10 @@ TEST_CASE("a set of weights is freed before the next group's is made, and the la
   on_ranks(2, [&](World& ranks, Communicator& comm) {
     const auto rank = static_cast<std::size_t>(ranks.rank());
     const AllocationMeter meter(at::kCPU);
-    run_sweep(sweep, ranks, comm, [&](const Row& row) {
+    const auto keep = [&](const Row& row) {
       if (rank == 0) weights = row.weights_bytes;
-    });
+    };
+    run_sweep(sweep, ranks, comm, {.row = keep});
     left[rank] = meter.current_bytes();
     peak[rank] = meter.peak_bytes();
   });
@@ -194,7 +200,8 @@ TEST_CASE("all ranks emit the same rows in the same order") {
   const auto sweep = standard_sweep(4);
   std::vector<std::vector<Row>> rows(4);
   on_ranks(4, [&](World& ranks, Communicator& comm) {
-    run_sweep(sweep, ranks, comm, [&](const Row& row) { rows[static_cast<std::size_t>(ranks.rank())].push_back(row); });
+    run_sweep(sweep, ranks, comm,
+              {.row = [&](const Row& row) { rows[static_cast<std::size_t>(ranks.rank())].push_back(row); }});
   });
   for (const auto& mine : rows) {
     CHECK(cases_of(mine) == cases_of(rows[0]));
@@ -206,6 +213,112 @@ TEST_CASE("a batch smaller than the ranks is measured and checked") {
   auto sweep = standard_sweep(4);
   sweep.batch = 1;
   for (const auto& row : rows_of(sweep, 4)) CHECK(row.check == Check::pass);
+}
+
+TEST_CASE("parts of a row's profile add up to it, and each is there") {
+  for (const auto& row : rows_of(standard_sweep(2), 2)) {
+    const double parts = *row.gemm_s + *row.attention_s + *row.norm_s + *row.wait_s + *row.move_s + *row.other_s;
+    CHECK(parts == Approx(row.split_s.value()).epsilon(0.03));
+    for (const auto& part : {row.gemm_s, row.attention_s, row.norm_s, row.wait_s, row.move_s, row.other_s}) {
+      CHECK(part.value() > 0);
+    }
+  }
+}
+
+TEST_CASE("without a profile its columns are empty") {
+  auto sweep = standard_sweep(2);
+  sweep.profile = false;
+  for (const auto& row : rows_of(sweep, 2)) {
+    CHECK_FALSE(row.split_s.has_value());
+    CHECK_FALSE(row.activations_bytes.has_value());
+    CHECK(row.latency_s.has_value());
+  }
+}
+
+TEST_CASE("the memory of a row adds up to its peak, to the byte") {
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    auto sweep = standard_sweep(2);
+    sweep.dtype = dtype;
+    for (const auto& row : rows_of(sweep, 2)) {
+      INFO(row.plan << " " << row.seq);
+      CHECK(row.weights_bytes + *row.activations_bytes + *row.logits_bytes + *row.collective_bytes +
+                *row.resident_bytes ==
+            *row.allocated_bytes);
+    }
+  }
+}
+
+TEST_CASE("SP keeps less than TP above the weights before the head") {
+  auto sweep = standard_sweep(4);
+  sweep.seqs = {64};
+  const auto rows = rows_of(sweep, 4);
+  CHECK(rows[1].before_head_bytes.value() < rows[0].before_head_bytes.value());
+}
+
+TEST_CASE("kept weights stay: the second plan has one more model allocated, which is none of its own") {
+  auto sweep = standard_sweep(2);
+  sweep.weights = WeightPolicy::kept;
+  const auto rows = rows_of(sweep, 2);
+  CHECK(cases_of(rows) == std::vector<std::string>{"tp 6", "tp 16", "tp+sp 6", "tp+sp 16"});
+  CHECK(rows[0].resident_bytes == 0);
+  CHECK(rows[2].resident_bytes == rows[2].weights_bytes);
+  CHECK(rows[2].allocated_bytes.value() > 2 * rows[2].weights_bytes);
+  for (const auto& row : rows) {
+    CHECK(row.weights == "kept");
+    CHECK(row.order == "sequential");
+  }
+}
+
+TEST_CASE("own weights are freed before the next plan's are made") {
+  auto sweep = standard_sweep(2);
+  sweep.weights = WeightPolicy::own;
+  for (const auto& row : rows_of(sweep, 2)) {
+    CHECK(row.resident_bytes == 0);
+    CHECK(row.weights == "own");
+  }
+}
+
+TEST_CASE("cases that are done are left out, but for those that take turns with one that is not") {
+  auto sweep = standard_sweep(2);
+  const auto all = rows_of(sweep, 2);
+  std::vector<Row> rows;
+  on_ranks(2, [&](World& ranks, Communicator& comm) {
+    const auto keep = [&](const Row& row) {
+      if (ranks.rank() == 0) rows.push_back(row);
+    };
+    const auto is_done = [&](const std::string& key) {
+      return key == all[0].key || key == all[1].key || key == all[2].key;
+    };
+    run_sweep(sweep, ranks, comm, {.row = keep, .is_done = is_done});
+  });
+  CHECK(cases_of(rows) == std::vector<std::string>{"tp 16", "tp+sp 16"});
+}
+
+TEST_CASE("a case has the same key in every run and on every rank, and no other case has it") {
+  std::set<std::string> keys;
+  for (const auto& row : rows_of(standard_sweep(2), 2)) keys.insert(row.key);
+  CHECK(keys.size() == 4);
+  for (const auto& row : rows_of(standard_sweep(2), 2)) CHECK(keys.contains(row.key));
+  auto other = standard_sweep(2);
+  other.seed = 1;
+  for (const auto& row : rows_of(other, 2)) CHECK_FALSE(keys.contains(row.key));
+  other = standard_sweep(2);
+  other.protocol.reps = 3;
+  for (const auto& row : rows_of(other, 2)) CHECK_FALSE(keys.contains(row.key));
+  other = standard_sweep(2);
+  other.model.ffn *= 2;
+  for (const auto& plan : {"tp", "tp+sp"}) other.plans.push_back(lower(load_plan(plan), modules_of(other.model), 2));
+  other.plans.erase(other.plans.begin(), other.plans.begin() + 2);
+  for (const auto& row : rows_of(other, 2)) CHECK_FALSE(keys.contains(row.key));
+}
+
+TEST_CASE("a sweep's time goes to forwards, profiles, checks and weights") {
+  Ledger ledger;
+  const auto sweep = standard_sweep(1);
+  on_ranks(1, [&](World& ranks, Communicator& comm) {
+    run_sweep(sweep, ranks, comm, {.row = [](const Row&) {}, .ledger = &ledger});
+  });
+  for (const auto spent : {ledger.forwards_s, ledger.profile_s, ledger.check_s, ledger.weights_s}) CHECK(spent > 0);
 }
 
 TEST_CASE("a model that does not fit in memory makes skipped rows that say so") {

@@ -58,14 +58,15 @@ TEST_CASE("every setting of a configuration file reaches the row") {
   const TemporaryFolder folder;
   write_text(folder / "mine.yaml",
              "model: llama-tiny\nlayers: 1\nplan: tp\nseq: 4\nbatch: 3\ndtype: bf16\nseed: 9\ndevice: cpu\n"
-             "backend: serial\nthreads: 2\nwarmup: 2\nreps: 3\ncheck: on\nout: there.csv\n");
+             "backend: serial\nthreads: 2\nwarmup: 0\nreps: 3\ncheck: on\nout: there.csv\nweights: kept\n"
+             "order: sequential\nprofile: off\n");
   const Run run(folder, "--config mine.yaml", {.environment = {{"TPSP_THREADS", "2"}}});
   REQUIRE(run.code() == 0);
   const auto row = read_csv(folder / "there.csv").at(0);
-  const Record expected{{"model", "llama-tiny"}, {"layers", "1"},   {"plan", "tp"}, {"seq", "4"},
-                        {"batch", "3"},          {"dtype", "bf16"}, {"seed", "9"},  {"device", "cpu"},
-                        {"threads", "2"},        {"warmup", "2"},   {"reps", "3"},  {"check", "pass"},
-                        {"backend", "serial"}};
+  const Record expected{{"model", "llama-tiny"}, {"layers", "1"},     {"plan", "tp"},          {"seq", "4"},
+                        {"batch", "3"},          {"dtype", "bf16"},   {"seed", "9"},           {"device", "cpu"},
+                        {"threads", "2"},        {"warmup", "0"},     {"reps", "3"},           {"check", "pass"},
+                        {"backend", "serial"},   {"weights", "kept"}, {"order", "sequential"}, {"split_s", ""}};
   for (const auto& [name, value] : expected) CHECK(row.at(name) == value);
 }
 

@@ -9,12 +9,13 @@
 namespace tpsp {
 namespace {
 
-/// MPI's collectives with `before_call` run before each one, given its number from 1, and `after_sum` after each sum.
+/// MPI's collectives with `before_call` run before each one, given its number from 1, and `after_all_reduce` after each
+/// all-reduce.
 class MeddlingCommunicator final : public Communicator {
  public:
   struct Meddling {
     std::function<void(int call)> before_call = [](int) {};
-    std::function<void(int call, const at::Tensor& sum)> after_sum = [](int, const at::Tensor&) {};
+    std::function<void(const at::Tensor& sum)> after_all_reduce = [](const at::Tensor&) {};
   };
 
   MeddlingCommunicator(std::unique_ptr<Communicator> inner, std::string name, Meddling meddling)
@@ -26,7 +27,7 @@ class MeddlingCommunicator final : public Communicator {
   void all_reduce(const at::Tensor& buffer) override {
     meddling_.before_call(++calls_);
     inner_->all_reduce(buffer);
-    meddling_.after_sum(calls_, buffer);
+    meddling_.after_all_reduce(buffer);
   }
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
     meddling_.before_call(++calls_);
@@ -35,7 +36,6 @@ class MeddlingCommunicator final : public Communicator {
   void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
     meddling_.before_call(++calls_);
     inner_->reduce_scatter(whole, shard);
-    meddling_.after_sum(calls_, shard);
   }
 
  private:
@@ -59,19 +59,17 @@ Backend meddling_backend(const std::string& name, const Meddle& meddle) {
           }};
 }
 
-// The first sum of the run is wrong by one in every element.
+// Every all-reduce is wrong by one in its first element.
 Backend broken_backend() {
   return meddling_backend("broken", [](int) {
-    return MeddlingCommunicator::Meddling{.after_sum = [](int call, const at::Tensor& sum) {
-      if (call == 1) sum.add_(1);
-    }};
+    return MeddlingCommunicator::Meddling{.after_all_reduce = [](const at::Tensor& sum) { sum.view(-1)[0].add_(1); }};
   });
 }
 
 // Rank 1 fails inside the second case of `--tp --warmup 0 --reps 1` over two layers: a forward of 6 collectives for the
-// check and one for the clock, and again the first of the next check.
+// clock, one for the profile and one for the check, and again the first of the next case.
 Backend throwing_backend() {
-  constexpr int first_case = 12;
+  constexpr int first_case = 18;
   return meddling_backend("throwing", [](int rank) {
     return MeddlingCommunicator::Meddling{.before_call = [rank](int call) {
       if (rank == 1 && call == first_case + 2) throw std::runtime_error("the cable was pulled");
@@ -81,7 +79,7 @@ Backend throwing_backend() {
 
 Column tokens_column() {
   return {"tokens_per_forward", "tokens", "tokens that one forward reads", "batch * seq",
-          [](const Row& row) { return std::to_string(row.batch * row.seq); }};
+          [](const Row& row) { return row.batch * row.seq; }};
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ std::vector<Row> sweep_rows(const std::string& backend) {
   sweep.device = gpu;
   const auto comm = make_communicator(standard_backends(), backend, world, gpu);
   std::vector<Row> rows;
-  run_sweep(sweep, world, *comm, [&](const Row& row) { rows.push_back(row); });
+  run_sweep(sweep, world, *comm, {.row = [&](const Row& row) { rows.push_back(row); }});
   return rows;
 }
 

@@ -122,6 +122,7 @@ TEST_CASE("an unknown plan is answered with the nearest built-in one") {
 }
 
 TEST_CASE("a plan that is near to none is answered with the choices") {
-  CHECK_THAT(complaint_of([] { load_plan("pipeline"); }),
-             Catch::EndsWith("the choices are tp, tp+sp, tp+sp.rules, tp.rules"));
+  CHECK_THAT(complaint_of([] { load_plan("pipeline"); }), Catch::Contains("the choices are ") &&
+                                                              Catch::Contains("tp, tp+sp, tp+sp.rules") &&
+                                                              Catch::EndsWith("tp.rules"));
 }

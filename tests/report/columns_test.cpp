@@ -6,6 +6,8 @@
 
 #include "report/example_row.h"
 #include "support/expected_file.h"
+#include "tpsp/core/text.h"
+#include "tpsp/report/results.h"
 
 using namespace tpsp;
 
@@ -13,17 +15,36 @@ namespace {
 
 std::string cell(const std::string& name, const Row& row) {
   for (const Column& column : standard_columns()) {
-    if (column.name == name) return column.cell(row);
+    if (column.name == name) return text(column.get(row));
   }
   return "no column " + name;
 }
 
 }  // namespace
 
-TEST_CASE("the names of the columns are the committed ones in their order") {
-  std::string names;
-  for (const Column& column : standard_columns()) names += (names.empty() ? "" : ",") + column.name;
-  check_expected_file(TPSP_TEST_DATA "/columns.csv", names + "\n");
+TEST_CASE("the header of a CSV file is the committed one") {
+  check_expected_file(TPSP_TEST_DATA "/columns.csv", format_of("x.csv", standard_columns())->header());
+}
+
+TEST_CASE("JSON Lines alone has the lists and long texts") {
+  std::vector<std::string> raw;
+  for (const Column& column : standard_columns()) {
+    if (column.detail == Detail::raw) raw.push_back(column.name);
+  }
+  CHECK(join(raw, ",") == "samples_s,rank_samples_s,plan_text,warning_texts");
+}
+
+TEST_CASE("every field of a row is a column") {
+  const Row empty;
+  const Row full = full_row();
+  Row copy;
+  for (const Column& column : standard_columns()) {
+    INFO(column.name);
+    REQUIRE(column.set);
+    column.set(copy, column.get(full));
+    CHECK(column.get(copy) == column.get(full));
+    if (column.name != "schema") CHECK(column.get(full) != column.get(empty));
+  }
 }
 
 TEST_CASE("the page on the columns is the one that the table of columns makes") {
@@ -34,11 +55,11 @@ TEST_CASE("every column has its own name and a meaning and a source") {
   std::set<std::string> names;
   for (const Column& column : standard_columns()) {
     CHECK(names.insert(column.name).second);
-    CHECK(column.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == std::string::npos);
+    CHECK(column.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos);
     CHECK_FALSE(column.meaning.empty());
     CHECK_FALSE(column.source.empty());
   }
-  CHECK(names.size() == 40);
+  CHECK(names.size() == 86);
 }
 
 TEST_CASE("a value that was not measured is an empty cell") {
@@ -80,6 +101,45 @@ TEST_CASE("an error that is not a number is written as such") {
 }
 
 TEST_CASE("a bar in a column's meaning does not break the page's table") {
-  const std::string page = markdown({{"x", "s", "this | that", "here", [](const Row&) { return ""; }}});
-  CHECK_THAT(page, Catch::Contains("| `x` | s | this \\| that | here |\n"));
+  const std::string page = markdown({{"x", "s", "this | that", "here", [](const Row&) { return Value(); }}});
+  CHECK_THAT(page, Catch::Contains("| `x` | s | this \\| that | here | CSV, JSON Lines |\n"));
+}
+
+TEST_CASE("lists are joined with semicolons") {
+  CHECK(text(std::vector<std::string>{"drifting", "swap"}) == "drifting;swap");
+  CHECK(text(std::vector<double>{0.5, 0.25}) == "0.5;0.25");
+  CHECK(text(Value()).empty());
+}
+
+TEST_CASE("a value of another kind than the column's is refused in words") {
+  Row row;
+  const auto complaint = [&](const std::string& name, const Value& value) -> std::string {
+    for (const Column& column : standard_columns()) {
+      if (column.name != name) continue;
+      try {
+        column.set(row, value);
+      } catch (const std::invalid_argument& error) {
+        return error.what();
+      }
+    }
+    return "accepted";
+  };
+  CHECK(complaint("status", "fine") == "'fine' is none of ok, failed, out_of_memory, skipped");
+  CHECK(complaint("check", std::int64_t{1}) == "'1' is none of pass, fail, off");
+  CHECK(complaint("layers", "2.5") == "'2.5' is no whole number in range");
+  CHECK(complaint("world", std::int64_t{1} << 40) == "'1099511627776' is no whole number in range");
+  CHECK(complaint("seed", std::int64_t{-1}) == "'-1' is no whole number in range");
+  CHECK(complaint("layers", Value()) == "'' is no whole number in range");
+  CHECK(complaint("latency_s", "1e999") == "'1e999' is no number");
+  CHECK(complaint("plan", 0.5) == "'0.5' is no text");
+  CHECK(complaint("rank_samples_s", "x") == "'x' is no list of lists of numbers");
+  CHECK(complaint("warning_texts", std::vector<std::string>{"x"}) == "there are not as many as warnings");
+  CHECK(complaint("schema", std::int64_t{3}) == "its schema is 3, and 2 is this program's");
+}
+
+TEST_CASE("the help on columns has a unit and a meaning for each within eighty columns") {
+  const std::string help = columns_help(standard_columns());
+  CHECK_THAT(help, Catch::StartsWith("schema                          version of the meaning of the columns\n"));
+  CHECK_THAT(help, Catch::Contains("\nlatency_s             s         time of one forward\n"));
+  for (const std::string& line : split(help, '\n')) CHECK(line.size() <= 80);
 }

@@ -32,7 +32,7 @@ Row out_of_memory_row() {
   row.status = Status::out_of_memory;
   row.message =
       "rank 1 on node7 asked for 13.5 GB with 2.1 GB free; give fewer tokens or more ranks, or try bfloat16 weights";
-  row.latency_s = row.latency_min_s = row.latency_max_s = row.tokens_per_s = std::nullopt;
+  row.latency_s = row.latency_low_s = row.latency_high_s = std::nullopt;
   row.check = Check::off;
   return row;
 }
@@ -44,8 +44,8 @@ TEST_CASE("the table has the shared facts and then the header and then one line 
         "llama-7b · 2 layers · batch 1 · float32\n"
         "2 ranks · mpi · 1 thread each · cpu\n"
         "\n"
-        "plan          seq  latency   min..max  tok/s   alloc reserved    sent check\n"
-        "tp+sp        1024 12.34 ms 12.1..12.9 82,982 1.25 GB  1.50 GB 41.9 MB pass 3e-07\n");
+        "plan           seq  latency      ±       vs   alloc reserved    sent check\n"
+        "tp+sp         1024 12.34 ms   0.4%        - 1.25 GB  1.50 GB 41.9 MB pass 3e-07\n");
 }
 
 TEST_CASE("rows that share a heading follow each other without a second one") {
@@ -54,7 +54,7 @@ TEST_CASE("rows that share a heading follow each other without a second one") {
   second.seq = 2048;
   const auto lines = lines_of(table_of({example_row(), second}));
   REQUIRE(lines.size() == 6);
-  CHECK_THAT(lines[5], Catch::StartsWith("tp           2048 "));
+  CHECK_THAT(lines[5], Catch::StartsWith("tp            2048 "));
 }
 
 TEST_CASE("a change of what the rows share prints a new heading") {
@@ -73,9 +73,11 @@ TEST_CASE("the widest cells still fit eighty columns") {
   row.device_name = std::string(200, 'd');
   row.seq = 131072;
   row.latency_s = 0.9996;
-  row.latency_min_s = 0.9991;
-  row.latency_max_s = 98.7;
-  row.tokens_per_s = 999'940;
+  row.latency_low_s = 0.0001;
+  row.latency_high_s = 98.7;
+  row.ratio = 123456;
+  row.verdict = "slower";
+  row.warnings = {{"drifting", std::string(30, 'w') + " " + std::string(60, 'w')}};
   row.allocated_bytes = row.reserved_bytes = row.comm_bytes = 999'499'999;
   row.check = Check::fail;
   row.max_rel_err = 1e-10;
@@ -85,34 +87,78 @@ TEST_CASE("the widest cells still fit eighty columns") {
 TEST_CASE("a long plan name ends in an ellipsis") {
   Row row = example_row();
   row.plan = "attention-only";
-  CHECK_THAT(table_of({row}), Contains("\nattention…   1024 "));
+  CHECK_THAT(table_of({row}), Contains("\nattention-…   1024 "));
 }
 
 TEST_CASE("a plan name outside ASCII keeps the columns aligned") {
   Row row = example_row();
   row.plan = "größer";
-  CHECK_THAT(table_of({row}), Contains("\ngrößer       1024 "));
+  CHECK_THAT(table_of({row}), Contains("\ngrößer        1024 "));
 }
 
 TEST_CASE("what was not measured is a dash") {
   Row row = example_row();
   row.allocated_bytes = row.reserved_bytes = std::nullopt;
   row.check = Check::off;
-  CHECK_THAT(table_of({row}), Contains(" 82,982       -        - 41.9 MB off\n"));
+  CHECK_THAT(table_of({row}), Contains("        -       -        - 41.9 MB off\n"));
 }
 
-TEST_CASE("throughput keeps to six characters") {
+TEST_CASE("the noise is half of the interval over the median") {
   Row row = example_row();
-  row.tokens_per_s = 123'449;
-  CHECK_THAT(table_of({row}), Contains(" 123.4k "));
-  row.tokens_per_s = 1'234'000;
-  CHECK_THAT(table_of({row}), Contains(" 1.234M "));
+  row.latency_low_s = 0.01;
+  row.latency_high_s = 0.015;
+  CHECK_THAT(table_of({row}), Contains(" 12.34 ms    20% "));
+  row.latency_low_s.reset();
+  CHECK_THAT(table_of({row}), Contains(" 12.34 ms      - "));
+}
+
+TEST_CASE("the ratio to the baseline has the sign of its verdict") {
+  Row row = example_row();
+  row.ratio = 1.0034;
+  row.verdict = "same";
+  CHECK_THAT(table_of({row}), Contains("   0.4%  = 1.003 1.25 GB "));
+  row.verdict = "slower";
+  row.ratio = 12.345;
+  CHECK_THAT(table_of({row}), Contains(" > 12.35 ") || Contains(" > 12.34 "));
+  row.verdict = "faster";
+  row.ratio = 0.5;
+  CHECK_THAT(table_of({row}), Contains(" < 0.500 "));
+  row.verdict = "undecided";
+  CHECK_THAT(table_of({row}), Contains(" ? 0.500 "));
+}
+
+TEST_CASE("warnings stand dim below their row whether it is good or bad") {
+  Row row = example_row();
+  row.warnings = {{"drifting", "the time rose by 3%; let the machine cool"}, {"swap", "8 pages"}, {"steal", ""}};
+  auto lines = lines_of(table_of({row, example_row()}));
+  REQUIRE(lines.size() == 9);
+  CHECK(lines[5] == "    drifting: the time rose by 3%; let the machine cool");
+  CHECK(lines[6] == "    swap: 8 pages");
+  CHECK(lines[7] == "    steal");
+  CHECK_THAT(table_of({row}, true), Contains("    \033[2mswap: 8 pages\033[0m\n"));
+  Row bad = out_of_memory_row();
+  bad.warnings = row.warnings;
+  lines = lines_of(table_of({bad}));
+  REQUIRE(lines.size() == 10);
+  CHECK(lines[8] == "    swap: 8 pages");
+}
+
+TEST_CASE("verdicts are printed in words within eighty columns") {
+  std::ostringstream out;
+  TablePrinter(out, false)
+      .verdicts({{"tp+sp", "tp", 256, {1.003, Interval{0.991, 1.011}, Verdict::same}},
+                 {"tp", std::string(20, 'b'), 256, {}}});
+  const auto lines = lines_of(out.str());
+  REQUIRE(lines.size() == 3);
+  CHECK(lines[0] == "tp+sp against tp at seq 256: same, 1.003 of its time (95%: 0.991 to 1.011)");
+  CHECK(lines[1] == "tp against bbbbbbbbbbbbbbbbbbbb at seq 256: undecided, 1.000 of its time (too");
+  CHECK(lines[2] == "few repetitions)");
 }
 
 TEST_CASE("a row that ran out of memory has its message on indented lines below") {
   const auto lines = lines_of(table_of({out_of_memory_row(), example_row()}));
   REQUIRE(lines.size() == 8);
-  CHECK(lines[4] == "tp+sp        1024        -          -      - 1.25 GB  1.50 GB 41.9 MB out of mem");
+  CHECK(lines[4] == "tp+sp         1024        -      -        - 1.25 GB  1.50 GB 41.9 MB out of mem");
   CHECK(lines[5] == "    rank 1 on node7 asked for 13.5 GB with 2.1 GB free; give fewer tokens or");
   CHECK(lines[6] == "    more ranks, or try bfloat16 weights");
   CHECK_THAT(lines[7], Contains("pass 3e-07"));

@@ -2,23 +2,22 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstring>
-#include <iostream>
 #include <optional>
+#include <set>
 
 #include "bench_options.h"
 #include "commands.h"
 #include "cores.h"
+#include "output.h"
 #include "provenance.h"
-#include "terminal.h"
 #include "tpsp/bench/device.h"
+#include "tpsp/bench/machine_watch.h"
 #include "tpsp/bench/preview.h"
+#include "tpsp/core/files.h"
 #include "tpsp/core/log.h"
+#include "tpsp/core/text.h"
 #include "tpsp/model/export.h"
 #include "tpsp/model/llama.h"
-#include "tpsp/report/csv.h"
-#include "tpsp/report/table.h"
 
 namespace tpsp {
 namespace {
@@ -26,12 +25,14 @@ namespace {
 // One case, and a folder that can be made.
 void check_export(const BenchOptions& options, const World& world) {
   if (!options.export_folder) return;
-  if (options.sweep.plans.size() == 1 && options.sweep.seqs.size() == 1) {
+  std::size_t cases = 0;
+  for (const auto& job : options.jobs) cases += job.sweep.plans.size() * job.sweep.seqs.size();
+  if (cases == 1) {
     if (world.rank() == 0) make_export_folder(*options.export_folder);
     return;
   }
   throw bad_input({.where = "--export " + *options.export_folder,
-                   .what = fmt::format("there are {} cases", options.sweep.plans.size() * options.sweep.seqs.size()),
+                   .what = fmt::format("there are {} cases", cases),
                    .why = "one model and one case's logits are written",
                    .remedy = "give one plan and one length, such as --sp --seq 64"});
 }
@@ -48,7 +49,7 @@ void preview_plans(const Sweep& sweep, spdlog::logger& log) {
 }
 
 void export_case(const BenchOptions& options, World& world, Communicator& comm) {
-  const auto& sweep = options.sweep;
+  const auto& sweep = options.jobs.front().sweep;
   const WeightRecipe recipe{.seed = sweep.seed, .dtype = sweep.dtype, .device = sweep.device};
   const auto tokens = make_tokens(sweep.seed, sweep.batch, sweep.seqs.front(), sweep.model.vocabulary);
   const c10::InferenceMode no_gradients;
@@ -62,61 +63,27 @@ void export_case(const BenchOptions& options, World& world, Communicator& comm) 
   });
 }
 
-/// Where rows go: the file on rank 0, and a table on its terminal.
-class Output {
- public:
-  Output(const BenchOptions& options, const Parts& parts, const World& world, bool quiet)
-      : first_rank_(world.rank() == 0) {
-    if (!first_rank_) return;
-    file_.emplace(options.out, parts.columns);
-    if (!quiet) table_.emplace(std::cout, wants_color());
-  }
-
-  void add(const Row& row) {
-    if (!first_rank_) return;
-    file_->add(row);
-    if (!table_) return;
-    table_->row(row);
-    check_stdout();
-  }
-
-  void title(const std::string& line) {
-    if (!table_) return;
-    table_->title({line});
-    check_stdout();
-  }
-
- private:
-  static void check_stdout() {
-    if (std::cout) return;
-    throw Error(ExitCode::output_failed, {.where = "stdout",
-                                          .what = "the table can not be written",
-                                          .why = errno == 0 ? "" : std::strerror(errno),
-                                          .remedy = "make room where it is sent to, or use --quiet"});
-  }
-
-  bool first_rank_;
-  std::optional<CsvResults> file_;
-  std::optional<TablePrinter> table_;
-};
-
 // Two ranks with a GPU each, where each sees only its own, look like two ranks on one GPU; that is slow and worth a
 // word.
-void warn_of_staging(const BenchOptions& options, const Parts& parts, const Backend& chosen, const World& world,
+void warn_of_staging(const BenchJob& job, const Parts& parts, const Backend& chosen, const World& world,
                      spdlog::logger& log) {
-  if (!options.sweep.device.is_cuda() || chosen.name != "mpi" || options.backend != "auto") return;
+  if (!job.sweep.device.is_cuda() || chosen.name != "mpi" || job.backend != "auto") return;
   for (const auto& backend : parts.backends) {
-    const auto reason = backend.name == "nccl" ? backend.refusal(world, options.sweep.device) : std::nullopt;
+    const auto reason = backend.name == "nccl" ? backend.refusal(world, job.sweep.device) : std::nullopt;
     if (reason) log.warn("collectives go through host memory: {}; let every rank see all GPUs of the host", *reason);
   }
 }
 
-void choose_threads(BenchOptions& options, World& world, spdlog::logger& log) {
+void choose_threads(BenchJob& job, World& world, spdlog::logger& log) {
   const auto cores = count_cores(world);
-  const int threads = options.threads.value_or(cores.mine);
-  options.sweep.prototype.threads = threads;
+  const int threads = job.threads.value_or(cores.mine);
+  auto& row = job.sweep.prototype;
+  row.threads = threads;
+  row.cores = cores.host;
   at::set_num_threads(threads);
-  if (!options.threads && options.sweep.device.is_cpu() && threads * world.local_size() * 2 <= cores.host) {
+  const auto warnings = setup_warnings(world, job.sweep.device.is_cpu() ? threads : 1);
+  row.warnings.insert(row.warnings.end(), warnings.begin(), warnings.end());
+  if (!job.threads && job.sweep.device.is_cpu() && threads * world.local_size() * 2 <= cores.host) {
     log.warn("{} ranks with {} threads each leave most of {} processors idle; bind them wider (mpirun --bind-to none)",
              world.local_size(), threads, cores.host);
   }
@@ -132,43 +99,98 @@ spdlog::level::level_enum log_level(const CommandLine& line) {
   return line.flags.contains("verbose") ? spdlog::level::debug : spdlog::level::info;
 }
 
+// Rank 0 has read the files; the others are told what they hold.
+std::set<std::string> keys_of_rank_0(World& world, const std::set<std::string>& mine) {
+  const std::vector<std::string> keys(mine.begin(), mine.end());
+  const auto all = split(world.exchange(join(keys, "\n")).front(), '\n');
+  return {all.begin(), all.end()};
+}
+
+/// What a run of several sweeps shares.
+struct Run {
+  const BenchOptions& options;
+  World& world;
+  Output& output;
+  std::set<std::string> done;
+  Trace trace{};
+  Ledger ledger{};
+  ExitCode code = ExitCode::ok;
+  bool measured = false;  ///< the last row was
+};
+
+void run_job(Run& run, const BenchJob& job, Communicator& comm) {
+  run.output.begin(job);
+  const auto on_row = [&](const Row& row) {
+    agree(run.world, [&] {
+      run.output.add(row);
+      if (run.options.trace && run.world.rank() == 0) write_file(*run.options.trace, run.trace.json());
+    });
+    run.code = worse(run.code, row);
+    run.measured = row.latency_s.has_value();
+  };
+  run_sweep(job.sweep, run.world, comm,
+            {.row = on_row,
+             .step = [&](const SweepStep& step) { run.output.step(step); },
+             .is_done = [&](const std::string& key) { return run.done.contains(key); },
+             .trace = run.options.trace ? &run.trace : nullptr,
+             .ledger = &run.ledger});
+}
+
+void tell_where_time_went(const Ledger& ledger, double total_s, spdlog::logger& log) {
+  const auto share = [&](double part_s) { return total_s > 0 ? 100 * part_s / total_s : 0; };
+  const auto harness_s = total_s - ledger.forwards_s - ledger.profile_s - ledger.check_s - ledger.weights_s;
+  log.info("{:.1f} s: forwards {:.1f}%, checks {:.1f}%, weights {:.1f}%, profiles {:.1f}%, harness {:.1f}%", total_s,
+           share(ledger.forwards_s), share(ledger.check_s), share(ledger.weights_s), share(ledger.profile_s),
+           share(harness_s));
+}
+
 }  // namespace
 
 ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world) {
+  double total_s = 0;
   const auto log = make_logger(world.rank(), world.rank() == 0 ? log_level(line) : spdlog::level::off);
+  const bool quiet = line.flags.contains("quiet");
   BenchOptions options;
-  Backend backend;
+  std::vector<Backend> backends;
   std::optional<Output> output;
-  agree(world, [&] {
-    options = read_options(line, world, *log);
-    check_export(options, world);
-  });
-  agree(world, [&] { preview_plans(options.sweep, *log); });
-  agree(world, [&] { backend = choose_backend(parts.backends, options.backend, world, options.sweep.device); });
-  require_same(world, facts_of(options, backend));
-  warn_of_staging(options, parts, backend, world, *log);
-  agree(world, [&] { output.emplace(options, parts, world, line.flags.contains("quiet")); });
+  std::optional<Run> run;
+  {
+    const Booking whole(total_s);
+    agree(world, [&] {
+      options = read_options(line, world, *log);
+      check_export(options, world);
+    });
+    agree(world, [&] {
+      for (const auto& job : options.jobs) preview_plans(job.sweep, *log);
+    });
+    agree(world, [&] {
+      for (const auto& job : options.jobs) {
+        backends.push_back(choose_backend(parts.backends, job.backend, world, job.sweep.device));
+      }
+    });
+    require_same(world, facts_of(options, backends));
+    agree(world, [&] { output.emplace(options, parts.columns, world, quiet, *log); });
 
-  const auto comm = backend.make(world, options.sweep.device);
-  auto& prototype = options.sweep.prototype;
-  choose_threads(options, world, *log);
-  prototype.backend = comm->backend();
-  prototype.device_name = device_name(options.sweep.device);
-  add_provenance(prototype, world);
-  agree(world, [&] {
-    output->title(fmt::format("tpsp-bench {} · run {} · rows in {}", prototype.version, prototype.run_id, options.out));
-  });
-  if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench");
-
-  auto code = ExitCode::ok;
-  bool measured = false;
-  run_sweep(options.sweep, world, *comm, [&](const Row& row) {
-    agree(world, [&] { output->add(row); });
-    code = worse(code, row);
-    measured = row.latency_s.has_value();
-  });
-  if (options.export_folder && measured) export_case(options, world, *comm);
-  return code;
+    Row provenance;
+    add_provenance(provenance, line, world);
+    agree(world, [&] { output->title(provenance); });
+    if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench");
+    run.emplace(Run{options, world, *output, keys_of_rank_0(world, output->done())});
+    for (std::size_t i = 0; i < options.jobs.size(); ++i) {
+      auto& job = options.jobs[i];
+      warn_of_staging(job, parts, backends[i], world, *log);
+      const auto comm = backends[i].make(world, job.sweep.device);
+      job.sweep.prototype = with_provenance(job.sweep.prototype, provenance);
+      job.sweep.prototype.backend = comm->backend();
+      job.sweep.prototype.device_name = device_name(job.sweep.device);
+      choose_threads(job, world, *log);
+      run_job(*run, job, *comm);
+      if (options.export_folder && run->measured) export_case(options, world, *comm);
+    }
+    agree(world, [&] { output->finish(); });
+  }
+  tell_where_time_went(run->ledger, total_s, *log);
+  return run->code;
 }
 
 }  // namespace tpsp

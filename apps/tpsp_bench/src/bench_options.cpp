@@ -3,53 +3,146 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "choices.h"
+#include "suite.h"
 #include "tpsp/bench/device.h"
+#include "tpsp/core/error.h"
+#include "tpsp/core/text.h"
 
 namespace tpsp {
+namespace {
 
-BenchOptions read_options(const CommandLine& line, const World& world, spdlog::logger& log) {
-  const Settings settings(line);
-  for (const auto& [name, setting] : settings.all()) log.debug("{} is {} ({})", name, setting.text, setting.where);
-  const bool allow_unused = line.flags.contains("allow-unused-rules");
-  if (settings.has("world") && integer_setting(settings, "world", 1, 65536) != world.size()) {
-    throw bad_input({.where = settings.at("world").where,
-                     .what = fmt::format("there are {} ranks", world.size()),
-                     .remedy = "start as many with mpirun -n, or leave world out"});
-  }
-  BenchOptions options;
-  auto& sweep = options.sweep;
+constexpr double percent = 0.01;
+constexpr double longest_s = 1e6;
+
+Protocol protocol_setting(const Settings& settings) {
+  constexpr std::int64_t most_reps = 1'000'000;
+  Protocol protocol;
+  protocol.warmup = static_cast<int>(integer_setting(settings, "warmup", 0, 10'000));
+  protocol.min_reps = static_cast<int>(integer_setting(settings, "min-reps", 1, most_reps));
+  protocol.min_time_s = real_setting(settings, "min-time", 0, longest_s);
+  protocol.max_noise = percent * real_setting(settings, "max-noise", 0, 100);
+  protocol.max_time_s = real_setting(settings, "max-time", 0, longest_s);
+  if (settings.has("reps")) protocol.reps = static_cast<int>(integer_setting(settings, "reps", 1, most_reps));
+  const bool in_turns = choice_setting(settings, "order", {"random", "sequential"}) == "random";
+  protocol.order = in_turns ? Order::random : Order::sequential;
+  return protocol;
+}
+
+WeightPolicy weights_setting(const Settings& settings) {
+  const auto name = choice_setting(settings, "weights", {"shared", "own", "kept"});
+  if (name == "shared") return WeightPolicy::shared;
+  return name == "own" ? WeightPolicy::own : WeightPolicy::kept;
+}
+
+BenchJob job_of(const Settings& settings, const CommandLine& line, const World& world) {
+  BenchJob job;
+  auto& sweep = job.sweep;
   sweep.model = model_setting(settings);
-  sweep.plans = plan_setting(settings, sweep.model, world.size(), allow_unused);
+  sweep.plans = plan_setting(settings, sweep.model, world.size(), line.flags.contains("allow-unused-rules"));
   sweep.seqs = seq_setting(settings);
   sweep.batch = batch_setting(settings);
   sweep.dtype = dtype_setting(settings);
   sweep.device = choose_device(settings.at("device").text, world);
-  sweep.protocol.warmup = static_cast<int>(integer_setting(settings, "warmup", 0, 10'000));
-  sweep.protocol.reps = static_cast<int>(integer_setting(settings, "reps", 1, 1'000'000));
+  sweep.protocol = protocol_setting(settings);
+  sweep.weights = weights_setting(settings);
   sweep.check = choice_setting(settings, "check", {"on", "off"}) == "on";
+  sweep.profile = choice_setting(settings, "profile", {"on", "off"}) == "on";
   sweep.seed = static_cast<std::uint64_t>(integer_setting(settings, "seed", 0, INT64_MAX));
-  if (settings.has("threads")) options.threads = static_cast<int>(integer_setting(settings, "threads", 1, 4096));
+  sweep.protocol.seed = sweep.seed;
+  if (settings.has("threads")) job.threads = static_cast<int>(integer_setting(settings, "threads", 1, 4096));
   sweep.prototype.dtype = settings.at("dtype").text;
   sweep.prototype.device = sweep.device.is_cuda() ? "cuda" : "cpu";
-  options.backend = settings.at("backend").text;
-  options.out = settings.at("out").text;
-  if (settings.has("export")) options.export_folder = settings.at("export").text;
-  return options;
+  job.backend = settings.at("backend").text;
+  return job;
 }
 
-std::string facts_of(const BenchOptions& options, const Backend& backend) {
-  const auto& sweep = options.sweep;
+// Why an entry of a suite is not for this run.
+std::optional<std::string> not_for(const SuiteEntry& entry, const World& world) {
+  const auto& worlds = entry.worlds;
+  if (!worlds.empty() && std::find(worlds.begin(), worlds.end(), world.size()) == worlds.end()) {
+    return fmt::format("it is for {} ranks", fmt::join(worlds, ", "));
+  }
+  if (entry.device == "cuda" && cuda_device_count() == 0) return "it is for a GPU";
+  return std::nullopt;
+}
+
+std::vector<BenchJob> suite_jobs(const CommandLine& line, const Setting& name, const World& world,
+                                 spdlog::logger& log) {
+  const auto suite = load_suite(name.text);
+  std::vector<BenchJob> jobs;
+  std::string last_reason;
+  for (const auto& entry : suite.entries) {
+    const auto reason = not_for(entry, world);
+    if (reason) {
+      log.info("{} is left out: {}", entry.maps.front().where(), *reason);
+      last_reason = *reason;
+      continue;
+    }
+    jobs.push_back(job_of(Settings(line, entry.maps), line, world));
+    jobs.back().sweep.prototype.suite = suite.name;
+  }
+  if (!jobs.empty()) return jobs;
+  throw bad_input({.where = name.where,
+                   .what = fmt::format("no case of the suite '{}' is for this run", suite.name),
+                   .why = last_reason,
+                   .remedy = "start as many ranks with mpirun -n, or choose another suite"});
+}
+
+void require_world(const Settings& settings, const World& world) {
+  if (!settings.has("world") || integer_setting(settings, "world", 1, 65536) == world.size()) return;
+  throw bad_input({.where = settings.at("world").where,
+                   .what = fmt::format("there are {} ranks", world.size()),
+                   .remedy = "start as many with mpirun -n, or leave world out"});
+}
+
+std::vector<std::filesystem::path> out_setting(const Settings& settings) {
+  if (!settings.has("out")) return {"tpsp-results.csv", "tpsp-results.jsonl"};
+  std::vector<std::filesystem::path> outs;
+  for (const auto& out : split(settings.at("out").text, ',')) outs.emplace_back(trim(out));
+  return outs;
+}
+
+std::string facts_of(const BenchJob& job, const Backend& backend) {
+  const auto& sweep = job.sweep;
   const auto& model = sweep.model;
+  const auto& protocol = sweep.protocol;
   auto facts = fmt::format("model {} {} {} {} {} {} {} {} {}\n", model.name, model.hidden, model.layers, model.heads,
                            model.kv_heads, model.ffn, model.vocabulary, model.norm_eps, model.rope_theta);
   for (const auto& plan : sweep.plans) facts += fmt::format("plan {} {}\n", plan.name, plan.signature());
   facts += fmt::format("seq {}\nbatch {}\ndtype {}\nseed {}\n", fmt::join(sweep.seqs, ","), sweep.batch,
                        sweep.prototype.dtype, sweep.seed);
-  facts += fmt::format("warmup {}\nreps {}\ncheck {}\n", sweep.protocol.warmup, sweep.protocol.reps, sweep.check);
-  facts += fmt::format("device {}\nbackend {}\nexport {}\n", sweep.prototype.device, backend.name,
-                       options.export_folder.value_or("none"));
-  return facts;
+  facts += fmt::format("warmup {}\nreps {}\nmin-reps {}\nmin-time {}\nmax-noise {}\nmax-time {}\n", protocol.warmup,
+                       protocol.reps.value_or(0), protocol.min_reps, protocol.min_time_s, protocol.max_noise,
+                       protocol.max_time_s);
+  facts += fmt::format("order {}\nweights {}\ncheck {}\nprofile {}\n", static_cast<int>(protocol.order),
+                       to_string(sweep.weights), sweep.check, sweep.profile);
+  return facts + fmt::format("device {}\nbackend {}\n", sweep.prototype.device, backend.name);
+}
+
+}  // namespace
+
+BenchOptions read_options(const CommandLine& line, const World& world, spdlog::logger& log) {
+  const Settings settings(line);
+  for (const auto& [name, setting] : settings.all()) log.debug("{} is {} ({})", name, setting.text, setting.where);
+  require_world(settings, world);
+  BenchOptions options;
+  options.jobs = settings.has("suite") ? suite_jobs(line, settings.at("suite"), world, log)
+                                       : std::vector{job_of(settings, line, world)};
+  options.outs = out_setting(settings);
+  options.resume = line.flags.contains("resume");
+  if (settings.has("trace")) options.trace = settings.at("trace").text;
+  if (settings.has("export")) options.export_folder = settings.at("export").text;
+  return options;
+}
+
+std::string facts_of(const BenchOptions& options, const std::vector<Backend>& backends) {
+  std::string facts;
+  for (std::size_t i = 0; i < options.jobs.size(); ++i) facts += facts_of(options.jobs[i], backends[i]);
+  return facts + fmt::format("resume {}\ntrace {}\nexport {}\n", options.resume, options.trace.has_value(),
+                             options.export_folder.value_or("none"));
 }
 
 }  // namespace tpsp

@@ -3,8 +3,10 @@
 
 #include <spdlog/spdlog.h>
 
+#include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "settings.h"
 #include "tpsp/bench/sweep.h"
@@ -12,18 +14,26 @@
 
 namespace tpsp {
 
-struct BenchOptions {
+/// One sweep and what it runs on.
+struct BenchJob {
   Sweep sweep;
-  std::string backend;
-  std::string out;
+  std::string backend;  ///< as asked for
   std::optional<int> threads;
+};
+
+struct BenchOptions {
+  std::vector<BenchJob> jobs;  ///< one, or a suite's
+  std::vector<std::filesystem::path> outs;
+  bool resume = false;
+  std::optional<std::string> trace;
   std::optional<std::string> export_folder;
 };
 
-/// Every setting, validated for this world. Throws bad_input that names the setting's place. Not collective.
+/// Every setting, validated for this world. Entries of a suite that are for another world size, or for a device that
+/// is not here, are left out with a word. Throws bad_input that names the setting's place. Not collective.
 BenchOptions read_options(const CommandLine& line, const World& world, spdlog::logger& log);
 
-/// What the ranks' collectives follow from, one fact a line, for require_same.
-std::string facts_of(const BenchOptions& options, const Backend& backend);
+/// What the ranks' collectives follow from, one fact a line, for require_same. `backends` has one for each job.
+std::string facts_of(const BenchOptions& options, const std::vector<Backend>& backends);
 
 }  // namespace tpsp

@@ -14,12 +14,21 @@ std::int64_t integer_setting(const Settings& settings, const std::string& name, 
   return parse_integer(setting.text, setting.where, min, max);
 }
 
+double real_setting(const Settings& settings, const std::string& name, double min, double max) {
+  const auto& setting = settings.at(name);
+  return parse_real(setting.text, setting.where, min, max);
+}
+
 std::string choice_setting(const Settings& settings, const std::string& name, const std::vector<std::string>& choices) {
   const auto& setting = settings.at(name);
-  if (std::find(choices.begin(), choices.end(), setting.text) != choices.end()) return setting.text;
-  throw bad_input({.where = setting.where,
-                   .what = "'" + setting.text + "' is not one of its values",
-                   .remedy = suggest(setting.text, choices)});
+  require_choice(setting.text, setting.where, choices);
+  return setting.text;
+}
+
+void require_choice(const std::string& word, const std::string& where, const std::vector<std::string>& choices) {
+  if (std::find(choices.begin(), choices.end(), word) != choices.end()) return;
+  throw bad_input(
+      {.where = where, .what = quote(word) + " is not one of its values", .remedy = suggest(word, choices)});
 }
 
 std::vector<std::int64_t> seq_setting(const Settings& settings) {

@@ -15,7 +15,10 @@ namespace tpsp {
 
 // Each throws bad_input that names the setting's place.
 std::int64_t integer_setting(const Settings& settings, const std::string& name, std::int64_t min, std::int64_t max);
+double real_setting(const Settings& settings, const std::string& name, double min, double max);
 std::string choice_setting(const Settings& settings, const std::string& name, const std::vector<std::string>& choices);
+/// Throws bad_input naming `where` unless `word` is one of `choices`.
+void require_choice(const std::string& word, const std::string& where, const std::vector<std::string>& choices);
 std::vector<std::int64_t> seq_setting(const Settings& settings);
 std::int64_t batch_setting(const Settings& settings);
 c10::ScalarType dtype_setting(const Settings& settings);

@@ -19,7 +19,9 @@ constexpr const char* examples =
     "Examples:\n"
     "  mpirun -n 2 tpsp-bench                       tp and tp+sp, seq 256 512 1024\n"
     "  mpirun -n 2 tpsp-bench --sp --seq 1024       one plan, one length\n"
+    "  mpirun -n 2 tpsp-bench --suite smoke         a suite of cases, of twenty rows\n"
     "  tpsp-bench plan --plan tp+sp --world 8       what a plan will do; needs no MPI\n"
+    "  tpsp-bench compare before.jsonl after.jsonl  which cases became slower\n"
     "\n"
     "Options with a value may also stand in the environment (TPSP_SEQ=256) and in\n"
     "--config.\n"
@@ -40,6 +42,7 @@ const std::vector<Flag>& flag_table() {
       {"allow-unused-rules", "a rule that matches nothing is no error", "Case", {bench, plan}},
       {"verbose", "say on stderr where each setting comes from", "Output", {bench}},
       {"quiet", "no table, errors only", "Output", {bench}},
+      {"resume", "add the cases that the files lack", "Output", {bench}},
       {"json", "JSON instead of a table", "Output", {plan}},
   };
   return table;
@@ -56,13 +59,31 @@ class HelpFormatter final : public CLI::Formatter {
 
   std::string make_usage(const CLI::App* app, std::string name) const override {
     if (app->get_parent() != nullptr) return "\n" + CLI::Formatter::make_usage(app, std::move(name));
-    return "\nUsage: mpirun -n RANKS tpsp-bench [OPTIONS]\n       tpsp-bench plan|info [OPTIONS]\n";
+    return "\nUsage: mpirun -n RANKS tpsp-bench [OPTIONS]\n       tpsp-bench COMMAND [OPTIONS]\n";
   }
   std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
     const auto text = CLI::Formatter::make_help(app, std::move(name), mode);
     return std::string(trim(CLI::detail::find_and_replace(text, "\n\n\n", "\n\n"))) + "\n";
   }
 };
+
+struct Subcommand {
+  Command command;
+  const char* name;
+  const char* meaning;
+  std::vector<const char*> files;  ///< names of the arguments that are no options
+};
+
+const std::vector<Subcommand>& subcommand_table() {
+  static const std::vector<Subcommand> table{
+      {Command::plan, "plan", "What a plan will do: shapes, collectives, bytes, memory", {}},
+      {Command::compare, "compare", "Two results files: what became faster or slower", {"BEFORE", "AFTER"}},
+      {Command::report, "report", "A results file as one page with tables and plots", {"RESULTS"}},
+      {Command::columns, "columns", "The columns of results files, their units and meaning", {}},
+      {Command::info, "info", "What this build and machine are", {}},
+  };
+  return table;
+}
 
 /// The options and flags of one command; values land in the two maps.
 class Arguments {
@@ -78,9 +99,18 @@ class Arguments {
     app.set_help_flag("-h,--help", "this text")->group("Output");
   }
 
+  void add_files(CLI::App& app, const std::vector<const char*>& names) {
+    for (const auto* name : names) {
+      app.add_option(name, values_[name], "a results file: .csv or .jsonl")->option_text(" ")->expected(1)->required();
+    }
+    file_names_ = names;
+  }
+
   void take(CommandLine& line) const {
+    for (const auto* name : file_names_) line.files.push_back(values_.at(name).front());
     for (const auto& [name, values] : values_) {
-      if (!values.empty()) line.options[name] = {join(values, ","), "--" + name};
+      const bool option = std::find(file_names_.begin(), file_names_.end(), name) == file_names_.end();
+      if (option && !values.empty()) line.options[name] = {join(values, ","), "--" + name};
     }
     for (const auto& [name, given] : flags_) {
       if (given) line.flags[name] = true;
@@ -90,7 +120,8 @@ class Arguments {
  private:
   void add_option(CLI::App& app, const OptionSpec& spec) {
     const auto fallback = spec.fallback.empty() ? std::string() : fmt::format(" (default: {})", spec.fallback);
-    auto* option = app.add_option("--" + spec.name, values_[spec.name], spec.meaning + fallback);
+    const std::string letter = spec.name == "output" ? "-o," : "";
+    auto* option = app.add_option(letter + "--" + spec.name, values_[spec.name], spec.meaning + fallback);
     // A second word after the option is not its value: "--model llama-7b plna" names no model.
     option->type_name(spec.metavar)->group(spec.group)->expected(1)->allow_extra_args(false);
     const auto policy = spec.repeatable ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast;
@@ -98,6 +129,7 @@ class Arguments {
   }
 
   std::map<std::string, std::vector<std::string>> values_;
+  std::vector<const char*> file_names_;
   std::map<std::string, bool> flags_;
 };
 
@@ -110,7 +142,7 @@ std::string nearest_argument(const std::string& word, Command command) {
   for (const auto& flag : flag_table()) {
     if (serves(flag.commands, command)) names.push_back(fmt::format("--{}", flag.name));
   }
-  for (const auto* command_name : {"plan", "info"}) names.emplace_back(command_name);
+  for (const auto& subcommand : subcommand_table()) names.emplace_back(subcommand.name);
   const auto near = nearest(word, names);
   return near && *near != word ? fmt::format("did you mean '{}'?", *near) : "see tpsp-bench --help";
 }
@@ -124,6 +156,18 @@ void refuse_unknown(const std::vector<std::string>& unknown, Command command) {
   throw bad_input({.where = quote(word),
                    .what = option == unknown.end() ? "not expected here" : "there is no such option",
                    .remedy = nearest_argument(word.substr(0, word.find('=')), command)});
+}
+
+// The program's name and its arguments, quoted where a shell would want it.
+std::string as_typed(int argc, const char* const* argv) {
+  constexpr const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-_=/.,:*";
+  std::string text = "tpsp-bench";
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool bare = !word.empty() && word.find_first_not_of(plain) == std::string::npos;
+    text += bare ? " " + word : " '" + CLI::detail::find_and_replace(word, "'", "'\\''") + "'";
+  }
+  return text;
 }
 
 // `before` holds what stands before the name of a command: that command does not read it.
@@ -143,27 +187,29 @@ void refuse_options_before_command(const CommandLine& before, std::string_view c
 CommandLine parse_command_line(int argc, const char* const* argv) {
   CommandLine line;
   Arguments bench_arguments;
-  Arguments plan_arguments;
   CLI::App app(about, "tpsp-bench");
   app.formatter(std::make_shared<HelpFormatter>());
   app.allow_extras();
-  auto* plan = app.add_subcommand("plan", "What a plan will do: shapes, collectives, bytes, memory");
-  auto* info = app.add_subcommand("info", "What this build and machine are");
-  info->set_help_flag("-h,--help", "this text");
-  plan_arguments.add_to(*plan, Command::plan);
+  std::map<std::string, Arguments> arguments;
+  for (const auto& subcommand : subcommand_table()) {
+    auto* const sub = app.add_subcommand(subcommand.name, subcommand.meaning);
+    auto& its = arguments[subcommand.name];
+    its.add_files(*sub, subcommand.files);
+    its.add_to(*sub, subcommand.command);
+  }
   bench_arguments.add_to(app, Command::bench);
   app.set_version_flag("--version", "tpsp-bench " TPSP_VERSION, "the version")->group("Output");
   app.footer(examples);
   app.require_subcommand(0, 1);
 
-  const auto command = [&] {
-    if (plan->parsed()) return Command::plan;
-    return info->parsed() ? Command::info : Command::bench;
+  const auto& table = subcommand_table();
+  const auto parsed = [&] {
+    return std::find_if(table.begin(), table.end(), [&](const auto& sub) { return app.got_subcommand(sub.name); });
   };
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    line.output = command() == Command::bench ? app.help() : (plan->parsed() ? plan : info)->help("tpsp-bench");
+    line.output = parsed() == table.end() ? app.help() : app.get_subcommand(parsed()->name)->help("tpsp-bench");
     return line;
   } catch (const CLI::CallForVersion& version) {
     line.output = std::string(version.what()) + "\n";
@@ -171,12 +217,14 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     throw bad_input({.where = "", .what = error.what(), .remedy = "see tpsp-bench --help"});
   }
-  line.command = command();
+  const auto subcommand = parsed();
+  line.command = subcommand == table.end() ? Command::bench : subcommand->command;
   refuse_unknown(app.remaining(true), line.command);
   bench_arguments.take(line);
+  line.text = as_typed(argc, argv);
   if (line.command == Command::bench) return line;
-  refuse_options_before_command(line, line.command == Command::plan ? "plan" : "info");
-  plan_arguments.take(line);
+  refuse_options_before_command(line, subcommand->name);
+  arguments.at(subcommand->name).take(line);
   return line;
 }
 

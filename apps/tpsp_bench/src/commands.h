@@ -11,6 +11,10 @@ namespace tpsp {
 ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world);
 /// Prints previews: one process.
 void plan_command(const CommandLine& line);
+/// Compares two results files: one process. Returns 3 where --fail-on says so.
+ExitCode compare_command(const CommandLine& line, const Parts& parts);
+/// Writes the page of a results file: one process.
+void report_command(const CommandLine& line, const Parts& parts);
 /// Prints the build and the machine: one process.
 void info_command(const Parts& parts);
 

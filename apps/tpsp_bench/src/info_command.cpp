@@ -2,18 +2,26 @@
 #include <torch/headeronly/version.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "commands.h"
+#include "provenance.h"
 #include "tpsp/bench/device.h"
 #include "tpsp/core/configs.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/core/text.h"
+#include "tpsp/core/width.h"
 
 namespace tpsp {
 namespace {
 
-void line(std::string_view name, std::string_view value) { fmt::print("{:<12} {}\n", name, value); }
+constexpr std::size_t name_width = 12;
 
-std::int64_t memory_bytes() { return std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE); }
+void line(std::string_view name, std::string_view value) {
+  for (const auto& part : wrapped(value, 80 - name_width - 1)) {
+    fmt::print("{:<{}} {}\n", std::exchange(name, ""), name_width, part);
+  }
+}
 
 std::string cuda_line() {
   if (cuda_version().empty()) return "not built in";
@@ -31,9 +39,10 @@ void info_command(const Parts& parts) {
   line("CUDA", cuda_line());
   line("host", host_name());
   line("CPU", fmt::format("{}, {} cores", cpu_name(), sysconf(_SC_NPROCESSORS_ONLN)));
-  line("memory", human_bytes(memory_bytes()));
+  line("memory", human_bytes(host_memory_bytes()));
   line("models", join(builtin_names("models"), ", "));
   line("plans", join(builtin_names("plans"), ", "));
+  line("suites", join(builtin_names("suites"), ", "));
   fmt::print("\nbackends\n");
   for (const auto& backend : parts.backends) fmt::print("  {:<10} {}\n", backend.name, backend.meaning);
 }

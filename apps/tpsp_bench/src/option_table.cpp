@@ -4,26 +4,52 @@ namespace tpsp {
 
 const std::vector<OptionSpec>& option_table() {
   using enum Command;
+  constexpr bool repeatable = true;
+  constexpr bool once = false;
+  constexpr bool in_suite = true;
+  // clang-format off
   static const std::vector<OptionSpec> table{
-      {"model", "NAME|FILE", "", "model shapes (default: llama-7b with 2 layers)", "Case", {bench, plan}},
-      {"layers", "N", "", "layers instead of the model's own", "Case", {bench, plan}},
-      {"plan", "NAME|FILE", "", "tp, tp+sp or a plan file; repeatable (default: both)", "Case", {bench, plan}, true},
-      {"seq", "LIST", "256,512,1024", "lengths, as 512 or 256..4096*2", "Case", {bench, plan}, true},
-      {"batch", "N", "2", "sequences in a batch", "Case", {bench, plan}},
-      {"dtype", "TYPE", "fp32", "fp32 or bf16", "Case", {bench, plan}},
-      {"seed", "N", "0", "of weights and tokens", "Case", {bench}},
-      {"world", "T", "2", "ranks to preview", "Case", {plan}},
-      {"device", "NAME", "auto", "auto, cpu or cuda", "Machine", {bench}},
-      {"backend", "NAME", "auto", "auto, or one that tpsp-bench info lists", "Machine", {bench}},
-      {"threads", "N", "", "per rank (default: the rank's share of cores)", "Machine", {bench}},
-      {"warmup", "N", "1", "untimed forwards at first", "Protocol", {bench}},
-      {"reps", "N", "5", "timed forwards", "Protocol", {bench}},
-      {"check", "on|off", "on", "compare logits with the unsharded model", "Protocol", {bench}},
-      {"out", "FILE", "tpsp-results.csv", "rows are appended here", "Output", {bench}},
+      {"model", "NAME|FILE", "", "model shapes (default: llama-7b with 2 layers)", "Case", {bench, plan}, once, in_suite},
+      {"layers", "N", "", "layers instead of the model's own", "Case", {bench, plan}, once, in_suite},
+      {"plan", "NAME|FILE", "", "tp, tp+sp or a plan file; repeatable (default: both)", "Case", {bench, plan}, repeatable, in_suite},
+      {"seq", "LIST", "256,512,1024", "lengths, as 512 or 256..4096*2", "Case", {bench, plan}, repeatable, in_suite},
+      {"batch", "N", "2", "sequences in a batch", "Case", {bench, plan}, once, in_suite},
+      {"dtype", "TYPE", "fp32", "fp32 or bf16", "Case", {bench, plan}, once, in_suite},
+      {"seed", "N", "0", "of weights, tokens and order", "Case", {bench}, once, in_suite},
+      {"world", "T", "2", "ranks to preview", "Case", {plan}, once, in_suite},
+      {"suite", "NAME|FILE", "", "many cases and their protocol: smoke, hpml, ...", "Case", {bench}},
+      {"device", "NAME", "auto", "auto, cpu or cuda", "Machine", {bench}, once, in_suite},
+      {"backend", "NAME", "auto", "auto, or one that tpsp-bench info lists", "Machine", {bench}, once, in_suite},
+      {"threads", "N", "", "per rank (default: the rank's share of cores)", "Machine", {bench}, once, in_suite},
+      {"warmup", "N", "1", "untimed forwards, at least; 0 for none", "Protocol", {bench}, once, in_suite},
+      {"min-reps", "N", "6", "timed forwards, at least", "Protocol", {bench}, once, in_suite},
+      {"min-time", "S", "0.5", "seconds of them, at least", "Protocol", {bench}, once, in_suite},
+      {"max-noise", "PERCENT", "1", "then on until the medians are known so well", "Protocol", {bench}, once, in_suite},
+      {"max-time", "S", "60", "or until a length took so long", "Protocol", {bench}, once, in_suite},
+      {"reps", "N", "", "exactly so many, instead of the four above", "Protocol", {bench}, once, in_suite},
+      {"order", "NAME", "random", "plans in turns (random) or sequential", "Protocol", {bench}, once, in_suite},
+      {"weights", "NAME", "shared", "shared by plans, own, or all kept", "Protocol", {bench}, once, in_suite},
+      {"check", "on|off", "on", "compare logits with the unsharded model", "Protocol", {bench}, once, in_suite},
+      {"profile", "on|off", "on", "one more forward, to see where time goes", "Protocol", {bench}, once, in_suite},
+      {"out", "FILE", "", "rows go here: .csv, .jsonl, .md; repeatable\n(default: tpsp-results.csv and tpsp-results.jsonl)", "Output", {bench}, repeatable},
+      {"trace", "FILE", "", "the profiled forwards, for ui.perfetto.dev", "Output", {bench}},
       {"export", "DIR", "", "write model and logits of one case for others", "Output", {bench}},
+      {"match", "COLUMNS", "", "what rows must share to be one case\n(default: all from model to threads but the seed)", "Comparison", {compare}, repeatable},
+      {"margin", "PERCENT", "2", "differences up to this are 'same'", "Comparison", {compare}},
+      {"fail-on", "VERDICT", "", "slower, faster or unmatched: exit with 3", "Comparison", {compare}, repeatable},
+      {"output", "FILE", "report.html", "the page to write", "Output", {report}},
       {"config", "FILE", "", "YAML, options with a value as keys", "Output", {bench, plan}},
   };
+  // clang-format on
   return table;
+}
+
+std::vector<std::string> suite_keys() {
+  std::vector<std::string> names;
+  for (const auto& spec : option_table()) {
+    if (spec.in_suite) names.push_back(spec.name);
+  }
+  return names;
 }
 
 }  // namespace tpsp

@@ -43,28 +43,35 @@ ExitCode run_ranks(int argc, const char* const* argv, const Parts& parts, World&
   }
 }
 
-void print_alone(const CommandLine& line, const Parts& parts) {
+ExitCode run_command(const CommandLine& line, const Parts& parts) {
   if (line.output) {
     fmt::print("{}", *line.output);
-  } else if (line.command == Command::plan) {
-    plan_command(line);
-  } else {
-    info_command(parts);
+    return ExitCode::ok;
   }
-  if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category());
+  switch (line.command) {
+    case Command::plan: plan_command(line); break;
+    case Command::compare: return compare_command(line, parts);
+    case Command::report: report_command(line, parts); break;
+    case Command::columns: fmt::print("{}", columns_help(parts.columns)); break;
+    case Command::info: info_command(parts); break;
+    case Command::bench: break;  // not alone
+  }
+  return ExitCode::ok;
 }
 
 // Commands that one process runs by itself; under a launcher, rank 0 prints and the others are silent.
 ExitCode run_alone(const CommandLine& line, const Parts& parts, int rank) {
+  auto code = ExitCode::ok;
   try {
-    if (rank == 0) print_alone(line, parts);
+    if (rank == 0) code = run_command(line, parts);
+    if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category());
   } catch (const std::system_error& error) {  // fmt's and ours, both of a write
     throw Error(ExitCode::output_failed, {.where = "stdout",
                                           .what = "cannot be written",
                                           .why = error.code().message(),
                                           .remedy = "see where it is sent"});
   }
-  return ExitCode::ok;
+  return code;
 }
 
 // A launcher that this MPI does not understand starts many programs that each think they are alone.

@@ -46,7 +46,7 @@ std::optional<Setting> prior_switch() {
 
 }  // namespace
 
-Settings::Settings(const CommandLine& line) : settings_(line.options) {
+Settings::Settings(const CommandLine& line, const std::vector<YamlMap>& maps) : settings_(line.options) {
   if (chooses_plan(line)) {
     std::string plans;
     if (line.flags.contains("tp")) plans += ",tp";
@@ -55,6 +55,7 @@ Settings::Settings(const CommandLine& line) : settings_(line.options) {
     settings_["plan"] = {plans.substr(1), "--plan"};
   }
   take_environment(line);
+  for (const auto& map : maps) take_map(map, suite_keys());
   take_config();
   for (const auto& spec : option_table()) {
     if (!spec.fallback.empty() && serves(spec, line.command))
@@ -82,7 +83,13 @@ void Settings::take_config() {
     if (spec.name != "config") known.push_back(spec.name);
   }
   map.allow_only(known);
-  for (const auto& key : map.keys()) settings_.try_emplace(key, Setting{map.scalar_or_list(key), map.where(key)});
+  take_map(map, map.keys());
+}
+
+void Settings::take_map(const YamlMap& map, const std::vector<std::string>& keys) {
+  for (const auto& key : keys) {
+    if (map.has(key)) settings_.try_emplace(key, Setting{map.scalar_or_list(key), map.where(key)});
+  }
 }
 
 }  // namespace tpsp

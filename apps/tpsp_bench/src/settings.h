@@ -7,9 +7,11 @@
 #include <string_view>
 #include <vector>
 
+#include "tpsp/core/yaml.h"
+
 namespace tpsp {
 
-enum class Command { bench, plan, info };
+enum class Command { bench, plan, compare, report, columns, info };
 
 /// One option that takes a value. All of them are in one table, `option_table`.
 struct OptionSpec {
@@ -20,8 +22,11 @@ struct OptionSpec {
   std::string group;
   std::vector<Command> commands;
   bool repeatable = false;  ///< several values, joined with commas; otherwise the last one counts
+  bool in_suite = false;    ///< may stand in a suite file
 };
 const std::vector<OptionSpec>& option_table();
+/// The names of the options that may stand in a suite file.
+std::vector<std::string> suite_keys();
 
 /// A value as it was written, and what messages call the place it was written at: "--seq", "TPSP_SEQ", "my.yaml:3:6",
 /// "default".
@@ -34,7 +39,9 @@ struct Setting {
 struct CommandLine {
   Command command = Command::bench;
   std::map<std::string, Setting> options;  ///< those that were given
-  std::map<std::string, bool> flags;       ///< those that were given: tp, sp, verbose, quiet, json, allow-unused-rules
+  std::map<std::string, bool> flags;       ///< those that were given: tp, sp, verbose, quiet, json, ...
+  std::vector<std::string> files;          ///< arguments that are no options: of compare and report
+  std::string text;                        ///< as it was typed, from the program's name on
   std::optional<std::string> output;       ///< text for --help or --version, instead of running
 };
 
@@ -44,8 +51,9 @@ CommandLine parse_command_line(int argc, const char* const* argv);
 /// Every option's setting after precedence; those without a value or a default are absent.
 class Settings {
  public:
-  /// Reads the environment and the file that --config names. Throws bad_input for unknown keys in it.
-  explicit Settings(const CommandLine& line);
+  /// Reads the environment and the file that --config names. `maps` come between the two, the first counting most: a
+  /// suite's case, and the suite itself. Throws bad_input for unknown keys in the file.
+  explicit Settings(const CommandLine& line, const std::vector<YamlMap>& maps = {});
 
   bool has(const std::string& name) const { return settings_.contains(name); }
   const Setting& at(const std::string& name) const { return settings_.at(name); }
@@ -54,6 +62,7 @@ class Settings {
  private:
   void take_environment(const CommandLine& line);
   void take_config();
+  void take_map(const YamlMap& map, const std::vector<std::string>& keys);
 
   std::map<std::string, Setting> settings_;
 };

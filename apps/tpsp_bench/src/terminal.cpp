@@ -19,10 +19,14 @@ bool launcher_writes_to_terminal() {
 
 }  // namespace
 
+bool stdout_is_terminal() {
+  if (isatty(STDOUT_FILENO) == 0) return false;
+  return !detect_launch().mpi || launcher_writes_to_terminal();
+}
+
 bool wants_color() {
   const auto no_color = environment("NO_COLOR");
-  if (isatty(STDOUT_FILENO) == 0 || (no_color && !no_color->empty())) return false;
-  return !detect_launch().mpi || launcher_writes_to_terminal();
+  return stdout_is_terminal() && (!no_color || no_color->empty());
 }
 
 }  // namespace tpsp

@@ -24,8 +24,11 @@ class CpuProbe final : public DeviceProbe {
     reset_peak_resident();
   }
   void release_unused() override { malloc_trim(0); }
+  std::int64_t allocated_bytes() const override { return meter_.current_bytes(); }
   std::int64_t peak_allocated_bytes() const override { return meter_.peak_bytes(); }
+  std::optional<MemorySplit> peak_split() const override { return meter_.peak(); }
   std::int64_t peak_reserved_bytes() const override { return peak_resident_bytes(); }
+  std::int64_t process_bytes() const override { return resident_set_bytes(); }
   std::int64_t available_bytes(const World& world) const override {
     return available_host_bytes() / world.local_size();
   }

@@ -32,12 +32,15 @@ class CudaProbe final : public DeviceProbe {
   void synchronize() override { TPSP_CUDA(cudaDeviceSynchronize()); }
   void reset_peaks() override { c10::cuda::CUDACachingAllocator::resetPeakStats(device_.index()); }
   void release_unused() override { c10::cuda::CUDACachingAllocator::emptyCache(); }
+  std::int64_t allocated_bytes() const override { return stats().allocated_bytes[aggregate].current; }
   std::int64_t peak_allocated_bytes() const override { return stats().allocated_bytes[aggregate].peak; }
   std::int64_t peak_reserved_bytes() const override { return stats().reserved_bytes[aggregate].peak; }
+  std::int64_t process_bytes() const override {
+    const auto memory = device_memory();
+    return static_cast<std::int64_t>(memory.total - memory.free);
+  }
   std::int64_t available_bytes(const World& world) const override {
-    std::size_t free = 0;
-    std::size_t total = 0;
-    TPSP_CUDA(cudaMemGetInfo(&free, &total));
+    const auto free = device_memory().free;
     const auto cached = stats().reserved_bytes[aggregate].current - stats().allocated_bytes[aggregate].current;
     const int gpus = c10::cuda::device_count();
     const int ranks_here = (world.local_size() + gpus - 1) / gpus;
@@ -45,6 +48,15 @@ class CudaProbe final : public DeviceProbe {
   }
 
  private:
+  struct DeviceMemory {
+    std::size_t free = 0;
+    std::size_t total = 0;
+  };
+  static DeviceMemory device_memory() {
+    DeviceMemory memory;
+    TPSP_CUDA(cudaMemGetInfo(&memory.free, &memory.total));
+    return memory;
+  }
   Stats stats() const { return c10::cuda::CUDACachingAllocator::getDeviceStats(device_.index()); }
 
   c10::Device device_;

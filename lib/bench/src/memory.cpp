@@ -3,7 +3,6 @@
 #include <c10/core/Allocator.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <fstream>
 #include <iterator>
@@ -19,22 +18,33 @@ namespace tpsp {
 class AllocationCounters {
  public:
   std::thread::id thread() const { return thread_; }
-  std::int64_t current() const { return current_; }
-  std::int64_t peak() const { return peak_; }
-  void reset_peak() { peak_ = current_.load(); }
-
-  void add(std::int64_t bytes) {
-    const auto now = current_.fetch_add(bytes) + bytes;
-    auto highest = peak_.load();
-    while (now > highest && !peak_.compare_exchange_weak(highest, now)) {
-    }
+  MemorySplit current() const {
+    const std::lock_guard lock(mutex_);
+    return current_;
   }
-  void remove(std::int64_t bytes) { current_.fetch_sub(bytes); }
+  MemorySplit peak() const {
+    const std::lock_guard lock(mutex_);
+    return peak_;
+  }
+  void reset_peak() {
+    const std::lock_guard lock(mutex_);
+    peak_ = current_;
+  }
+  void add(std::int64_t bytes, MemoryUse use) {
+    const std::lock_guard lock(mutex_);
+    current_[use] += bytes;
+    if (current_.total() > peak_.total()) peak_ = current_;
+  }
+  void remove(std::int64_t bytes, MemoryUse use) {
+    const std::lock_guard lock(mutex_);
+    current_[use] -= bytes;
+  }
 
  private:
   std::thread::id thread_ = std::this_thread::get_id();
-  std::atomic<std::int64_t> current_{0};
-  std::atomic<std::int64_t> peak_{0};
+  mutable std::mutex mutex_;
+  MemorySplit current_;
+  MemorySplit peak_;
 };
 
 namespace {
@@ -45,16 +55,17 @@ using Listeners = std::vector<std::shared_ptr<AllocationCounters>>;
 struct Header {
   c10::DataPtr memory;
   std::int64_t bytes;
+  MemoryUse use;
   Listeners listeners;
 
   void count() const {
-    for (const auto& listener : listeners) listener->add(bytes);
+    for (const auto& listener : listeners) listener->add(bytes, use);
   }
   void uncount() const {
-    for (const auto& listener : listeners) listener->remove(bytes);
+    for (const auto& listener : listeners) listener->remove(bytes, use);
   }
 };
-constexpr std::size_t header_room = 64;  // keeps the alignment of LibTorch's own allocator
+constexpr std::size_t header_room = 128;  // keeps the alignment of LibTorch's own allocator
 static_assert(sizeof(Header) <= header_room);
 
 void free_bytes(void* data) {
@@ -81,7 +92,7 @@ class CountingAllocator final : public c10::Allocator {
     auto memory = inner_->allocate(meta ? bytes : bytes + header_room);
     const auto device = memory.device();
     auto* const start = static_cast<std::byte*>(memory.get());
-    Header header{std::move(memory), static_cast<std::int64_t>(bytes), listeners()};
+    Header header{std::move(memory), static_cast<std::int64_t>(bytes), current_memory_use(), listeners()};
     header.count();
     if (meta) return {nullptr, new Header(std::move(header)), &free_meta, device};
     new (start) Header(std::move(header));
@@ -134,18 +145,26 @@ AllocationMeter::AllocationMeter(c10::DeviceType type)
 }
 AllocationMeter::~AllocationMeter() { counting_allocator(type_).detach(counters_); }
 
-std::int64_t AllocationMeter::current_bytes() const { return counters_->current(); }
-std::int64_t AllocationMeter::peak_bytes() const { return counters_->peak(); }
+std::int64_t AllocationMeter::current_bytes() const { return counters_->current().total(); }
+MemorySplit AllocationMeter::peak() const { return counters_->peak(); }
 void AllocationMeter::reset_peak() { counters_->reset_peak(); }
 
-std::int64_t peak_resident_bytes() {
+namespace {
+
+// The number after `name` in this process's status, which counts in KiB.
+std::int64_t status_bytes(const std::string& name) {
   std::ifstream status("/proc/self/status");
   for (std::string word; status >> word;) {
     std::int64_t kibibytes = 0;
-    if (word == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
+    if (word == name && status >> kibibytes) return kibibytes * 1024;
   }
   return 0;
 }
+
+}  // namespace
+
+std::int64_t resident_set_bytes() { return status_bytes("VmRSS:"); }
+std::int64_t peak_resident_bytes() { return status_bytes("VmHWM:"); }
 
 void reset_peak_resident() { std::ofstream("/proc/self/clear_refs") << "5\n"; }
 

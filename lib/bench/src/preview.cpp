@@ -55,6 +55,22 @@ std::vector<PreviewModule> module_table(const LoweredPlan& plan) {
   return modules;
 }
 
+/// Notes the peak at the moment when the head begins.
+class HeadWatch final : public Observer {
+ public:
+  explicit HeadWatch(const AllocationMeter& meter) : meter_(meter) {}
+
+  void begin(Part part, std::string_view label) override {
+    if (part == Part::gemm && label == "output") peak_bytes_ = meter_.peak_bytes();
+  }
+  void end() noexcept override {}
+  std::int64_t peak_bytes() const { return peak_bytes_; }
+
+ private:
+  const AllocationMeter& meter_;
+  std::int64_t peak_bytes_ = 0;
+};
+
 }  // namespace
 
 Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
@@ -63,7 +79,8 @@ Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t
   const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta});
   DryCommunicator comm(0, plan.world);
   TransitionLog log;
-  const Llama model(config, plan, weights, {.comm = comm, .log = &log});
+  HeadWatch head(meter);
+  const Llama model(config, plan, weights, {.comm = comm, .log = &log, .observer = &head});
   const auto tokens = at::empty({batch, seq}, at::TensorOptions(at::kLong).device(at::kMeta));
   meter.reset_peak();
   const auto before = meter.current_bytes();
@@ -73,7 +90,9 @@ Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t
                  .seq_padded = model.padded_seq(seq),
                  .vocab_padded = model.padded_vocabulary(),
                  .weights_bytes = weights.bytes(),
+                 .peak = meter.peak(),
                  .peak_activation_bytes = meter.peak_bytes() - before,
+                 .before_head_bytes = head.peak_bytes() - before,
                  .findings = plan.findings};
   add_collectives(result, log, plan.world);
   const auto detours = find_detours(log, plan);

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <stdexcept>
+#include <numeric>
+#include <random>
+#include <span>
+
+#include "tpsp/statistics/summary.h"
 
 namespace tpsp {
 namespace {
@@ -16,49 +20,135 @@ double timed(const Workload& workload, World& world, DeviceProbe& probe) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-void take_sample(const Workload& workload, Measurement& result, World& world, CountingCommunicator& comm,
-                 DeviceProbe& probe) {
-  comm.reset();
-  probe.reset_peaks();
-  result.samples_s.push_back(timed(workload, world, probe));
-  result.counts = comm.counts();
-  result.allocated_bytes = std::max(result.allocated_bytes, probe.peak_allocated_bytes());
-  result.reserved_bytes = std::max(result.reserved_bytes, probe.peak_reserved_bytes());
-}
+/// Contestants that take turns, with what is known of each so far.
+class Rounds {
+ public:
+  Rounds(std::span<const Workload> workloads, const Protocol& protocol, World& world, CountingCommunicator& comm,
+         DeviceProbe& probe, const ProtocolListener& listener)
+      : workloads_(workloads),
+        protocol_(protocol),
+        world_(world),
+        comm_(comm),
+        probe_(probe),
+        listener_(listener),
+        results_(workloads.size()),
+        turns_(workloads.size()),
+        random_(protocol.seed) {
+    std::iota(turns_.begin(), turns_.end(), std::size_t{0});
+    for (auto& result : results_) result.rank_samples_s.resize(static_cast<std::size_t>(world.size()));
+  }
 
-// The slowest rank's time of each repetition, the largest rank's memory.
-void combine_ranks(Measurement& mine, World& world) {
-  auto values = mine.samples_s;
-  values.push_back(static_cast<double>(mine.allocated_bytes));
-  values.push_back(static_cast<double>(mine.reserved_bytes));
-  values = max_over_ranks(world, values);
-  mine.reserved_bytes = static_cast<std::int64_t>(values.back());
-  values.pop_back();
-  mine.allocated_bytes = static_cast<std::int64_t>(values.back());
-  values.pop_back();
-  mine.samples_s = std::move(values);
-}
+  std::vector<Measurement> run() {
+    for (std::size_t i = 0; i < workloads_.size(); ++i) warm_up(i);
+    for (int done = 0; !finished(done); ++done) {
+      tell("timing", done);
+      std::shuffle(turns_.begin(), turns_.end(), random_);  // the same on all ranks: same seed, same library
+      for (const auto turn : turns_) take_sample(turn);
+    }
+    for (auto& result : results_) combine_memory(result);
+    return std::move(results_);
+  }
+
+ private:
+  void tell(std::string_view phase, int done) const {
+    if (listener_) listener_(phase, done);
+  }
+
+  void warm_up(std::size_t which) {
+    constexpr int most = 10;
+    constexpr double still_falling = 0.98;
+    auto& warmup = results_[which].warmup;
+    double last_s = 0;
+    for (bool settled = protocol_.warmup == 0; !settled; ++warmup) {
+      tell("warm-up", warmup);
+      const double mine_s = timed(workloads_[which], world_, probe_);
+      const double now_s = max_over_ranks(world_, {mine_s}).front();
+      results_[which].forwards_s += mine_s;
+      const bool stopped_falling = warmup > 0 && now_s > still_falling * last_s;
+      settled = warmup + 1 >= protocol_.warmup && (stopped_falling || warmup + 1 >= most);
+      last_s = now_s;
+    }
+  }
+
+  void take_sample(std::size_t which) {
+    auto& result = results_[which];
+    comm_.reset();
+    probe_.reset_peaks();
+    const double mine_s = timed(workloads_[which], world_, probe_);
+    result.counts = comm_.counts();
+    result.allocated_bytes = std::max(result.allocated_bytes, probe_.peak_allocated_bytes());
+    result.reserved_bytes = std::max(result.reserved_bytes, probe_.peak_reserved_bytes());
+    result.allocated_after_bytes = probe_.allocated_bytes();
+    result.process_bytes = probe_.process_bytes();
+    const auto all = exchange_numbers(world_, {mine_s});
+    double slowest_s = 0;
+    for (std::size_t rank = 0; rank < all.size(); ++rank) {
+      result.rank_samples_s[rank].push_back(all[rank].front());
+      slowest_s = std::max(slowest_s, all[rank].front());
+    }
+    result.samples_s.push_back(slowest_s);
+    result.forwards_s += mine_s;
+    timed_s_ += slowest_s;
+  }
+
+  // Decided from what all ranks know alike.
+  bool finished(int done) {
+    if (protocol_.reps) return done >= *protocol_.reps;
+    if (done < std::max(protocol_.min_reps, 1) || timed_s_ < protocol_.min_time_s * contestants()) return false;
+    const bool known = std::all_of(results_.begin(), results_.end(), [&](const Measurement& result) {
+      const auto noise = relative_noise(summarize(result.samples_s));
+      return noise && *noise <= protocol_.max_noise;
+    });
+    if (!known && timed_s_ < protocol_.max_time_s) return false;
+    for (auto& result : results_) result.stop = known ? Stop::noise : Stop::time;
+    return true;
+  }
+
+  double contestants() const { return static_cast<double>(workloads_.size()); }
+
+  // The largest rank's memory.
+  void combine_memory(Measurement& mine) {
+    std::vector<double> bytes;
+    const auto fields = {&mine.allocated_bytes, &mine.allocated_after_bytes, &mine.reserved_bytes, &mine.process_bytes};
+    for (const auto* field : fields) bytes.push_back(static_cast<double>(*field));
+    bytes = max_over_ranks(world_, bytes);
+    auto largest = bytes.begin();
+    for (auto* field : fields) *field = static_cast<std::int64_t>(*largest++);
+  }
+
+  std::span<const Workload> workloads_;
+  const Protocol& protocol_;
+  World& world_;
+  CountingCommunicator& comm_;
+  DeviceProbe& probe_;
+  const ProtocolListener& listener_;
+  std::vector<Measurement> results_;
+  std::vector<std::size_t> turns_;
+  std::mt19937_64 random_;
+  double timed_s_ = 0;
+};
 
 }  // namespace
 
-std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
-                                 CountingCommunicator& comm, DeviceProbe& probe) {
-  for (int i = 0; i < protocol.warmup; ++i) {
-    for (const auto& workload : workloads) workload();
+std::string_view to_string(Stop stop) {
+  switch (stop) {
+    case Stop::noise: return "noise";
+    case Stop::time: return "time";
+    case Stop::reps: return "reps";
   }
-  std::vector<Measurement> results(workloads.size());
-  for (int rep = 0; rep < protocol.reps; ++rep) {
-    for (std::size_t i = 0; i < workloads.size(); ++i) take_sample(workloads[i], results[i], world, comm, probe);
-  }
-  for (auto& result : results) combine_ranks(result, world);
-  return results;
+  return "unknown";
 }
 
-double median(std::vector<double> samples) {
-  if (samples.empty()) throw std::invalid_argument("the median of no samples");
-  const auto half = samples.size() / 2;
-  std::sort(samples.begin(), samples.end());
-  return samples.size() % 2 == 1 ? samples[half] : (samples[half - 1] + samples[half]) / 2;
+std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
+                                 CountingCommunicator& comm, DeviceProbe& probe, const ProtocolListener& listener) {
+  const std::span all(workloads);
+  const auto together = protocol.order == Order::random ? all.size() : std::size_t{1};
+  std::vector<Measurement> results;
+  for (std::size_t first = 0; first < all.size(); first += together) {
+    auto some = Rounds(all.subspan(first, together), protocol, world, comm, probe, listener).run();
+    std::move(some.begin(), some.end(), std::back_inserter(results));
+  }
+  return results;
 }
 
 }  // namespace tpsp

@@ -63,13 +63,20 @@ std::string message_of(const std::exception& error) {
   return torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
 }
 
-std::vector<double> max_over_ranks(World& world, const std::vector<double>& mine) {
+std::vector<std::vector<double>> exchange_numbers(World& world, const std::vector<double>& mine) {
   std::string bytes(mine.size() * sizeof(double), '\0');
   std::memcpy(bytes.data(), mine.data(), bytes.size());
-  std::vector<double> largest = mine;
+  std::vector<std::vector<double>> all;
   for (const auto& theirs : world.exchange(bytes)) {
-    std::vector<double> values(theirs.size() / sizeof(double));
-    std::memcpy(values.data(), theirs.data(), theirs.size());
+    all.emplace_back(theirs.size() / sizeof(double));
+    std::memcpy(all.back().data(), theirs.data(), theirs.size());
+  }
+  return all;
+}
+
+std::vector<double> max_over_ranks(World& world, const std::vector<double>& mine) {
+  std::vector<double> largest = mine;
+  for (const auto& values : exchange_numbers(world, mine)) {
     std::transform(values.begin(), values.end(), largest.begin(), largest.begin(),
                    [](double a, double b) { return std::isnan(a) || a > b ? a : b; });
   }

@@ -15,7 +15,7 @@
 namespace tpsp {
 namespace {
 
-constexpr std::size_t longest_line = std::size_t{1} << 20;
+constexpr std::size_t longest_line = std::size_t{1} << 26;
 
 std::string remedy_for(int error_number) {
   switch (error_number) {
@@ -80,7 +80,6 @@ AppendFile::AppendFile(std::filesystem::path path)
   if (!descriptor_.is_open()) throw output_failed(path_, "cannot be opened for appending", errno);
   lock();
   if (is_regular()) size_ = ::lseek(descriptor_.get(), 0, SEEK_END);
-  first_line_ = read_first_line();
 }
 
 bool AppendFile::is_regular() const {
@@ -108,11 +107,6 @@ std::string AppendFile::read_at(std::int64_t offset, std::size_t count) const {
   return text;
 }
 
-std::string AppendFile::read_first_line() const {
-  const std::string head = empty() ? std::string() : read_at(0, longest_line);
-  return head.substr(0, head.find('\n'));
-}
-
 std::string AppendFile::torn_line() const {
   if (empty()) return {};
   const std::int64_t begin = std::max<std::int64_t>(0, size_ - static_cast<std::int64_t>(longest_line));
@@ -120,8 +114,8 @@ std::string AppendFile::torn_line() const {
   const std::size_t line_feed = tail.rfind('\n');
   if (line_feed != std::string::npos) return tail.substr(line_feed + 1);
   if (begin == 0) return tail;
-  throw Error(ExitCode::output_failed,
-              Complaint{path_.string(), "the last line has over 1 MiB", "not a table of results", "give another path"});
+  throw Error(ExitCode::output_failed, Complaint{path_.string(), "the last line has over 64 MiB",
+                                                 "not a table of results", "give another path"});
 }
 
 void AppendFile::cut_torn_line() {

@@ -57,6 +57,18 @@ void push_range(std::vector<std::int64_t>& sizes, std::string_view item, std::si
 
 }  // namespace
 
+double parse_real(std::string_view text, std::string_view where, double min, double max) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+  const bool number = error == std::errc() && rest == end && std::isfinite(value);
+  if (number && value >= min && value <= max) return value;
+  throw bad_input({std::string(where),
+                   quote(text) + (number ? " is out of range" : " is not a number"),
+                   {},
+                   fmt::format("give a number from {:g} to {:g}", min, max)});
+}
+
 std::int64_t parse_integer(std::string_view text, std::string_view where, std::int64_t min, std::int64_t max) {
   const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
   std::int64_t value = 0;

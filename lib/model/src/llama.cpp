@@ -6,6 +6,7 @@
 #include "ops.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/math.h"
+#include "tpsp/core/memory_use.h"
 
 namespace tpsp {
 namespace {
@@ -62,7 +63,9 @@ Sharded Llama::forward(const at::Tensor& tokens) const {
     input = add_norm(stream, std::move(delta), layer + "ffn_norm", layer + "feed_forward");
     delta = feed_forward(std::move(input), layer + "feed_forward");
   }
-  auto logits = multiply(add_norm(stream, std::move(delta), "norm", "output"), "output");
+  auto input = add_norm(stream, std::move(delta), "norm", "output");
+  const MemoryScope scope(MemoryUse::logits);
+  auto logits = multiply(std::move(input), "output");
   return redistribute(std::move(logits), plan_.at("output").out, context_, "logits");
 }
 
@@ -100,6 +103,7 @@ Sharded Llama::multiply(Sharded value, const std::string& module) const {
   const auto& placement = plan_.at(module);
   const auto weight = weights_.get(module);
   const auto features = placement.cut == 0 ? weight.size(0) * context_.comm.size() : weight.size(0);
+  const Span span(context_.observer, Part::gemm, module);
   return {.local = ops::linear(value.local, weight),
           .global = {value.global[0], value.global[1], features},
           .layout = placement.natural};
@@ -113,9 +117,15 @@ Sharded Llama::linear(Sharded input, const std::string& module) const {
   return redistribute(product(std::move(input), module), plan_.at(module).out, context_, module);
 }
 
+at::Tensor Llama::normalized(const at::Tensor& input, const std::string& module) const {
+  const auto weight = weights_.get(module);
+  const Span span(context_.observer, Part::norm, module);
+  return ops::rms_norm(input, weight, config_.norm_eps);
+}
+
 Sharded Llama::norm(Sharded input, const std::string& module) const {
   auto value = arrive(std::move(input), module);
-  value.local = ops::rms_norm(value.local, weights_.get(module), config_.norm_eps);
+  value.local = normalized(value.local, module);
   return redistribute(std::move(value), plan_.at(module).out, context_, module);
 }
 
@@ -182,7 +192,10 @@ Llama::Delta Llama::attention(Sharded input, const std::string& module, const op
   check_whole_heads(v, head_dim, context_, module + ".wv");
   q.local = ops::rotate(split_heads(q.local, head_dim), rotary);
   k.local = ops::rotate(split_heads(k.local, head_dim), rotary);
-  q.local = ops::causal_attention(q.local, k.local, split_heads(v.local, head_dim));
+  {
+    const Span span(context_.observer, Part::attention, module);
+    q.local = ops::causal_attention(q.local, k.local, split_heads(v.local, head_dim));
+  }
   k.local.reset();
   v.local.reset();
   return {.value = product(std::move(q), module + ".wo"), .module = module + ".wo"};

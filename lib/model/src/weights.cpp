@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "tpsp/core/math.h"
+#include "tpsp/core/memory_use.h"
 
 namespace tpsp {
 namespace {
@@ -114,6 +115,7 @@ at::Tensor make_tokens(std::uint64_t seed, std::int64_t batch, std::int64_t seq,
 }
 
 ResidentWeights::ResidentWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe) {
+  const MemoryScope scope(MemoryUse::weights);
   for (const auto& module : plan.modules) {
     if (module.kind == ModuleKind::container) continue;
     const WeightCut cut{.dim = plan.at(module.name).cut, .rank = rank, .ranks = plan.world};

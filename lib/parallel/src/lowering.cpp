@@ -132,11 +132,11 @@ bool LoweredPlan::shards_sequence() const {
 }
 
 std::string LoweredPlan::signature() const {
-  const auto text = [](const std::optional<Layout>& layout) { return layout ? to_string(*layout) : "-"; };
+  const auto word = [](const std::optional<Layout>& layout) { return layout ? to_string(*layout) : "-"; };
   std::string signature;
   for (const auto& [module, placement] : placements) {
-    signature += fmt::format("{}:{}:{}:{}:{} ", module, to_string(placement.style), text(placement.in),
-                             text(placement.want), to_string(placement.out));
+    signature += fmt::format("{}:{}:{}:{}:{} ", module, to_string(placement.style), word(placement.in),
+                             word(placement.want), to_string(placement.out));
   }
   return signature;
 }
@@ -150,7 +150,8 @@ std::string LoweredPlan::cut_signature() const {
 }
 
 LoweredPlan lower(const Plan& plan, const std::vector<Module>& modules, int world) {
-  LoweredPlan lowered{.name = plan.name, .world = world, .modules = modules, .placements = {}, .findings = {}};
+  LoweredPlan lowered{
+      .name = plan.name, .text = plan.text, .world = world, .modules = modules, .placements = {}, .findings = {}};
   const auto matches = match_rules(plan, modules);
   for (std::size_t i = 0; i < modules.size(); ++i) {
     const Rule* rule = matches[i].empty() ? nullptr : &plan.rules[matches[i].back()];

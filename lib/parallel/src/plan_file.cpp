@@ -107,8 +107,10 @@ std::vector<Rule> parse_line_rules(std::string_view text, const std::string& sou
 
 Plan parse_plan(const std::string& name, const std::string& source, std::string_view text) {
   const bool lines = source.ends_with(".rules");
-  Plan plan{
-      .name = name, .source = source, .rules = lines ? parse_line_rules(text, source) : parse_yaml_rules(text, source)};
+  Plan plan{.name = name,
+            .source = source,
+            .text = std::string(text),
+            .rules = lines ? parse_line_rules(text, source) : parse_yaml_rules(text, source)};
   if (plan.rules.empty()) {
     throw bad_input({.where = source, .what = "the plan has no rules", .remedy = "see docs/plan-files.md"});
   }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "tpsp/core/error.h"
+#include "tpsp/core/memory_use.h"
 
 namespace tpsp {
 namespace {
@@ -79,6 +80,9 @@ Sharded redistribute(Sharded value, Layout wanted, const ParallelContext& contex
   if (context.comm.size() > 1) {
     if (wanted.is_shard()) check_divides(value, wanted.dim(), context.comm.size(), module);
     if (context.log != nullptr) value.gathered_by = record(*context.log, value, wanted, step, module);
+    const bool quiet = step == Transition::none || step == Transition::slice;
+    const Span span(quiet ? nullptr : context.observer, Part::move, module);
+    const MemoryScope scope(MemoryUse::collectives);
     value.local = apply(step, value, wanted, context.comm);
   }
   value.layout = wanted;

@@ -1,90 +1,138 @@
 #include "tpsp/report/columns.h"
 
-#include <fmt/format.h>
-
 #include <array>
-#include <cstdint>
-#include <iterator>
-#include <optional>
+
+#include "values.h"
 
 namespace tpsp {
 namespace {
-
-std::string text(const std::string& value) { return value; }
-std::string text(Status value) { return std::string(to_string(value)); }
-std::string text(Check value) { return std::string(to_string(value)); }
-std::string text(int value) { return fmt::format("{}", value); }
-std::string text(std::int64_t value) { return fmt::format("{}", value); }
-std::string text(std::uint64_t value) { return fmt::format("{}", value); }
-std::string text(double value) { return fmt::format("{:.9g}", value); }
-template <typename Value>
-std::string text(const std::optional<Value>& value) {
-  return value ? text(*value) : std::string();
-}
-
-template <auto member>
-std::string field(const Row& row) {
-  return text(row.*member);
-}
 
 struct Entry {
   const char* name;
   const char* unit;
   const char* meaning;
   const char* source;
-  std::string (*cell)(const Row&);
+  Detail detail;
+  Value (*get)(const Row&);
+  void (*set)(Row&, const Value&);
 };
+
+template <auto Member>
+constexpr Entry field(const char* name, const char* unit, const char* meaning, const char* source,
+                      Detail detail = Detail::full) {
+  return {name,
+          unit,
+          meaning,
+          source,
+          detail,
+          [](const Row& row) { return value_of(row.*Member); },
+          [](Row& row, const Value& value) { read(value, row.*Member); }};
+}
+
+constexpr auto brief = Detail::brief;
+constexpr auto raw = Detail::raw;
 
 // clang-format off
 constexpr std::array entries = {
-    Entry{"status", "", "ok, failed, out_of_memory or skipped", "the check, and what became of the case", field<&Row::status>},
-    Entry{"run_id", "", "the run that the row belongs to", "start time in UTC and four random digits, from rank 0", field<&Row::run_id>},
-    Entry{"model", "", "model configuration", "--model", field<&Row::model>},
-    Entry{"layers", "", "transformer layers in the measured model", "--layers, else the model's own number", field<&Row::layers>},
-    Entry{"plan", "", "parallel plan", "--plan, --tp, --sp", field<&Row::plan>},
-    Entry{"batch", "sequences", "sequences in one forward", "--batch", field<&Row::batch>},
-    Entry{"seq", "tokens", "tokens of one sequence", "--seq", field<&Row::seq>},
-    Entry{"seq_padded", "tokens", "tokens of one sequence as computed", "seq, rounded up where the plan splits the sequence", field<&Row::seq_padded>},
-    Entry{"vocab_padded", "tokens", "vocabulary as computed", "the model's vocabulary, rounded up where the plan splits it", field<&Row::vocab_padded>},
-    Entry{"world", "ranks", "ranks that share the model", "mpirun or srun", field<&Row::world>},
-    Entry{"dtype", "", "number format of weights and activations", "--dtype", field<&Row::dtype>},
-    Entry{"device", "", "cpu or cuda", "--device", field<&Row::device>},
-    Entry{"backend", "", "library that moves data between the ranks", "--backend", field<&Row::backend>},
-    Entry{"threads", "threads", "compute threads of one rank", "--threads", field<&Row::threads>},
-    Entry{"seed", "", "seed of weights and inputs", "--seed", field<&Row::seed>},
-    Entry{"warmup", "forwards", "forwards before the first measured one", "--warmup", field<&Row::warmup>},
-    Entry{"reps", "forwards", "measured forwards", "--reps", field<&Row::reps>},
-    Entry{"latency_s", "s", "time of one forward", "clock; slowest rank of each repetition, median of the repetitions", field<&Row::latency_s>},
-    Entry{"latency_min_s", "s", "time of the fastest repetition", "clock; slowest rank of each repetition, minimum", field<&Row::latency_min_s>},
-    Entry{"latency_max_s", "s", "time of the slowest repetition", "clock; slowest rank of each repetition, maximum", field<&Row::latency_max_s>},
-    Entry{"tokens_per_s", "tokens/s", "throughput of all ranks together", "batch * seq / latency_s", field<&Row::tokens_per_s>},
-    Entry{"allocated_bytes", "bytes", "peak memory held by tensors, weights included", "allocator; peak of each rank, maximum over the ranks", field<&Row::allocated_bytes>},
-    Entry{"reserved_bytes", "bytes", "peak memory taken from the system", "CUDA: caching allocator; CPU: peak resident set; maximum over the ranks", field<&Row::reserved_bytes>},
-    Entry{"weights_bytes", "bytes", "weights of one rank", "sizes of rank 0's slices, padding included", field<&Row::weights_bytes>},
-    Entry{"all_reduces", "calls", "all-reduces of one forward", "counting communicator, one rank", field<&Row::all_reduces>},
-    Entry{"all_gathers", "calls", "all-gathers of one forward", "counting communicator, one rank", field<&Row::all_gathers>},
-    Entry{"reduce_scatters", "calls", "reduce-scatters of one forward", "counting communicator, one rank", field<&Row::reduce_scatters>},
-    Entry{"comm_bytes", "bytes", "sent by one rank in the collectives of one forward", "counting communicator; of a whole buffer of t ranks, 2(t-1)/t for an all-reduce, (t-1)/t for the others", field<&Row::comm_bytes>},
-    Entry{"check", "", "pass, fail or off", "logits compared with an unsharded reference, outside the timed part", field<&Row::check>},
-    Entry{"max_abs_err", "", "largest difference of a logit from the reference", "the check", field<&Row::max_abs_err>},
-    Entry{"max_rel_err", "", "largest difference over the largest logit of the reference", "the check", field<&Row::max_rel_err>},
-    Entry{"host", "", "machines of the ranks, joined with +", "gethostname", field<&Row::host>},
-    Entry{"device_name", "", "processor or GPU of rank 0", "CUDA runtime or /proc/cpuinfo", field<&Row::device_name>},
-    Entry{"version", "", "version of tpsp-bench", "the build", field<&Row::version>},
-    Entry{"torch_version", "", "version of LibTorch", "LibTorch", field<&Row::torch_version>},
-    Entry{"mpi_version", "", "library and version of MPI", "MPI", field<&Row::mpi_version>},
-    Entry{"cuda_version", "", "version of the CUDA runtime; empty without CUDA", "CUDA runtime", field<&Row::cuda_version>},
-    Entry{"nccl_version", "", "version of NCCL; empty without CUDA", "NCCL", field<&Row::nccl_version>},
-    Entry{"utc_time", "", "when the case began, in UTC", "clock of rank 0", field<&Row::utc_time>},
-    Entry{"message", "", "why status is not ok", "the check, or what the case lacked", field<&Row::message>},
+    Entry{"schema", "", "version of the meaning of the columns", "the program", Detail::full, [](const Row& row) { return value_of(row.schema); }, read_schema},
+    field<&Row::status>("status", "", "ok, failed, out_of_memory or skipped", "the check, and what became of the case", brief),
+    field<&Row::key>("key", "", "hash of the case: equal where the same thing is measured", "everything that makes the case what it is", brief),
+    field<&Row::run_id>("run_id", "", "the run that the row belongs to", "start time in UTC and four random digits, from rank 0"),
+    field<&Row::suite>("suite", "", "the suite that the case belongs to; empty without one", "the suite's name"),
+
+    field<&Row::model>("model", "", "model configuration", "--model", brief),
+    field<&Row::layers>("layers", "", "transformer layers in the measured model", "--layers, else the model's own number", brief),
+    field<&Row::plan>("plan", "", "parallel plan", "--plan, --tp, --sp", brief),
+    field<&Row::batch>("batch", "sequences", "sequences in one forward", "--batch", brief),
+    field<&Row::seq>("seq", "tokens", "tokens of one sequence", "--seq", brief),
+    field<&Row::seq_padded>("seq_padded", "tokens", "tokens of one sequence as computed", "seq, rounded up where the plan splits the sequence"),
+    field<&Row::vocab_padded>("vocab_padded", "tokens", "vocabulary as computed", "the model's vocabulary, rounded up where the plan splits it"),
+    field<&Row::world>("world", "ranks", "ranks that share the model", "mpirun or srun", brief),
+    field<&Row::dtype>("dtype", "", "number format of weights and activations", "--dtype", brief),
+    field<&Row::device>("device", "", "cpu or cuda", "--device"),
+    field<&Row::backend>("backend", "", "library that moves data between the ranks", "--backend"),
+    field<&Row::threads>("threads", "threads", "compute threads of one rank", "--threads"),
+    field<&Row::seed>("seed", "", "seed of weights and inputs", "--seed"),
+
+    field<&Row::order>("order", "", "random where plans took turns, in an order drawn anew each round; else sequential", "the protocol"),
+    field<&Row::weights>("weights", "", "shared with plans that cut them alike, own (of this plan alone), or kept (its own, and those of earlier plans stay in memory)", "the protocol"),
+    field<&Row::warmup>("warmup", "forwards", "forwards before the first measured one", "--warmup"),
+    field<&Row::reps>("reps", "forwards", "measured forwards", "--reps, or when the repetitions were ended"),
+    field<&Row::stop>("stop", "", "what ended the repetitions: noise (the interval was narrow enough), time (it was used up) or reps (their number was reached)", "the protocol"),
+
+    field<&Row::latency_s>("latency_s", "s", "time of one forward", "clock; slowest rank of each repetition, median of the repetitions", brief),
+    field<&Row::latency_low_s>("latency_low_s", "s", "lower end of the 95% interval of latency_s", "order statistics of the repetitions; empty for fewer than six", brief),
+    field<&Row::latency_high_s>("latency_high_s", "s", "upper end of the 95% interval of latency_s", "order statistics of the repetitions; empty for fewer than six", brief),
+    field<&Row::latency_min_s>("latency_min_s", "s", "time of the fastest repetition", "clock; slowest rank of each repetition, minimum"),
+    field<&Row::latency_p10_s>("latency_p10_s", "s", "time that one repetition in ten stays below", "clock; slowest rank of each repetition, 10th percentile"),
+    field<&Row::latency_p90_s>("latency_p90_s", "s", "time that nine repetitions in ten stay below", "clock; slowest rank of each repetition, 90th percentile"),
+    field<&Row::latency_p99_s>("latency_p99_s", "s", "time that 99 repetitions in 100 stay below", "clock; slowest rank of each repetition, 99th percentile"),
+    field<&Row::latency_max_s>("latency_max_s", "s", "time of the slowest repetition", "clock; slowest rank of each repetition, maximum"),
+    field<&Row::latency_mad_s>("latency_mad_s", "s", "median distance of a repetition from the median one", "clock; slowest rank of each repetition, median absolute deviation, not scaled"),
+    field<&Row::latency_cv>("latency_cv", "", "coefficient of variation of the repetitions", "standard deviation over mean"),
+    field<&Row::tokens_per_s>("tokens_per_s", "tokens/s", "throughput of all ranks together", "batch * seq / latency_s"),
+
+    field<&Row::slowest_rank>("slowest_rank", "", "the rank whose median time is largest", "clock; median of each rank's repetitions"),
+    field<&Row::slowest_host>("slowest_host", "", "the machine of slowest_rank", "gethostname"),
+    field<&Row::rank_spread>("rank_spread", "", "how far apart the ranks are: 0 when they are equally fast", "clock; (largest - smallest median of a rank) / largest"),
+
+    field<&Row::baseline>("baseline", "", "the plan that this one is compared with: the first one measured of the same case; empty for that one itself", "the order of the plans"),
+    field<&Row::ratio>("ratio", "", "this plan's time over the baseline's", "latencies; where plans took turns, repetition by repetition", brief),
+    field<&Row::ratio_low>("ratio_low", "", "lower end of the 95% interval of ratio", "as ratio"),
+    field<&Row::ratio_high>("ratio_high", "", "upper end of the 95% interval of ratio", "as ratio"),
+    field<&Row::verdict>("verdict", "", "faster, same or slower than the baseline, or undecided (too few repetitions)", "where the interval of ratio lies: below 1, around it, above it", brief),
+
+    field<&Row::split_s>("split_s", "s", "time of the forward that was split into the parts below", "one forward apart from the timed ones with a clock around each part; mean of the ranks"),
+    field<&Row::gemm_s>("gemm_s", "s", "matrix products with weights", "part of split_s"),
+    field<&Row::attention_s>("attention_s", "s", "attention between the products", "part of split_s"),
+    field<&Row::norm_s>("norm_s", "s", "norms and residual additions", "part of split_s"),
+    field<&Row::wait_s>("wait_s", "s", "collectives: waiting for the last rank to arrive", "part of split_s"),
+    field<&Row::move_s>("move_s", "s", "collectives: moving and summing data", "part of split_s"),
+    field<&Row::other_s>("other_s", "s", "everything else; the parts add up to split_s", "part of split_s"),
+
+    field<&Row::predicted_bytes>("predicted_bytes", "bytes", "weights and peak activations, predicted", "a forward on tensors without storage", brief),
+    field<&Row::allocated_bytes>("allocated_bytes", "bytes", "peak memory held by tensors, weights included", "allocator; peak of each rank, maximum over the ranks", brief),
+    field<&Row::allocated_after_bytes>("allocated_after_bytes", "bytes", "memory held by tensors after the forward", "allocator; maximum over the ranks"),
+    field<&Row::reserved_bytes>("reserved_bytes", "bytes", "peak memory taken from the system", "CUDA: caching allocator; CPU: peak resident set; maximum over the ranks", brief),
+    field<&Row::process_bytes>("process_bytes", "bytes", "memory in use after the last repetition", "CPU: resident set of the process; CUDA: memory used on the device by all processes; maximum over the ranks"),
+    field<&Row::weights_bytes>("weights_bytes", "bytes", "weights of one rank; live all the time", "sizes of rank 0's slices, padding included"),
+    field<&Row::activations_bytes>("activations_bytes", "bytes", "activations that live at the allocated peak", "CPU: allocator, by what each tensor is for; with weights_bytes, logits_bytes, collective_bytes and resident_bytes it adds up to allocated_bytes; CUDA: empty"),
+    field<&Row::logits_bytes>("logits_bytes", "bytes", "logits that live at the allocated peak", "as activations_bytes"),
+    field<&Row::collective_bytes>("collective_bytes", "bytes", "buffers of collectives that live at the allocated peak", "as activations_bytes"),
+    field<&Row::resident_bytes>("resident_bytes", "bytes", "tensors of others that live at the allocated peak, such as an earlier plan's model that was kept", "as activations_bytes"),
+    field<&Row::before_head_bytes>("before_head_bytes", "bytes", "peak above the weights before the head (output projection) runs", "allocator; maximum over the ranks"),
+
+    field<&Row::all_reduces>("all_reduces", "calls", "all-reduces of one forward", "counting communicator, one rank"),
+    field<&Row::all_gathers>("all_gathers", "calls", "all-gathers of one forward", "counting communicator, one rank"),
+    field<&Row::reduce_scatters>("reduce_scatters", "calls", "reduce-scatters of one forward", "counting communicator, one rank"),
+    field<&Row::comm_bytes>("comm_bytes", "bytes", "sent by one rank in the collectives of one forward", "counting communicator; of a whole buffer of t ranks, 2(t-1)/t for an all-reduce, (t-1)/t for the others", brief),
+
+    field<&Row::check>("check", "", "pass, fail or off", "logits compared with an unsharded reference, outside the timed part", brief),
+    field<&Row::max_abs_err>("max_abs_err", "", "largest difference of a logit from the reference", "the check"),
+    field<&Row::max_rel_err>("max_rel_err", "", "largest difference over the largest logit of the reference", "the check"),
+
+    field<&Row::host>("host", "", "machines of the ranks, joined with +", "gethostname"),
+    field<&Row::device_name>("device_name", "", "processor or GPU of rank 0", "CUDA runtime or /proc/cpuinfo"),
+    field<&Row::cores>("cores", "", "processors of rank 0's machine", "the system"),
+    field<&Row::memory_bytes>("memory_bytes", "bytes", "memory of rank 0's machine", "the system"),
+    field<&Row::os>("os", "", "operating system and kernel of rank 0", "the system"),
+    field<&Row::version>("version", "", "version of tpsp-bench", "the build"),
+    field<&Row::build>("build", "", "how tpsp-bench was compiled", "the build"),
+    field<&Row::torch_version>("torch_version", "", "version of LibTorch", "LibTorch"),
+    field<&Row::mpi_version>("mpi_version", "", "library and version of MPI", "MPI"),
+    field<&Row::cuda_version>("cuda_version", "", "version of the CUDA runtime; empty without CUDA", "CUDA runtime"),
+    field<&Row::nccl_version>("nccl_version", "", "version of NCCL; empty without CUDA", "NCCL"),
+    field<&Row::command>("command", "", "the command line of the run", "rank 0"),
+    field<&Row::utc_time>("utc_time", "", "when the case began, in UTC", "clock of rank 0"),
+    field<&Row::warnings>("warnings", "", "what may have disturbed the measurement: flags joined with ;", "the samples, and the system's counters on all machines", brief),
+    field<&Row::message>("message", "", "why status is not ok", "the check, or what the case lacked"),
+
+    field<&Row::samples_s>("samples_s", "s", "every repetition, in the order of time", "clock; slowest rank of each repetition", raw),
+    field<&Row::rank_samples_s>("rank_samples_s", "s", "every repetition of every rank, a list for each rank", "clock", raw),
+    field<&Row::plan_text>("plan_text", "", "the plan file", "as it was read", raw),
+    Entry{"warning_texts", "", "the texts of warnings, in the same order", "as warnings", raw, warning_texts, read_warning_texts},
 };
 // clang-format on
-
-std::string escaped(const std::string& value) {
-  std::string result;
-  for (const char c : value) result += c == '|' ? std::string("\\|") : std::string(1, c);
-  return result;
-}
 
 }  // namespace
 
@@ -92,26 +140,9 @@ std::vector<Column> standard_columns() {
   std::vector<Column> columns;
   columns.reserve(entries.size());
   for (const Entry& entry : entries) {
-    columns.push_back({entry.name, entry.unit, entry.meaning, entry.source, entry.cell});
+    columns.push_back({entry.name, entry.unit, entry.meaning, entry.source, entry.get, entry.set, entry.detail});
   }
   return columns;
-}
-
-std::string markdown(const std::vector<Column>& columns) {
-  std::string page =
-      "# Output columns\n\n"
-      "One row is one measured case. The columns of the CSV file, from left to right; an empty cell was not "
-      "measured.\n\n"
-      "This page is made from the table in `lib/report/src/columns.cpp`, and a test of `test_report` compares the "
-      "two.\n"
-      "After a change of that table, `TPSP_UPDATE_EXPECTED=1 test_report` writes this page anew.\n\n"
-      "| column | unit | meaning | where the value comes from |\n"
-      "|---|---|---|---|\n";
-  for (const Column& column : columns) {
-    fmt::format_to(std::back_inserter(page), "| `{}` | {} | {} | {} |\n", column.name, escaped(column.unit),
-                   escaped(column.meaning), escaped(column.source));
-  }
-  return page;
 }
 
 }  // namespace tpsp

@@ -7,17 +7,13 @@
 #include <ostream>
 
 #include "cells.h"
+#include "styles.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {
 namespace {
 
 constexpr std::size_t terminal_width = 80;
-constexpr const char* bold = "\033[1m";
-constexpr const char* dim = "\033[2m";
-constexpr const char* red = "\033[31m";
-constexpr const char* green = "\033[32m";
-constexpr const char* reset = "\033[0m";
 
 struct Field {
   const char* name;
@@ -30,11 +26,11 @@ std::string bytes(const std::optional<std::int64_t>& value) { return value ? hum
 
 // The widths and one space between two fields make 80.
 constexpr std::array fields = {
-    Field{"plan", 10, true, [](const Row& row) { return shortened(row.plan, 10); }},
+    Field{"plan", 11, true, [](const Row& row) { return shortened(row.plan, 11); }},
     Field{"seq", 6, false, [](const Row& row) { return std::to_string(row.seq); }},
     Field{"latency", 8, false, latency_cell},
-    Field{"min..max", 10, false, range_cell},
-    Field{"tok/s", 6, false, tokens_cell},
+    Field{"±", 6, false, noise_cell},
+    Field{"vs", 8, false, versus_cell},
     Field{"alloc", 7, false, [](const Row& row) { return bytes(row.allocated_bytes); }},
     Field{"reserved", 8, false, [](const Row& row) { return bytes(row.reserved_bytes); }},
     Field{"sent", 7, false, [](const Row& row) { return bytes(row.comm_bytes); }},
@@ -61,10 +57,6 @@ std::string where_it_runs(const Row& row) {
 
 }  // namespace
 
-std::string TablePrinter::styled(const std::string& text, const char* style) const {
-  return color_ ? style + text + reset : text;
-}
-
 void TablePrinter::title(const std::vector<std::string>& lines) {
   for (const std::string& line : lines) out_ << line << '\n';
   out_.flush();
@@ -81,7 +73,9 @@ void TablePrinter::heading(const Row& row) {
   for (const Field& field : fields) header += (header.empty() ? "" : " ") + padded(field, field.name);
   header.erase(header.find_last_not_of(' ') + 1);
   if (blank_line_due_) out_ << '\n';
-  out_ << styled(first, bold) << '\n' << styled(second, dim) << "\n\n" << styled(header, bold) << '\n';
+  out_ << styled(first, bold, color_) << '\n'
+       << styled(second, dim, color_) << "\n\n"
+       << styled(header, bold, color_) << '\n';
   blank_line_due_ = true;
 }
 
@@ -92,13 +86,28 @@ void TablePrinter::row(const Row& row) {
     if (&field == &fields.back()) break;
     line += padded(field, field.cell(row)) + ' ';
   }
-  const std::string verdict = fields.back().cell(row);
+  const std::string checked = fields.back().cell(row);
   if (is_good(row)) {
-    out_ << line << (row.check == Check::pass ? styled(verdict, green) : verdict) << '\n';
+    out_ << line << (row.check == Check::pass ? styled(checked, green, color_) : checked) << '\n';
   } else {
-    out_ << styled(line + verdict, red) << '\n';
-    for (const std::string& part : wrapped(row.message, terminal_width - 4))
-      out_ << "    " << styled(part, red) << '\n';
+    out_ << styled(line + checked, red, color_) << '\n';
+    indented(row.message, red);
+  }
+  for (const Warning& warning : row.warnings) {
+    indented(warning.text.empty() ? warning.flag : warning.flag + ": " + warning.text, dim);
+  }
+  out_.flush();
+}
+
+void TablePrinter::indented(const std::string& text, const char* style) {
+  for (const std::string& line : wrapped(text, terminal_width - 4)) {
+    out_ << "    " << styled(line, style, color_) << '\n';
+  }
+}
+
+void TablePrinter::verdicts(const std::vector<PlanVerdict>& verdicts) {
+  for (const PlanVerdict& verdict : verdicts) {
+    for (const std::string& line : wrapped(in_words(verdict), terminal_width)) out_ << line << '\n';
   }
   out_.flush();
 }

@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tpsp/comm/world.h"
+#include "tpsp/core/memory_use.h"
 
 namespace tpsp {
 
@@ -20,10 +22,16 @@ class DeviceProbe {
   virtual void reset_peaks() = 0;
   /// Gives memory that is kept for reuse back to the system, so that no later peak holds an earlier phase's leftovers.
   virtual void release_unused() = 0;
+  /// Bytes of live tensors.
+  virtual std::int64_t allocated_bytes() const = 0;
   /// Peak bytes of live tensors since the last reset.
   virtual std::int64_t peak_allocated_bytes() const = 0;
+  /// That peak by use; nothing where the allocator is not told (CUDA).
+  virtual std::optional<MemorySplit> peak_split() const { return std::nullopt; }
   /// Peak bytes taken from the system: the caching allocator's on CUDA, the resident set on the CPU.
   virtual std::int64_t peak_reserved_bytes() const = 0;
+  /// What the system says is in use now: the resident set; on CUDA all memory in use on the device, whoever's it is.
+  virtual std::int64_t process_bytes() const = 0;
   /// This rank's share of what is free on the device now.
   virtual std::int64_t available_bytes(const World& world) const = 0;
 };

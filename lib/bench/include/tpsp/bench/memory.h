@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "tpsp/core/memory_use.h"
+
 namespace tpsp {
 
 class AllocationCounters;
@@ -24,7 +26,9 @@ class AllocationMeter {
   AllocationMeter& operator=(const AllocationMeter&) = delete;
 
   std::int64_t current_bytes() const;
-  std::int64_t peak_bytes() const;
+  std::int64_t peak_bytes() const { return peak().total(); }
+  /// What was alive when the most was, by use.
+  MemorySplit peak() const;
   /// The peak starts again from what is allocated now.
   void reset_peak();
 
@@ -33,6 +37,8 @@ class AllocationMeter {
   std::shared_ptr<AllocationCounters> counters_;
 };
 
+/// This process's resident set in bytes now (VmRSS); 0 where the system does not tell.
+std::int64_t resident_set_bytes();
 /// This process's peak resident set in bytes since the last reset (VmHWM); 0 where the system does not tell.
 std::int64_t peak_resident_bytes();
 /// Lets the peak start again from what is resident now; does nothing where the system does not allow it.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tpsp/comm/counting.h"
+#include "tpsp/core/memory_use.h"
 #include "tpsp/model/config.h"
 #include "tpsp/parallel/lowering.h"
 
@@ -33,7 +34,9 @@ struct Preview {
   CommCounts layers{};                     ///< of one forward, without the logits
   CommCounts logits{};                     ///< making the logits what the plan wants
   std::int64_t weights_bytes = 0;          ///< of one rank
-  std::int64_t peak_activation_bytes = 0;  ///< of one rank, everything but weights
+  MemorySplit peak;                        ///< of one rank, at the forward's peak, weights included
+  std::int64_t peak_activation_bytes = 0;  ///< of these, everything but weights
+  std::int64_t before_head_bytes = 0;      ///< likewise, the peak until the head runs
   std::int64_t collective_bytes = 0;       ///< of these, the largest buffer that a collective reads or fills
   std::vector<Finding> findings;           ///< the lowering's, and detours
 };

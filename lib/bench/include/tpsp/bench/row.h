@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tpsp {
 
@@ -30,11 +31,25 @@ constexpr std::string_view to_string(Check check) {
   return "unknown";
 }
 
-/// Times are seconds, sizes bytes, counts per forward and rank. Memory is the maximum over the ranks of each rank's
-/// peak. An empty optional is an empty cell: not measured.
+/// Something about a row that a person should know and can act on. `flag` is one word, such as "drifting".
+struct Warning {
+  std::string flag;
+  std::string text;  ///< what was seen, and what to do
+
+  bool operator==(const Warning&) const = default;
+};
+
+/// The version of the rows' meaning: it changes whenever a column's does.
+inline constexpr std::int64_t row_schema = 2;
+
+/// Times are seconds, sizes bytes, counts per forward and rank. Memory is the maximum over the ranks. An empty optional
+/// is an empty cell: not measured. Each field is a column, which docs/columns.md explains.
 struct Row {
+  std::int64_t schema = row_schema;
   Status status = Status::ok;
+  std::string key;  ///< of the case: a hash of what it is, see case_key
   std::string run_id;
+  std::string suite;  ///< empty without one
 
   // the case
   std::string model;
@@ -52,19 +67,58 @@ struct Row {
   std::uint64_t seed = 0;
 
   // the protocol
-  int warmup = 0;
-  int reps = 0;
+  std::string order;    ///< "random" where plans took turns, else "sequential"
+  std::string weights;  ///< "shared", "own" or "kept"
+  int warmup = 0;       ///< taken
+  int reps = 0;         ///< taken
+  std::string stop;     ///< what ended the repetitions: "noise", "time" or "reps"
 
   // latency: each repetition counts as its slowest rank
-  std::optional<double> latency_s;
+  std::optional<double> latency_s;  ///< median
+  std::optional<double> latency_low_s;
+  std::optional<double> latency_high_s;
   std::optional<double> latency_min_s;
+  std::optional<double> latency_p10_s;
+  std::optional<double> latency_p90_s;
+  std::optional<double> latency_p99_s;
   std::optional<double> latency_max_s;
+  std::optional<double> latency_mad_s;
+  std::optional<double> latency_cv;
   std::optional<double> tokens_per_s;
 
+  // between the ranks
+  std::optional<int> slowest_rank;
+  std::string slowest_host;
+  std::optional<double> rank_spread;
+
+  // against the first plan of the same case
+  std::string baseline;
+  std::optional<double> ratio;
+  std::optional<double> ratio_low;
+  std::optional<double> ratio_high;
+  std::string verdict;
+
+  // where the time goes, in a pass of its own: the mean of the ranks
+  std::optional<double> split_s;
+  std::optional<double> gemm_s;
+  std::optional<double> attention_s;
+  std::optional<double> norm_s;
+  std::optional<double> wait_s;
+  std::optional<double> move_s;
+  std::optional<double> other_s;
+
   // memory
+  std::optional<std::int64_t> predicted_bytes;
   std::optional<std::int64_t> allocated_bytes;
+  std::optional<std::int64_t> allocated_after_bytes;
   std::optional<std::int64_t> reserved_bytes;
+  std::optional<std::int64_t> process_bytes;
   std::int64_t weights_bytes = 0;
+  std::optional<std::int64_t> activations_bytes;
+  std::optional<std::int64_t> logits_bytes;
+  std::optional<std::int64_t> collective_bytes;
+  std::optional<std::int64_t> resident_bytes;
+  std::optional<std::int64_t> before_head_bytes;
 
   // collectives
   std::optional<std::int64_t> all_reduces;
@@ -80,13 +134,24 @@ struct Row {
   // where and with what
   std::string host;
   std::string device_name;
+  int cores = 0;
+  std::int64_t memory_bytes = 0;
+  std::string os;
   std::string version;
+  std::string build;
   std::string torch_version;
   std::string mpi_version;
   std::string cuda_version;
   std::string nccl_version;
+  std::string command;
   std::string utc_time;
+  std::vector<Warning> warnings;
   std::string message;  ///< why status is not ok
+
+  // raw data, in JSON Lines only
+  std::vector<double> samples_s;                    ///< one a repetition: its slowest rank
+  std::vector<std::vector<double>> rank_samples_s;  ///< `[rank][repetition]`
+  std::string plan_text;                            ///< the plan file as it was read
 };
 
 }  // namespace tpsp

@@ -6,14 +6,26 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <string_view>
 #include <vector>
 
+#include "tpsp/bench/ledger.h"
 #include "tpsp/bench/protocol.h"
 #include "tpsp/bench/row.h"
+#include "tpsp/bench/trace.h"
 #include "tpsp/model/config.h"
 #include "tpsp/parallel/lowering.h"
 
 namespace tpsp {
+
+/// Whose weights a plan computes with.
+enum class WeightPolicy {
+  shared,  ///< plans that cut them alike share one set; otherwise one set is freed before the next is made
+  own,     ///< every plan has its own, freed before the next is made
+  kept,    ///< every plan has its own, and all stay until the end: what a script does that frees nothing
+};
+std::string_view to_string(WeightPolicy policy);
 
 struct Sweep {
   ModelConfig model;
@@ -23,19 +35,36 @@ struct Sweep {
   c10::ScalarType dtype = c10::kFloat;
   c10::Device device = c10::kCPU;
   Protocol protocol;
+  WeightPolicy weights = WeightPolicy::shared;
   bool check = true;
+  bool profile = true;  ///< one more forward, watched, after the timed ones
   std::uint64_t seed = 0;
   Row prototype;  ///< what all rows share: host, device name, versions, threads
 };
 
-/// Measures every case and hands its row to `emit`, on every rank, as soon as it is known. Plans that cut the weights
-/// alike share one set of them and take turns at each length; otherwise one set is freed before the next is made.
+/// What a sweep is doing.
+struct SweepStep {
+  std::string plans;  ///< "tp and tp+sp"
+  std::int64_t seq = 0;
+  std::string_view phase;  ///< "weights", "warm-up", "timing", "profile", "check"
+  int done = 0;            ///< repetitions of the phase
+};
+
+/// Who follows a sweep; called on every rank, none needed but `row`.
+struct SweepFollower {
+  std::function<void(const Row&)> row;                    ///< each row as soon as it is known
+  std::function<void(const SweepStep&)> step{};           ///< before each step
+  std::function<bool(const std::string& key)> is_done{};  ///< cases that need no row; the same on all ranks
+  Trace* trace = nullptr;                                 ///< gets the profiled forwards
+  Ledger* ledger = nullptr;
+};
+
+/// Measures every case and hands its row to `follower.row`. Plans that share weights take turns at each length. A case
+/// is measured, then profiled, then compared with the reference.
 ///
-/// A case that its preview says will not fit in the memory that is free becomes a skipped row.
-///
-/// With checks on, a case's first forward is compared with the reference before anything is timed. On one rank,
-/// running out of memory makes a row of that status and the sweep goes on; among several it throws, since the
-/// others may be waiting inside a collective. Collective.
-void run_sweep(const Sweep& sweep, World& world, Communicator& comm, const std::function<void(const Row&)>& emit);
+/// A case that its preview says will not fit in the memory that is free becomes a skipped row. On one rank, running
+/// out of memory makes a row of that status and the sweep goes on; among several it throws, since the others may be
+/// waiting inside a collective. Collective.
+void run_sweep(const Sweep& sweep, World& world, Communicator& comm, const SweepFollower& follower);
 
 }  // namespace tpsp

@@ -64,6 +64,9 @@ void require_same(World& world, const std::string& facts);
 /// An exception's message for a user: LibTorch's without its stack trace.
 std::string message_of(const std::exception& error);
 
+/// Every rank's values, in rank order.
+std::vector<std::vector<double>> exchange_numbers(World& world, const std::vector<double>& mine);
+
 /// The largest of the ranks' values, element by element; all ranks give equally many. A NaN on any rank is the
 /// largest.
 std::vector<double> max_over_ranks(World& world, const std::vector<double>& mine);

@@ -10,7 +10,7 @@ namespace tpsp {
 enum class ExitCode : int {
   ok = 0,
   bad_input = 2,      ///< usage, configuration or a world size that does not fit
-  rows_not_ok = 3,    ///< a row ran out of memory or was skipped
+  rows_not_ok = 3,    ///< a row ran out of memory or was skipped, or a comparison found what it was to fail on
   check_failed = 4,   ///< the numbers of a row are wrong
   output_failed = 6,  ///< an output could not be written
 };

@@ -23,8 +23,6 @@ class AppendFile {
  public:
   explicit AppendFile(std::filesystem::path path);
 
-  /// What the file held when it was opened, up to the first line feed (without it); empty for a new file.
-  const std::string& first_line() const { return first_line_; }
   bool empty() const { return size_ == 0; }
   void append(std::string_view text);
   const std::filesystem::path& path() const { return path_; }
@@ -38,13 +36,11 @@ class AppendFile {
   bool is_regular() const;
   void lock() const;
   std::string read_at(std::int64_t offset, std::size_t count) const;
-  std::string read_first_line() const;
   std::string cut_back(std::int64_t size) const;
 
   std::filesystem::path path_;
   FileDescriptor descriptor_;
   std::int64_t size_ = 0;
-  std::string first_line_;
 };
 
 }  // namespace tpsp

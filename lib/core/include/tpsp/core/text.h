@@ -14,6 +14,9 @@ namespace tpsp {
 /// position), the text, and the range. "1e3", "+5", "-1", "" and anything over 64 bits are refused.
 std::int64_t parse_integer(std::string_view text, std::string_view where, std::int64_t min, std::int64_t max);
 
+/// A decimal number ("2", "0.5", no exponent), the whole of `text`, in [min, max]. Errors as parse_integer.
+double parse_real(std::string_view text, std::string_view where, double min, double max);
+
 /// A list of sizes as llama-bench and nccl-tests write them: commas, `a..b*m` (a, a*m, ... up to b) and `a..b+s`.
 /// "256,512", "256..4096*2". Order and repeats are kept. At most 1,000 values. Errors as parse_integer; an empty item
 /// ("256,") is refused, spaces around an item are not.

@@ -48,6 +48,7 @@ class Llama {
   Sharded multiply(Sharded value, const std::string& module) const;
   Sharded product(Sharded input, const std::string& module) const;
   Sharded linear(Sharded input, const std::string& module) const;
+  at::Tensor normalized(const at::Tensor& input, const std::string& module) const;
   Sharded norm(Sharded input, const std::string& module) const;
   Sharded add_norm(Sharded& stream, std::optional<Delta> delta, const std::string& norm_module,
                    const std::string& reader) const;

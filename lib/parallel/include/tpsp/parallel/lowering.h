@@ -33,6 +33,7 @@ struct Finding {
 
 struct LoweredPlan {
   std::string name;
+  std::string text{};  ///< the plan file as it was read
   int world = 1;
   std::vector<Module> modules;                  ///< in forward order, containers before their children
   std::map<std::string, Placement> placements;  ///< by module name

@@ -33,6 +33,7 @@ struct Rule {
 struct Plan {
   std::string name;    ///< "tp+sp", "tp.rules", or a file's name without .yaml
   std::string source;  ///< what messages call the file
+  std::string text{};  ///< the file as it was read
   std::vector<Rule> rules;
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tpsp/comm/communicator.h"
+#include "tpsp/core/observer.h"
 #include "tpsp/parallel/layout.h"
 
 namespace tpsp {
@@ -31,10 +32,11 @@ struct TransitionRecord {
 };
 using TransitionLog = std::vector<TransitionRecord>;
 
-/// What the forward pass needs to know of the other ranks. `log` is filled when there is one.
+/// What the forward pass needs to know of the other ranks. `log` is filled, and `observer` told, where there is one.
 struct ParallelContext {
   Communicator& comm;
   TransitionLog* log = nullptr;
+  Observer* observer = nullptr;
 };
 
 /// Brings `value` to the layout `wanted` by `transition`'s one collective, local slice, or nothing. A partial sum is

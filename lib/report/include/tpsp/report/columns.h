@@ -1,26 +1,50 @@
-// The one table of output columns. The CSV, its header and docs/columns.md come from it.
+// The one table of output columns. Every writer and reader, `tpsp-bench columns` and docs/columns.md come from it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "tpsp/bench/row.h"
 
 namespace tpsp {
 
+/// A cell's value; monostate is an empty cell. Lists appear in JSON Lines only.
+using Value = std::variant<std::monostate, std::int64_t, std::uint64_t, double, std::string, std::vector<std::string>,
+                           std::vector<double>, std::vector<std::vector<double>>>;
+
+/// Where a column is written.
+enum class Detail {
+  brief,  ///< everywhere, also in Markdown
+  full,   ///< CSV and JSON Lines
+  raw,    ///< JSON Lines only: lists and long texts
+};
+
 struct Column {
   std::string name;
   std::string unit;     ///< empty for text and plain counts
   std::string meaning;  ///< what the number is
   std::string source;   ///< where it comes from: an option, a clock, an allocator
-  std::function<std::string(const Row&)> cell;
+  std::function<Value(const Row&)> get;
+  /// Puts a value that was read from a file into the row: the column's own kind, or its text. Throws
+  /// std::invalid_argument, saying why, for anything else. Empty for a column that can not be read back.
+  std::function<void(Row&, const Value&)> set{};
+  Detail detail = Detail::full;
 };
 
 /// Every field of Row, in the order of the CSV. A new column is one line in columns.cpp, or one push_back by a caller.
 std::vector<Column> standard_columns();
 
+/// A value as CSV and Markdown write it: numbers with up to nine digits, lists joined with ';', nothing for an empty
+/// one.
+std::string text(const Value& value);
+
 /// The page docs/columns.md for these columns.
 std::string markdown(const std::vector<Column>& columns);
+
+/// What `tpsp-bench columns` prints: names, units and meanings within 80 columns.
+std::string columns_help(const std::vector<Column>& columns);
 
 }  // namespace tpsp

@@ -6,12 +6,13 @@
 #include <vector>
 
 #include "tpsp/bench/row.h"
+#include "tpsp/report/verdicts.h"
 
 namespace tpsp {
 
 /// Prints one line a row and flushes it. What the rows share (model, layers, batch, dtype, world, device, backend,
 /// threads) stands above them with the header, again whenever it changes. A row that is not ok, or whose check failed,
-/// is red when `color` is on and has its message on the lines below.
+/// is red when `color` is on and has its message on the lines below; the warnings of any row follow it.
 class TablePrinter {
  public:
   TablePrinter(std::ostream& out, bool color) : out_(out), color_(color) {}
@@ -19,10 +20,12 @@ class TablePrinter {
   /// Prints lines of the caller's, such as the version and the output file, before the table.
   void title(const std::vector<std::string>& lines);
   void row(const Row& row);
+  /// Prints each verdict in words.
+  void verdicts(const std::vector<PlanVerdict>& verdicts);
 
  private:
   void heading(const Row& row);
-  std::string styled(const std::string& text, const char* style) const;
+  void indented(const std::string& text, const char* style);
 
   std::ostream& out_;
   bool color_;

@@ -1,0 +1,52 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "choices.h"
+#include "commands.h"
+#include "terminal.h"
+#include "tpsp/core/text.h"
+#include "tpsp/report/compare.h"
+#include "tpsp/report/results.h"
+
+namespace tpsp {
+namespace {
+
+constexpr double percent = 0.01;
+
+std::vector<std::string> words_of(const Settings& settings, const std::string& name) {
+  std::vector<std::string> words;
+  for (const auto& item : split(settings.at(name).text, ',')) words.emplace_back(trim(item));
+  return words;
+}
+
+std::vector<std::string> fail_on_setting(const Settings& settings) {
+  if (!settings.has("fail-on")) return {};
+  const std::vector<std::string> choices{"slower", "faster", "unmatched"};
+  const auto words = words_of(settings, "fail-on");
+  for (const auto& word : words) require_choice(word, settings.at("fail-on").where, choices);
+  return words;
+}
+
+bool fails(const Comparison& comparison, const std::string& on) {
+  if (on == "unmatched") return !comparison.only_before.empty() || !comparison.only_after.empty();
+  return std::any_of(comparison.pairs.begin(), comparison.pairs.end(),
+                     [&](const RowPair& pair) { return to_string(pair.ratio.verdict) == on; });
+}
+
+}  // namespace
+
+ExitCode compare_command(const CommandLine& line, const Parts& parts) {
+  const Settings settings(line);
+  const auto margin = percent * real_setting(settings, "margin", 0, 100);
+  const auto by = settings.has("match") ? words_of(settings, "match") : case_columns();
+  const auto fail_on = fail_on_setting(settings);
+  const auto comparison = compare(read_results(line.files.at(0), parts.columns),
+                                  read_results(line.files.at(1), parts.columns), parts.columns, by, margin);
+  fmt::print("{}", comparison_table(comparison, wants_color()));
+  const bool failed =
+      std::any_of(fail_on.begin(), fail_on.end(), [&](const auto& on) { return fails(comparison, on); });
+  return failed ? ExitCode::rows_not_ok : ExitCode::ok;
+}
+
+}  // namespace tpsp

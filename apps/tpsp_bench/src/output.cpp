@@ -1,0 +1,83 @@
+#include "output.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <iostream>
+
+#include "terminal.h"
+#include "tpsp/core/error.h"
+#include "tpsp/core/text.h"
+
+namespace tpsp {
+namespace {
+
+Progress::Kind progress_kind(bool quiet) {
+  if (quiet) return Progress::Kind::none;
+  return stdout_is_terminal() ? Progress::Kind::line : Progress::Kind::log;
+}
+
+// Of one case, to guess how long the rest of a run takes: the products grow with both.
+double work_of(const Sweep& sweep, std::int64_t seq) {
+  return static_cast<double>(sweep.model.parameters()) * static_cast<double>(sweep.batch * seq);
+}
+
+}  // namespace
+
+Output::Output(const BenchOptions& options, const std::vector<Column>& columns, const World& world, bool quiet,
+               spdlog::logger& log)
+    : outs_(options.outs) {
+  if (world.rank() != 0) return;
+  files_.emplace(options.outs, columns, options.resume);
+  done_ = files_->done();
+  int cases = 0;
+  double work = 0;
+  for (const auto& [sweep, backend, threads] : options.jobs) {
+    const auto plans = sweep.plans.size();
+    cases += static_cast<int>(plans * sweep.seqs.size());
+    for (const auto seq : sweep.seqs) work += static_cast<double>(plans) * work_of(sweep, seq);
+  }
+  progress_.emplace(progress_kind(quiet), cases, work, log);
+  if (!quiet) table_.emplace(std::cout, wants_color());
+}
+
+// The progress line gives way to what is printed.
+void Output::print(const std::function<void(TablePrinter&)>& what) {
+  if (!table_) return;
+  progress_->clear();
+  what(*table_);
+  if (std::cout) return;
+  throw Error(ExitCode::output_failed, {.where = "stdout",
+                                        .what = "the table can not be written",
+                                        .why = errno == 0 ? "" : std::strerror(errno),
+                                        .remedy = "make room where it is sent to, or use --quiet"});
+}
+
+void Output::title(const Row& prototype) {
+  std::vector<std::string> names;
+  for (const auto& out : outs_) names.push_back(out.string());
+  print([&](TablePrinter& table) {
+    table.title({fmt::format("tpsp-bench {} · run {}", prototype.version, prototype.run_id),
+                 fmt::format("rows in {}", join(names, ", "))});
+  });
+}
+
+void Output::step(const SweepStep& step) {
+  if (progress_) progress_->step(step);
+}
+
+void Output::add(Row row) {
+  if (!files_) return;
+  const auto verdicts = book_.add(row);
+  verdicts_.insert(verdicts_.end(), verdicts.begin(), verdicts.end());
+  if (!done_.contains(row.key)) files_->add(row);
+  progress_->row_done(work_of(job_->sweep, row.seq));
+  print([&](TablePrinter& table) { table.row(row); });
+}
+
+void Output::finish() {
+  print([&](TablePrinter& table) { table.verdicts(verdicts_); });
+}
+
+}  // namespace tpsp

@@ -1,0 +1,29 @@
+// What a run's time went to: measured work, and the harness around it.
+#pragma once
+
+#include <chrono>
+
+namespace tpsp {
+
+/// Seconds of this rank.
+struct Ledger {
+  double weights_s = 0;   ///< making weights
+  double forwards_s = 0;  ///< warm-up and timed forwards
+  double profile_s = 0;   ///< the passes that are watched
+  double check_s = 0;     ///< the reference, and forwards compared with it
+};
+
+/// Adds the time of its own life to one entry of a ledger.
+class Booking {
+ public:
+  explicit Booking(double& entry_s) : entry_s_(entry_s) {}
+  ~Booking() { entry_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  Booking(const Booking&) = delete;
+  Booking& operator=(const Booking&) = delete;
+
+ private:
+  double& entry_s_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace tpsp

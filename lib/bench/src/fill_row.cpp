@@ -1,0 +1,138 @@
+#include "fill_row.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "case_key.h"
+#include "tpsp/bench/preview.h"
+#include "tpsp/core/environment.h"
+#include "tpsp/statistics/summary.h"
+
+namespace tpsp {
+namespace {
+
+void fill_latency(Row& row, const std::vector<double>& samples) {
+  const auto summary = summarize(samples);
+  row.latency_s = summary.median;
+  if (summary.interval) {
+    row.latency_low_s = summary.interval->low;
+    row.latency_high_s = summary.interval->high;
+  }
+  row.latency_min_s = summary.min;
+  row.latency_p10_s = summary.p10;
+  row.latency_p90_s = summary.p90;
+  row.latency_p99_s = summary.p99;
+  row.latency_max_s = summary.max;
+  row.latency_mad_s = summary.mad;
+  row.latency_cv = summary.cv;
+  row.tokens_per_s = static_cast<double>(row.batch * row.seq) / summary.median;
+}
+
+void fill_ranks(Row& row, const Measurement& measured, const std::vector<std::string>& hosts) {
+  std::vector<double> medians;
+  for (const auto& samples : measured.rank_samples_s) medians.push_back(median(samples));
+  const auto [quickest, slowest] = std::minmax_element(medians.begin(), medians.end());
+  row.slowest_rank = static_cast<int>(slowest - medians.begin());
+  row.slowest_host = hosts.at(static_cast<std::size_t>(*row.slowest_rank));
+  row.rank_spread = (*slowest - *quickest) / *slowest;
+}
+
+std::string remedy_for(Oddity oddity, const Row& row) {
+  switch (oddity) {
+    case Oddity::first_slow:
+      return fmt::format("the first of {} repetitions was far slower than the others; use a larger --warmup", row.reps);
+    case Oddity::bimodal:
+      return "the times form two groups, so the median may lie in either; look at the samples, and for what else runs";
+    case Oddity::drifting:
+      return "the times rise or fall from the first to the last; let the machine settle, or use a larger --warmup";
+  }
+  return {};
+}
+
+}  // namespace
+
+Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
+  Row row = sweep.prototype;
+  row.model = sweep.model.name;
+  row.layers = sweep.model.layers;
+  row.plan = plan.name;
+  row.plan_text = plan.text;
+  row.batch = sweep.batch;
+  row.seq = seq;
+  const auto expected = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype);
+  row.seq_padded = expected.seq_padded;
+  row.vocab_padded = expected.vocab_padded;
+  row.weights_bytes = expected.weights_bytes;
+  row.predicted_bytes = expected.peak.total();
+  row.world = plan.world;
+  row.seed = sweep.seed;
+  row.utc_time = utc_time();
+  row.key = case_key(sweep, plan, row);
+  return row;
+}
+
+Row unmeasured_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, Status status,
+                   const std::string& message) {
+  auto row = blank_row(sweep, plan, seq);
+  row.status = status;
+  row.message = message;
+  return row;
+}
+
+void fill_measurement(Row& row, const Measurement& measured, const std::vector<std::string>& hosts) {
+  row.warmup = measured.warmup;
+  row.reps = static_cast<int>(measured.samples_s.size());
+  row.stop = to_string(measured.stop);
+  fill_latency(row, measured.samples_s);
+  fill_ranks(row, measured, hosts);
+  row.allocated_bytes = measured.allocated_bytes;
+  row.allocated_after_bytes = measured.allocated_after_bytes;
+  row.reserved_bytes = measured.reserved_bytes;
+  row.process_bytes = measured.process_bytes;
+  row.all_reduces = measured.counts.all_reduces;
+  row.all_gathers = measured.counts.all_gathers;
+  row.reduce_scatters = measured.counts.reduce_scatters;
+  row.comm_bytes = measured.counts.bytes;
+  row.samples_s = measured.samples_s;
+  row.rank_samples_s = measured.rank_samples_s;
+  for (const auto oddity : oddities(measured.samples_s)) {
+    row.warnings.push_back({std::string(to_string(oddity)), remedy_for(oddity, row)});
+  }
+}
+
+void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
+  const auto part = [&](Part which) { return profile.parts_s[static_cast<std::size_t>(which)]; };
+  row.split_s = profile.total_s;
+  row.gemm_s = part(Part::gemm);
+  row.attention_s = part(Part::attention);
+  row.norm_s = part(Part::norm);
+  row.wait_s = part(Part::wait);
+  row.move_s = part(Part::move);
+  row.other_s = part(Part::other);
+
+  std::vector<double> mine{static_cast<double>(profile.peak_bytes), static_cast<double>(profile.before_head_bytes)};
+  for (const auto bytes : profile.peak.value_or(MemorySplit{}).bytes) mine.push_back(static_cast<double>(bytes));
+  const auto all = exchange_numbers(world, mine);
+  const auto& largest = *std::max_element(all.begin(), all.end());
+  const auto bytes = [&](std::size_t i) { return static_cast<std::int64_t>(largest.at(i)); };
+  row.before_head_bytes = bytes(1);
+  if (!profile.peak) return;
+  const auto use = [&](MemoryUse which) { return bytes(2 + static_cast<std::size_t>(which)); };
+  row.activations_bytes = use(MemoryUse::activations);
+  row.logits_bytes = use(MemoryUse::logits);
+  row.collective_bytes = use(MemoryUse::collectives);
+  row.resident_bytes = use(MemoryUse::weights) - row.weights_bytes;
+}
+
+void fill_check(Row& row, const LogitsError& error, double bound) {
+  row.max_abs_err = error.max_abs;
+  row.max_rel_err = error.max_rel;
+  row.check = error.max_rel <= bound ? Check::pass : Check::fail;
+  if (row.check == Check::pass) return;
+  row.status = Status::failed;
+  row.message = fmt::format("the logits differ from the unsharded reference by {:.2g} of its largest; {:g} is allowed",
+                            error.max_rel, bound);
+}
+
+}  // namespace tpsp

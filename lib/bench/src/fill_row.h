@@ -1,0 +1,25 @@
+// What was measured, as a row's cells.
+#pragma once
+
+#include "tpsp/bench/check.h"
+#include "tpsp/bench/profile.h"
+#include "tpsp/bench/sweep.h"
+
+namespace tpsp {
+
+/// The case of a row, with nothing measured yet.
+Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq);
+
+/// A row of a case that was not measured.
+Row unmeasured_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, Status status,
+                   const std::string& message);
+
+/// `hosts` has every rank's host.
+void fill_measurement(Row& row, const Measurement& measured, const std::vector<std::string>& hosts);
+
+/// Collective: memory is that of the rank with the largest peak.
+void fill_profile(Row& row, const ForwardProfile& profile, World& world);
+
+void fill_check(Row& row, const LogitsError& error, double bound);
+
+}  // namespace tpsp

@@ -1,0 +1,105 @@
+#include "group_run.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "fill_row.h"
+#include "tpsp/bench/check.h"
+#include "tpsp/bench/machine_watch.h"
+#include "tpsp/core/text.h"
+
+namespace tpsp {
+namespace {
+
+WeightRecipe recipe_of(const Sweep& sweep) {
+  return {.seed = sweep.seed, .dtype = sweep.dtype, .device = sweep.device};
+}
+
+}  // namespace
+
+std::string names_of(const PlanGroup& plans) {
+  std::vector<std::string> names;
+  for (const auto* plan : plans) names.push_back(plan->name);
+  return join(names, " and ");
+}
+
+GroupRun::GroupRun(const SweepContext& context, const PlanGroup& plans)
+    : context_(context),
+      comm_(context.comm),
+      recipe_(recipe_of(context.sweep)),
+      weights_(*plans.front(), context.world.rank(), recipe_) {}
+
+Llama GroupRun::model(const LoweredPlan& plan, Communicator& comm, Observer* observer) const {
+  return {context_.sweep.model, plan, weights_, {.comm = comm, .observer = observer}};
+}
+
+void GroupRun::tell(const PlanGroup& plans, std::int64_t seq, std::string_view phase, int done) const {
+  if (context_.follower.step) context_.follower.step({names_of(plans), seq, phase, done});
+}
+
+std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
+  const auto& sweep = context_.sweep;
+  const auto tokens = make_tokens(sweep.seed, sweep.batch, seq, sweep.model.vocabulary).to(sweep.device);
+  std::vector<Row> rows;
+  for (const auto* plan : plans) rows.push_back(blank_row(sweep, *plan, seq));
+
+  context_.probe.release_unused();
+  MachineWatch machine;
+  const auto measured = time(plans, tokens, [&](std::string_view phase, int done) {
+    tell(plans, seq, phase, done);
+    if (phase == "timing" && done == 0) machine.begin();
+  });
+  const auto disturbances = machine.end(context_.world);
+  const bool in_turns = plans.size() > 1 && sweep.protocol.order == Order::random;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    auto& row = rows[i];
+    row.order = in_turns ? "random" : "sequential";
+    row.weights = sweep.weights == WeightPolicy::shared && plans.size() == 1 ? "own" : to_string(sweep.weights);
+    fill_measurement(row, measured[i], context_.hosts);
+    row.warnings.insert(row.warnings.end(), disturbances.begin(), disturbances.end());
+    if (!sweep.profile) continue;
+    tell(plans, seq, "profile");
+    watch(*plans[i], tokens, row);
+  }
+  if (sweep.check) {
+    tell(plans, seq, "check");
+    check(plans, tokens, rows);
+  }
+  return rows;
+}
+
+std::vector<Measurement> GroupRun::time(const PlanGroup& plans, const at::Tensor& tokens,
+                                        const ProtocolListener& listener) {
+  std::vector<Llama> models;
+  for (const auto* plan : plans) models.push_back(model(*plan, comm_));
+  std::vector<Workload> workloads;
+  for (const auto& one : models) {
+    workloads.push_back([&one, &tokens] { one.forward(tokens); });
+  }
+  auto measured = measure(workloads, context_.sweep.protocol, context_.world, comm_, context_.probe, listener);
+  for (const auto& one : measured) context_.ledger.forwards_s += one.forwards_s;
+  return measured;
+}
+
+void GroupRun::watch(const LoweredPlan& plan, const at::Tensor& tokens, Row& row) {
+  ForwardProfile watched;
+  {
+    const Booking booking(context_.ledger.profile_s);
+    watched = profile([&](Communicator& comm, Observer& observer) { model(plan, comm, &observer).forward(tokens); },
+                      context_.world, context_.comm, context_.probe);
+  }
+  fill_profile(row, watched, context_.world);
+  if (context_.follower.trace == nullptr) return;
+  context_.follower.trace->add(context_.world, fmt::format("{} seq {}", plan.name, row.seq), watched.stretches);
+}
+
+void GroupRun::check(const PlanGroup& plans, const at::Tensor& tokens, std::vector<Row>& rows) {
+  const Booking booking(context_.ledger.check_s);
+  const Reference reference(context_.sweep.model, recipe_, tokens, context_.world);
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const auto logits = model(*plans[i], comm_).logits(tokens);
+    fill_check(rows[i], reference.error(logits, context_.world), error_bound(context_.sweep.dtype));
+  }
+}
+
+}  // namespace tpsp

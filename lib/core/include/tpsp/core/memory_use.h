@@ -1,0 +1,43 @@
+// What memory is for, said by the code that asks for it and read by whoever counts.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+
+namespace tpsp {
+
+enum class MemoryUse {
+  activations,  ///< what nobody said anything else of
+  weights,
+  logits,       ///< the head's product, and its gather
+  collectives,  ///< what a collective fills, and copies made for it; a sum in place is no new memory
+};
+inline constexpr std::size_t memory_use_count = 4;
+
+/// Bytes by use.
+struct MemorySplit {
+  std::array<std::int64_t, memory_use_count> bytes{};
+
+  std::int64_t& operator[](MemoryUse use) { return bytes[static_cast<std::size_t>(use)]; }
+  std::int64_t operator[](MemoryUse use) const { return bytes[static_cast<std::size_t>(use)]; }
+  std::int64_t total() const { return std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0}); }
+};
+
+/// What this thread allocates is for, now.
+MemoryUse current_memory_use();
+
+/// Says what this thread's allocations are for while the object lives. Of nested ones the outermost counts.
+class MemoryScope {
+ public:
+  explicit MemoryScope(MemoryUse use);
+  ~MemoryScope();
+  MemoryScope(const MemoryScope&) = delete;
+  MemoryScope& operator=(const MemoryScope&) = delete;
+
+ private:
+  MemoryUse before_;
+};
+
+}  // namespace tpsp

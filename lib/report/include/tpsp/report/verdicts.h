@@ -1,0 +1,36 @@
+// Which plan is faster: every pair of plans of one case, in columns and in words.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tpsp/bench/row.h"
+#include "tpsp/statistics/ratio.h"
+
+namespace tpsp {
+
+/// Two plans of one case; `ratio` is plan's time over baseline's.
+struct PlanVerdict {
+  std::string plan;
+  std::string baseline;
+  std::int64_t seq = 0;
+  Ratio ratio;
+};
+
+/// "tp+sp against tp at seq 256: same, 1.003 of its time (95%: 0.991 to 1.011)", with the interval of the ratio
+std::string in_words(const PlanVerdict& verdict);
+
+/// Rows as they are measured, and what each new one says about those before it.
+class VerdictBook {
+ public:
+  /// Fills baseline, ratio, ratio_low, ratio_high and verdict of `row` against the first row of the same run and case
+  /// but another plan, and returns the row's verdicts against every earlier such row. Rows that took turns
+  /// (order "random", equally many samples) are compared pair by pair, others by their medians. Rows without a latency
+  /// have no verdicts.
+  std::vector<PlanVerdict> add(Row& row);
+
+ private:
+  std::vector<Row> rows_;
+};
+
+}  // namespace tpsp

@@ -1,0 +1,155 @@
+#include "tpsp/report/html.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "report_page.h"
+#include "tpsp/report/results.h"
+#include "tpsp/report/verdicts.h"
+
+namespace tpsp {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Integers beyond these are not exact as the numbers of a script.
+constexpr std::int64_t largest_exact = std::int64_t{1} << 53;
+
+struct RowVerdict {
+  std::size_t row = 0;
+  PlanVerdict verdict;
+};
+
+std::string name_of(Detail detail) {
+  switch (detail) {
+    case Detail::brief: return "brief";
+    case Detail::full: return "full";
+    case Detail::raw: return "raw";
+  }
+  return "full";
+}
+
+Json json_of(const Column& column) {
+  return {{"name", column.name},
+          {"unit", column.unit},
+          {"meaning", column.meaning},
+          {"source", column.source},
+          {"detail", name_of(column.detail)}};
+}
+
+Json json_of(const RowVerdict& found) {
+  const auto& [plan, baseline, seq, ratio] = found.verdict;
+  Json json = {{"row", found.row}, {"plan", plan},         {"baseline", baseline},
+               {"seq", seq},       {"ratio", ratio.value}, {"verdict", std::string(to_string(ratio.verdict))}};
+  if (ratio.interval) {
+    json["low"] = ratio.interval->low;
+    json["high"] = ratio.interval->high;
+  }
+  json["words"] = in_words(found.verdict);
+  return json;
+}
+
+Json warnings_of(const std::vector<Row>& rows) {
+  Json list = Json::array();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (const Warning& warning : rows[i].warnings) {
+      list.push_back({{"row", i}, {"flag", warning.flag}, {"text", warning.text}});
+    }
+  }
+  return list;
+}
+
+template <typename Element>
+Json list_of(const std::vector<Element>& elements) {
+  Json list = Json::array();
+  for (const Element& element : elements) list.push_back(json_of(element));
+  return list;
+}
+
+Value exact_in_script(const Value& value) {
+  if (const auto* number = std::get_if<std::uint64_t>(&value)) {
+    if (*number > std::uint64_t{largest_exact}) return text(value);
+  }
+  if (const auto* number = std::get_if<std::int64_t>(&value)) {
+    if (*number > largest_exact || *number < -largest_exact) return text(value);
+  }
+  return value;
+}
+
+std::vector<Column> exact_in_script(std::vector<Column> columns) {
+  for (Column& column : columns) {
+    column.get = [get = std::move(column.get)](const Row& row) { return exact_in_script(get(row)); };
+  }
+  return columns;
+}
+
+/// The one verdict that a row without samples brings.
+std::optional<PlanVerdict> measured_verdict(const Row& row) {
+  if (!row.ratio) return std::nullopt;
+  PlanVerdict found{row.plan, row.baseline, row.seq, {*row.ratio, std::nullopt, Verdict::undecided}};
+  if (row.ratio_low && row.ratio_high) found.ratio.interval = Interval{*row.ratio_low, *row.ratio_high};
+  for (const Verdict verdict : {Verdict::faster, Verdict::same, Verdict::slower}) {
+    if (row.verdict == to_string(verdict)) found.ratio.verdict = verdict;
+  }
+  return found;
+}
+
+/// Fills in what the rows say about each other.
+std::vector<RowVerdict> compare_plans(std::vector<Row>& rows) {
+  VerdictBook book;
+  std::vector<RowVerdict> result;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (const auto measured = measured_verdict(rows[i]); measured && rows[i].samples_s.empty()) {
+      result.push_back({i, *measured});
+    } else {
+      for (PlanVerdict& verdict : book.add(rows[i])) result.push_back({i, std::move(verdict)});
+    }
+  }
+  return result;
+}
+
+std::string json_of(const std::vector<Row>& rows, const std::vector<Column>& columns) {
+  const auto format = format_of("report.jsonl", exact_in_script(columns));
+  std::string lines;
+  for (const Row& row : rows) lines += (lines.empty() ? "" : ",") + format->line(row);
+  return lines;
+}
+
+std::string dumped(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+/// JSON that can stand in a script element: there, "</script" and "<!--" would end or change what is read. Outside of
+/// strings JSON has none of these characters.
+std::string inert(std::string_view json) {
+  std::string result;
+  result.reserve(json.size());
+  for (const char c : json) {
+    switch (c) {
+      case '<': result += "\\u003c"; break;
+      case '>': result += "\\u003e"; break;
+      case '&': result += "\\u0026"; break;
+      default: result += c;
+    }
+  }
+  for (const auto& [separator, escaped] : {std::pair{"\u2028", "\\u2028"}, std::pair{"\u2029", "\\u2029"}}) {
+    for (auto at = result.find(separator); at != std::string::npos; at = result.find(separator, at)) {
+      result.replace(at, std::string_view(separator).size(), escaped);
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string html_report(const std::vector<Row>& rows, const std::vector<Column>& columns) {
+  std::vector<Row> compared = rows;
+  const std::vector<RowVerdict> verdicts = compare_plans(compared);
+  const std::string data = "{\"columns\":" + dumped(list_of(columns)) + ",\n\"verdicts\":" + dumped(list_of(verdicts)) +
+                           ",\n\"warnings\":" + dumped(warnings_of(compared)) + ",\n\"rows\":[\n" +
+                           json_of(compared, columns) + "]}";
+  const ReportPage page = report_page();
+  return std::string(page.before_data) + inert(data) + std::string(page.after_data);
+}
+
+}  // namespace tpsp

@@ -1,0 +1,68 @@
+#include "tpsp/report/verdicts.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <tuple>
+
+#include "medians.h"
+#include "tpsp/statistics/summary.h"
+
+namespace tpsp {
+namespace {
+
+auto case_of(const Row& row) {
+  return std::tie(row.run_id, row.suite, row.model, row.layers, row.batch, row.seq, row.world, row.dtype, row.device,
+                  row.backend, row.threads, row.seed);
+}
+
+bool took_turns(const Row& row, const Row& other) {
+  return row.order == "random" && other.order == "random" && !row.samples_s.empty() &&
+         row.samples_s.size() == other.samples_s.size();
+}
+
+Ratio ratio_of(const Row& row, const Row& baseline) {
+  if (took_turns(row, baseline)) return ratio_of_pairs(row.samples_s, baseline.samples_s);
+  return ratio_of_medians(median_of(row), median_of(baseline));
+}
+
+void fill(Row& row, const PlanVerdict& verdict) {
+  row.baseline = verdict.baseline;
+  row.ratio = verdict.ratio.value;
+  if (verdict.ratio.interval) {
+    row.ratio_low = verdict.ratio.interval->low;
+    row.ratio_high = verdict.ratio.interval->high;
+  }
+  row.verdict = to_string(verdict.ratio.verdict);
+}
+
+}  // namespace
+
+Median median_of(const Row& row) {
+  Median median{.value = row.latency_s.value_or(std::nan("")), .interval = std::nullopt};
+  if (row.latency_low_s && row.latency_high_s) median.interval = Interval{*row.latency_low_s, *row.latency_high_s};
+  return median;
+}
+
+std::string in_words(const PlanVerdict& verdict) {
+  const auto& interval = verdict.ratio.interval;
+  const std::string sure =
+      interval ? fmt::format("{:.0f}%: {:.3f} to {:.3f}", confidence * 100, interval->low, interval->high)
+               : "too few repetitions";
+  return fmt::format("{} against {} at seq {}: {}, {:.3f} of its time ({})", verdict.plan, verdict.baseline,
+                     verdict.seq, to_string(verdict.ratio.verdict), verdict.ratio.value, sure);
+}
+
+std::vector<PlanVerdict> VerdictBook::add(Row& row) {
+  if (!row.latency_s) return {};
+  std::vector<PlanVerdict> verdicts;
+  for (const Row& earlier : rows_) {
+    if (earlier.plan == row.plan || case_of(earlier) != case_of(row)) continue;
+    verdicts.push_back({row.plan, earlier.plan, row.seq, ratio_of(row, earlier)});
+  }
+  if (!verdicts.empty()) fill(row, verdicts.front());
+  rows_.push_back(row);
+  return verdicts;
+}
+
+}  // namespace tpsp

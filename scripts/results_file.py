@@ -1,0 +1,208 @@
+"""Results files of tpsp-bench, read for the Python scripts beside this one.
+
+A row is a dict by column name, see docs/columns.md; a cell that was not measured is not in it.
+"""
+import csv
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+
+SCHEMA = 2  # the newest that is understood: row_schema in lib/bench/include/tpsp/bench/row.h
+
+# What a case is, in the order that names are made of it; plan and seq are told apart within a picture.
+CASE = ("device", "model", "layers", "batch", "dtype", "world", "threads", "backend", "device_name")
+NEEDED = ("status", "model", "layers", "plan", "batch", "seq", "world", "dtype", "device")
+RAW = ("samples_s", "rank_samples_s", "plan_text")
+
+# Text even where it looks like a number, and numbers that describe a run but were not measured.
+TEXT = {"status", "key", "run_id", "suite", "model", "plan", "dtype", "device", "backend", "order", "weights", "stop",
+        "slowest_host", "baseline", "verdict", "check", "host", "device_name", "os", "version", "build",
+        "torch_version", "mpi_version", "cuda_version", "nccl_version", "command", "utc_time", "warnings", "message"}
+SETTINGS = {"schema", "layers", "batch", "seq", "seq_padded", "vocab_padded", "world", "threads", "seed", "warmup",
+            "reps", "cores", "memory_bytes"}
+
+
+class BadFile(Exception):
+    """What is wrong with a results file, in one line."""
+
+
+def fail(message, code=2):
+    print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(message).split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def library(name, package):
+    """The module, or the end of the program with a line that says how to get it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        fail(f"no Python module {name} ({error}); install it with: {sys.executable} -m pip install {package}")
+
+
+def read(path):
+    """All rows of a CSV or JSON Lines file; a last line torn by a kill is left out. Throws BadFile."""
+    formats = {".csv": csv_rows, ".jsonl": json_rows}
+    if Path(path).suffix not in formats:
+        raise BadFile(f"{path}: neither .csv nor .jsonl; give a file that tpsp-bench --out wrote")
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror}; give a file that tpsp-bench --out wrote") from error
+    except UnicodeDecodeError as error:
+        raise BadFile(f"{path}: no results file: it is not text") from error
+    rows = formats[Path(path).suffix](path, text)
+    if not rows:
+        raise BadFile(f"{path}: no rows; was the run stopped before its first case?")
+    return rows
+
+
+def csv_rows(path, text):
+    header, rows = None, []
+    for number, cells in enumerate(csv.reader(text.split("\n")), 1):
+        if not cells:
+            continue
+        if header is None:
+            header = cells
+        elif len(cells) == len(header):
+            rows.append({name: cell for name, cell in zip(header, map(typed, header, cells)) if cell is not None})
+        elif number <= text.count("\n"):
+            raise BadFile(f"{path}:{number}: {len(cells)} cells under {len(header)} column names; the line is damaged")
+        require_columns(f"{path}:{number}", header, rows[-1] if rows else {})
+    return rows
+
+
+def json_rows(path, text):
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, parse_constant=lambda _: None)
+        except ValueError as error:
+            if number > text.count("\n") and rows:
+                break
+            raise BadFile(f"{path}:{number}: no results file: the line is not JSON ({error})") from error
+        require_columns(f"{path}:{number}", row if isinstance(row, dict) else (), row)
+        rows.append({name: cell for name, cell in row.items() if cell not in (None, "", [])})
+    return rows
+
+
+def require_columns(where, names, row):
+    missing = [name for name in NEEDED if name not in names]
+    if missing:
+        raise BadFile(f"{where}: no results file: it lacks {', '.join(missing)}")
+    for name in ("batch", "layers", "seq", "world"):
+        if row and not isinstance(row.get(name), int):
+            raise BadFile(f"{where}: {name} is '{row.get(name, '')}', which is no number; the line is damaged")
+    if row.get("schema", 1) > SCHEMA:
+        raise BadFile(f"{where}: schema {row['schema']}, and this script knows up to {SCHEMA}; take a newer script")
+
+
+def typed(name, cell):
+    """A CSV cell as JSON Lines would have it; None for an empty one and for what is not finite."""
+    if cell == "":
+        return None
+    if name == "warnings":
+        return cell.split(";")
+    try:
+        value = cell if name in TEXT else float(cell) if not cell.lstrip("-").isdigit() else int(cell)
+    except ValueError:
+        return cell
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+def measured(rows):
+    return [row for row in rows if row["status"] == "ok"]
+
+
+def shared(rows):
+    """The cells that are the same in all rows and were not measured."""
+    first = rows[0]
+    names = [name for name in first if name in (TEXT | SETTINGS) - {"warnings", "key", "message"}]
+    return {name: first[name] for name in names if all(row.get(name) == first[name] for row in rows)}
+
+
+def varying(rows, columns=CASE):
+    """Case columns that tell the rows' cases apart, none that the ones before it make needless."""
+    names, cases = [], 1
+    for name in columns:
+        finer = len({tuple(row.get(column) for column in [*names, name]) for row in rows})
+        if finer > cases:
+            names, cases = [*names, name], finer
+    return names
+
+
+def case_words(row, names=CASE):
+    """The named cells for people: ["llama-7b", "2 layers", "fp32", ...]."""
+    units = {"layers": "layer", "world": "rank", "threads": "thread"}
+    words = []
+    for name in names:
+        value = row.get(name)
+        if value is None:
+            continue
+        many = "" if value == 1 else "s"
+        words.append(f"{value} {units[name]}{many}" if name in units else
+                     f"batch {value}" if name == "batch" else value)
+    return words
+
+
+def number(row, column):
+    value = row.get(column)
+    return value if isinstance(value, (int, float)) else None
+
+
+def distinct(rows, column):
+    return sorted({row[column] for row in rows})
+
+
+def interval(row, column):
+    """What the interval of the column adds below and above its value, or None."""
+    stem = column.removesuffix("_s")
+    ending = column[len(stem):]
+    low, high = (number(row, f"{stem}_{end}{ending}") for end in ("low", "high"))
+    if low is None or high is None:
+        return None
+    return [[row[column] - low], [high - row[column]]]
+
+
+def groups(rows, but):
+    """(words, rows) for each value of the columns of CASE but the given ones; the words tell the groups apart."""
+    names = [name for name in CASE if name not in but]
+    result = {}
+    for row in rows:
+        result.setdefault(tuple(row.get(name) for name in names), []).append(row)
+    return [(case_words(group[0], varying(rows, names)), group) for group in result.values()]
+
+
+def runs(rows):
+    """The rows by run_id."""
+    result = {}
+    for row in rows:
+        result.setdefault(row.get("run_id", "run"), []).append(row)
+    return result
+
+
+def metrics(rows):
+    """(seq, {"latency_s/tp": number, ...}) of each measured row; what else differs between rows is in the name too."""
+    names = varying(rows)
+    for row in measured(rows):
+        series = " ".join([row["plan"], *map(str, case_words(row, names))])
+        numbers = {name: value for name, value in row.items()
+                   if isinstance(value, (int, float)) and name not in SETTINGS | TEXT}
+        yield row["seq"], {f"{name}/{series}": value for name, value in numbers.items()}
+
+
+def log_files(log_run, tracker, options):
+    """Calls log_run(tracker, name, rows, options) for each run of each of options.files."""
+    try:
+        files = [(Path(path), read(path)) for path in options.files]
+    except BadFile as error:
+        fail(error)
+    for path, rows in files:
+        for run_id, run_rows in runs(rows).items():
+            try:
+                log_run(tracker, f"{path.stem}-{run_id}", run_rows, options)
+            except Exception as error:  # three libraries, each with kinds of its own
+                fail(f"{path}, run {run_id}: {error}", 6)

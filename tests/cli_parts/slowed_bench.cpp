@@ -1,0 +1,65 @@
+// tpsp-bench as if its computing took 5% longer: for seeing that a comparison finds it.
+#include <chrono>
+#include <memory>
+
+#include "tpsp/cli/program.h"
+
+namespace tpsp {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Before each collective, waits for a part of the time that has passed since the last one.
+class SlowedCommunicator final : public Communicator {
+ public:
+  SlowedCommunicator(std::unique_ptr<Communicator> inner, double part) : inner_(std::move(inner)), part_(part) {}
+
+  int rank() const override { return inner_->rank(); }
+  int size() const override { return inner_->size(); }
+  std::string_view backend() const override { return inner_->backend(); }
+  void all_reduce(const at::Tensor& buffer) override {
+    slow_down();
+    inner_->all_reduce(buffer);
+    last_ = Clock::now();
+  }
+  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
+    slow_down();
+    inner_->all_gather(shard, whole);
+    last_ = Clock::now();
+  }
+  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
+    slow_down();
+    inner_->reduce_scatter(whole, shard);
+    last_ = Clock::now();
+  }
+
+ private:
+  void slow_down() const {
+    const auto now = Clock::now();
+    const auto until = now + (now - last_) * part_;
+    while (Clock::now() < until) {
+    }
+  }
+
+  std::unique_ptr<Communicator> inner_;
+  double part_;
+  Clock::time_point last_ = Clock::now();
+};
+
+Backend slowed(const Backend& backend, double part) {
+  auto result = backend;
+  result.make = [backend, part](World& world, at::Device device) {
+    return std::make_unique<SlowedCommunicator>(backend.make(world, device), part);
+  };
+  return result;
+}
+
+}  // namespace
+}  // namespace tpsp
+
+int main(int argc, char** argv) {
+  constexpr double part = 0.05;
+  auto backends = tpsp::standard_backends();
+  for (auto& backend : backends) backend = tpsp::slowed(backend, part);
+  return tpsp::run_program(argc, argv, {backends, tpsp::standard_columns()});
+}

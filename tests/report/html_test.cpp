@@ -1,0 +1,124 @@
+#include "tpsp/report/html.h"
+
+#include <catch2/catch.hpp>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "report/example_row.h"
+
+using namespace tpsp;
+using nlohmann::json;
+
+namespace {
+
+std::string page_of(const std::vector<Row>& rows) { return html_report(rows, standard_columns()); }
+
+/// The text of the element that holds the data.
+std::string data_text(const std::string& page) {
+  const std::string opening = R"(<script type="application/json" id="data">)";
+  const std::size_t begin = page.find(opening) + opening.size();
+  return page.substr(begin, page.find("</script>", begin) - begin);
+}
+
+json data_of(const std::vector<Row>& rows) { return json::parse(data_text(page_of(rows))); }
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t found = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++found;
+  return found;
+}
+
+Row with_plan(const std::string& plan, std::vector<double> samples) {
+  Row row = example_row();
+  row.plan = plan;
+  row.order = "random";
+  row.latency_s = samples.front();
+  row.samples_s = std::move(samples);
+  return row;
+}
+
+}  // namespace
+
+TEST_CASE("a page names no address to load anything from") {
+  const std::string page = page_of({example_row()});
+  for (const char* loader : {"src=", "@import", "url(http", "url(\"", "fetch(", "XMLHttpRequest", "import("}) {
+    CHECK(count(page, loader) == 0);
+  }
+  CHECK(count(page, "default-src 'none'") == 1);
+  CHECK(count(page, "http") == count(page, "http-equiv") + count(page, "http://www.w3.org/2000/svg"));
+}
+
+TEST_CASE("nothing of the template is left to be filled in") {
+  const std::string page = page_of({example_row()});
+  CHECK(count(page, "{{") == 0);
+  CHECK(page.starts_with("<!doctype html>\n"));
+  CHECK(page.ends_with("</html>\n"));
+}
+
+TEST_CASE("no text of a row ends the data or begins a comment") {
+  Row row = example_row();
+  const std::string bait = "</script><script>alert(1)</script> <!-- ]]> \u2028 \u2029 &amp; \" \\ \n";
+  row.plan = row.plan_text = row.message = row.command = bait;
+  row.warnings = {{bait, bait}};
+  const std::string page = page_of({row}), plain = page_of({example_row()});
+  CHECK(count(page, "</script") == count(plain, "</script"));
+  CHECK(count(page, "<script") == count(plain, "<script"));
+  CHECK(count(page, "<!--") == 0);
+  for (const char* unwanted : {"<", ">", "&", "\u2028", "\u2029"}) CHECK(count(data_text(page), unwanted) == 0);
+  const json data = json::parse(data_text(page));
+  CHECK(data["rows"][0]["plan_text"] == bait);
+  CHECK(data["warnings"][0]["text"] == bait);
+}
+
+TEST_CASE("bytes that are no UTF-8 do not keep a page from being made") {
+  Row row = example_row();
+  row.plan = row.message = "\xff\xfe";
+  row.warnings = {{"\xff", "\xff"}};
+  CHECK(data_of({row})["rows"][0]["plan"] == "\uFFFD\uFFFD");
+}
+
+TEST_CASE("a number that a script can not hold is there as its digits") {
+  Row row = example_row();
+  row.seed = std::numeric_limits<std::uint64_t>::max();
+  row.max_rel_err = std::numeric_limits<double>::quiet_NaN();
+  const json cells = data_of({row})["rows"][0];
+  CHECK(cells["seed"] == "18446744073709551615");
+  CHECK(cells["max_rel_err"] == "nan");
+  CHECK(cells["allocated_bytes"] == 1'250'000'000);
+}
+
+TEST_CASE("every column is in the page with its unit and meaning") {
+  std::vector<Column> columns = standard_columns();
+  columns.push_back({"joules", "J", "energy of one forward", "a meter", [](const Row&) { return Value(12.5); }, {}});
+  const json data = json::parse(data_text(html_report({example_row()}, columns)));
+  CHECK(data["columns"].size() == columns.size());
+  CHECK(data["columns"].back()["unit"] == "J");
+  CHECK(data["rows"][0]["joules"] == 12.5);
+}
+
+TEST_CASE("rows with samples are compared anew") {
+  const json data = data_of({with_plan("tp", {2, 2, 2, 2, 2, 2, 2, 2}), with_plan("tp+sp", {1, 1, 1, 1, 1, 1, 1, 1})});
+  REQUIRE(data["verdicts"].size() == 1);
+  CHECK(data["verdicts"][0]["row"] == 1);
+  CHECK(data["verdicts"][0]["verdict"] == "faster");
+  CHECK(data["verdicts"][0]["ratio"] == 0.5);
+  CHECK(data["rows"][1]["ratio"] == 0.5);
+}
+
+TEST_CASE("rows without samples keep the ratio that they bring") {
+  Row row = with_plan("tp+sp", {1});
+  row.samples_s.clear();
+  row.baseline = "tp";
+  row.ratio = 1.25;
+  row.ratio_low = 1.2;
+  row.ratio_high = 1.3;
+  row.verdict = "slower";
+  const json data = data_of({row});
+  CHECK(data["rows"][0]["ratio"] == 1.25);
+  REQUIRE(data["verdicts"].size() == 1);
+  CHECK(data["verdicts"][0]["baseline"] == "tp");
+  CHECK(data["verdicts"][0]["verdict"] == "slower");
+  CHECK(data["verdicts"][0]["low"] == 1.2);
+}
+
+TEST_CASE("no rows make a page as well") { CHECK(data_of({})["rows"].empty()); }

@@ -1,0 +1,106 @@
+#include "tpsp/report/verdicts.h"
+
+#include <catch2/catch.hpp>
+
+#include "report/example_row.h"
+
+using namespace tpsp;
+
+namespace {
+
+Row row_of(const std::string& plan, std::vector<double> samples, const std::string& order = "random") {
+  Row row = example_row();
+  row.plan = plan;
+  row.order = order;
+  row.samples_s = std::move(samples);
+  row.latency_s = median(row.samples_s);
+  row.latency_low_s = row.latency_high_s = std::nullopt;
+  if (const auto interval = median_interval(row.samples_s)) {
+    row.latency_low_s = interval->low;
+    row.latency_high_s = interval->high;
+  }
+  return row;
+}
+
+std::vector<double> drifting(double factor) {
+  std::vector<double> samples;
+  for (int i = 0; i < 10; ++i) samples.push_back(factor * (1 + 0.1 * i + (i % 2 == 0 ? 0.001 : 0)));
+  return samples;
+}
+
+}  // namespace
+
+TEST_CASE("the first plan of a case is the baseline and has no verdict") {
+  VerdictBook book;
+  Row first = row_of("tp", drifting(1));
+  CHECK(book.add(first).empty());
+  CHECK(first.baseline.empty());
+  CHECK_FALSE(first.ratio);
+  CHECK(first.verdict.empty());
+}
+
+TEST_CASE("plans that took turns are compared round by round so that drift cancels") {
+  VerdictBook book;
+  Row first = row_of("tp", drifting(1));
+  Row second = row_of("tp+sp", drifting(0.99));
+  book.add(first);
+  const auto verdicts = book.add(second);
+  REQUIRE(verdicts.size() == 1);
+  CHECK(verdicts[0].ratio.verdict == Verdict::faster);
+  CHECK(second.baseline == "tp");
+  CHECK(second.ratio.value() == Approx(0.99));
+  CHECK(second.ratio_high.value() < 1);
+  CHECK(second.verdict == "faster");
+}
+
+TEST_CASE("plans that did not take turns are compared by their medians") {
+  VerdictBook book;
+  Row first = row_of("tp", drifting(1), "sequential");
+  Row second = row_of("tp+sp", drifting(0.99), "sequential");
+  book.add(first);
+  book.add(second);
+  CHECK(second.verdict == "same");
+  CHECK(second.ratio.value() == Approx(0.99));
+  Row third = row_of("sp", {1, 2, 3});
+  CHECK(book.add(third).size() == 2);
+  CHECK(third.verdict == "undecided");
+  CHECK_FALSE(third.ratio_low);
+}
+
+TEST_CASE("a third plan has a verdict against each earlier one and the first in its row") {
+  VerdictBook book;
+  Row first = row_of("tp", drifting(1));
+  Row second = row_of("tp+sp", drifting(0.9));
+  Row third = row_of("mine", drifting(2));
+  book.add(first);
+  book.add(second);
+  const auto verdicts = book.add(third);
+  REQUIRE(verdicts.size() == 2);
+  CHECK(verdicts[0].baseline == "tp");
+  CHECK(verdicts[1].baseline == "tp+sp");
+  CHECK(third.baseline == "tp");
+  CHECK(third.ratio.value() == Approx(2));
+}
+
+TEST_CASE("another case and another run and a row without a latency have no verdict") {
+  VerdictBook book;
+  Row first = row_of("tp", drifting(1));
+  book.add(first);
+  Row longer = row_of("tp+sp", drifting(1));
+  longer.seq *= 2;
+  CHECK(book.add(longer).empty());
+  Row other_run = row_of("tp+sp", drifting(1));
+  other_run.run_id = "another";
+  CHECK(book.add(other_run).empty());
+  Row skipped = row_of("tp+sp", drifting(1));
+  skipped.latency_s.reset();
+  CHECK(book.add(skipped).empty());
+  CHECK(skipped.verdict.empty());
+}
+
+TEST_CASE("a verdict in words has the plans and the ratio and how sure it is") {
+  PlanVerdict verdict{"tp+sp", "tp", 256, {1.003, Interval{0.991, 1.011}, Verdict::same}};
+  CHECK(in_words(verdict) == "tp+sp against tp at seq 256: same, 1.003 of its time (95%: 0.991 to 1.011)");
+  verdict.ratio = {1.25, std::nullopt, Verdict::undecided};
+  CHECK(in_words(verdict) == "tp+sp against tp at seq 256: undecided, 1.250 of its time (too few repetitions)");
+}
