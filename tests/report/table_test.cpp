@@ -143,6 +143,25 @@ TEST_CASE("warnings stand dim below their row whether it is good or bad") {
   CHECK(lines[8] == "    swap: 8 pages");
 }
 
+TEST_CASE("a warning that many rows have is explained once") {
+  Row row = example_row();
+  row.warnings = {{"swap", "8 pages"}, {"steal", "a lot"}};
+  const auto lines = lines_of(table_of({row, row}));
+  REQUIRE(lines.size() == 9);
+  CHECK(lines[6] == "    steal: a lot");
+  CHECK(lines[8] == "    swap, steal, as above");
+}
+
+TEST_CASE("verdicts on different models stand under what was measured") {
+  std::ostringstream out;
+  TablePrinter(out, false)
+      .verdicts({{"tp+sp", "tp", 8, {}, "small · 1 layer"},
+                 {"tp+sp", "tp", 9, {}, "small · 1 layer"},
+                 {"tp+sp", "tp", 8, {}, "large · 1 layer"}});
+  CHECK_THAT(out.str(), Catch::StartsWith("\nsmall · 1 layer\ntp+sp against tp at seq 8:"));
+  CHECK_THAT(out.str(), Contains("\n\nlarge · 1 layer\ntp+sp against tp at seq 8:"));
+}
+
 TEST_CASE("verdicts are printed in words within eighty columns") {
   std::ostringstream out;
   TablePrinter(out, false)

@@ -22,7 +22,7 @@ const std::vector<OptionSpec>& option_table() {
       {"backend", "NAME", "auto", "auto, or one that tpsp-bench info lists", "Machine", {bench}, once, in_suite},
       {"threads", "N", "", "per rank (default: the rank's share of cores)", "Machine", {bench}, once, in_suite},
       {"warmup", "N", "1", "untimed forwards, at least; 0 for none", "Protocol", {bench}, once, in_suite},
-      {"min-reps", "N", "6", "timed forwards, at least", "Protocol", {bench}, once, in_suite},
+      {"min-reps", "N", "9", "timed forwards, at least", "Protocol", {bench}, once, in_suite},
       {"min-time", "S", "0.5", "seconds of them, at least", "Protocol", {bench}, once, in_suite},
       {"max-noise", "PERCENT", "1", "then on until the medians are known so well", "Protocol", {bench}, once, in_suite},
       {"max-time", "S", "60", "or until a length took so long", "Protocol", {bench}, once, in_suite},

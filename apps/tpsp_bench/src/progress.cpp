@@ -30,7 +30,8 @@ Progress::Progress(Kind kind, int cases, double work, spdlog::logger& log)
     : kind_(kind), cases_(cases), work_(work), log_(log) {}
 
 std::string Progress::time_left() const {
-  if (work_done_ <= 0) return {};
+  constexpr double enough = 0.05;  // small cases take longer than their work says
+  if (work_done_ < enough * work_) return {};
   const double elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   return fmt::format(", about {} left", rough_duration(elapsed_s / work_done_ * (work_ - work_done_)));
 }

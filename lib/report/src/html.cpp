@@ -40,7 +40,7 @@ Json json_of(const Column& column) {
 }
 
 Json json_of(const RowVerdict& found) {
-  const auto& [plan, baseline, seq, ratio] = found.verdict;
+  const auto& [plan, baseline, seq, ratio, subject] = found.verdict;
   Json json = {{"row", found.row}, {"plan", plan},         {"baseline", baseline},
                {"seq", seq},       {"ratio", ratio.value}, {"verdict", std::string(to_string(ratio.verdict))}};
   if (ratio.interval) {
@@ -88,7 +88,7 @@ std::vector<Column> exact_in_script(std::vector<Column> columns) {
 /// The one verdict that a row without samples brings.
 std::optional<PlanVerdict> measured_verdict(const Row& row) {
   if (!row.ratio) return std::nullopt;
-  PlanVerdict found{row.plan, row.baseline, row.seq, {*row.ratio, std::nullopt, Verdict::undecided}};
+  PlanVerdict found{row.plan, row.baseline, row.seq, {*row.ratio, std::nullopt, Verdict::undecided}, {}};
   if (row.ratio_low && row.ratio_high) found.ratio.interval = Interval{*row.ratio_low, *row.ratio_high};
   for (const Verdict verdict : {Verdict::faster, Verdict::same, Verdict::slower}) {
     if (row.verdict == to_string(verdict)) found.ratio.verdict = verdict;

@@ -41,14 +41,6 @@ std::string padded(const Field& field, const std::string& text) {
   return field.left ? fmt::format("{:<{}}", text, field.width) : fmt::format("{:>{}}", text, field.width);
 }
 
-std::string count(std::int64_t number, const char* noun) {
-  return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
-}
-
-std::string what_is_measured(const Row& row) {
-  return fmt::format("{} · {} · batch {} · {}", row.model, count(row.layers, "layer"), row.batch, row.dtype);
-}
-
 std::string where_it_runs(const Row& row) {
   const std::string device = row.device_name.empty() ? row.device : fmt::format("{} ({})", row.device, row.device_name);
   return fmt::format("{} · {} · {} each · {}", count(row.world, "rank"), row.backend, count(row.threads, "thread"),
@@ -93,10 +85,21 @@ void TablePrinter::row(const Row& row) {
     out_ << styled(line + checked, red, color_) << '\n';
     indented(row.message, red);
   }
-  for (const Warning& warning : row.warnings) {
-    indented(warning.text.empty() ? warning.flag : warning.flag + ": " + warning.text, dim);
-  }
+  warnings(row.warnings);
   out_.flush();
+}
+
+// Each text once: what holds for many rows is named again, not explained again.
+void TablePrinter::warnings(const std::vector<Warning>& warnings) {
+  std::vector<std::string> known;
+  for (const auto& [flag, text] : warnings) {
+    if (told_.insert(flag + text).second) {
+      indented(text.empty() ? flag : flag + ": " + text, dim);
+    } else {
+      known.push_back(flag);
+    }
+  }
+  if (!known.empty()) indented(join(known, ", ") + ", as above", dim);
 }
 
 void TablePrinter::indented(const std::string& text, const char* style) {
@@ -106,7 +109,12 @@ void TablePrinter::indented(const std::string& text, const char* style) {
 }
 
 void TablePrinter::verdicts(const std::vector<PlanVerdict>& verdicts) {
+  std::string subject;
   for (const PlanVerdict& verdict : verdicts) {
+    if (verdict.subject != subject) {
+      subject = verdict.subject;
+      out_ << '\n' << styled(subject, bold, color_) << '\n';
+    }
     for (const std::string& line : wrapped(in_words(verdict), terminal_width)) out_ << line << '\n';
   }
   out_.flush();

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <tuple>
 
+#include "cells.h"
 #include "medians.h"
 #include "tpsp/statistics/summary.h"
 
@@ -58,7 +59,7 @@ std::vector<PlanVerdict> VerdictBook::add(Row& row) {
   std::vector<PlanVerdict> verdicts;
   for (const Row& earlier : rows_) {
     if (earlier.plan == row.plan || case_of(earlier) != case_of(row)) continue;
-    verdicts.push_back({row.plan, earlier.plan, row.seq, ratio_of(row, earlier)});
+    verdicts.push_back({row.plan, earlier.plan, row.seq, ratio_of(row, earlier), what_is_measured(row)});
   }
   if (!verdicts.empty()) fill(row, verdicts.front());
   rows_.push_back(row);

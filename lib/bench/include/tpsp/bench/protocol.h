@@ -24,7 +24,7 @@ struct Protocol {
   int warmup = 1;
   std::optional<int> reps{};  ///< exactly so many timed repetitions, instead of the rule of the next four
 
-  int min_reps = 6;         ///< as many always; fewer than six have no interval
+  int min_reps = 9;         ///< as many always; nine have an interval that no single outlier moves
   double min_time_s = 0.5;  ///< timed for so long always
   double max_noise = 0.01;  ///< then on until half of every median's interval is at most this part of it,
   double max_time_s = 60;   ///< or the timed repetitions of all contestants have taken this long together

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <iosfwd>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,8 @@ namespace tpsp {
 
 /// Prints one line a row and flushes it. What the rows share (model, layers, batch, dtype, world, device, backend,
 /// threads) stands above them with the header, again whenever it changes. A row that is not ok, or whose check failed,
-/// is red when `color` is on and has its message on the lines below; the warnings of any row follow it.
+/// is red when `color` is on and has its message on the lines below; the warnings of any row follow it, each explained
+/// once.
 class TablePrinter {
  public:
   TablePrinter(std::ostream& out, bool color) : out_(out), color_(color) {}
@@ -20,16 +22,18 @@ class TablePrinter {
   /// Prints lines of the caller's, such as the version and the output file, before the table.
   void title(const std::vector<std::string>& lines);
   void row(const Row& row);
-  /// Prints each verdict in words.
+  /// Prints each verdict in words, under what was measured.
   void verdicts(const std::vector<PlanVerdict>& verdicts);
 
  private:
   void heading(const Row& row);
+  void warnings(const std::vector<Warning>& warnings);
   void indented(const std::string& text, const char* style);
 
   std::ostream& out_;
   bool color_;
   bool blank_line_due_ = false;  ///< something stands above the next heading
+  std::set<std::string> told_;   ///< warnings that have been explained
   std::string shared_;           ///< what the rows since the last heading share
 };
 

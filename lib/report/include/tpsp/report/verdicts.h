@@ -15,6 +15,7 @@ struct PlanVerdict {
   std::string baseline;
   std::int64_t seq = 0;
   Ratio ratio;
+  std::string subject{};  ///< "llama-7b · 2 layers · batch 2 · fp32"
 };
 
 /// "tp+sp against tp at seq 256: same, 1.003 of its time (95%: 0.991 to 1.011)", with the interval of the ratio
