@@ -53,9 +53,20 @@ TEST_CASE("a terminal gets colours, unless NO_COLOR is set") {
   const auto colored = run_on_terminal(folder, "-u NO_COLOR");
   REQUIRE(colored.code == 0);
   CHECK_THAT(colored.out, Contains("\033[32mpass"));
+  CHECK_THAT(colored.out, Contains("\r[1/1] tp at seq 4: timing, 0 done"));
   const auto plain = run_on_terminal(folder, "NO_COLOR=1");
   REQUIRE(plain.code == 0);
   CHECK_THAT(plain.out, Contains("pass") && !Contains("\033["));
+}
+
+TEST_CASE("in a log the progress is plain lines") {
+  const TemporaryFolder folder;
+  const Run run(folder, "--model llama-tiny --seq 4,8 --reps 1", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  CHECK_THAT(run.err(), Contains("[1/4] tp and tp+sp at seq 4") && Contains("[3/4] tp and tp+sp at seq 8"));
+  CHECK_THAT(run.err(), Contains("forwards") && Contains("harness"));
+  CHECK(run.out().find('\r') == std::string::npos);
+  CHECK(run.err().find('\r') == std::string::npos);
 }
 
 TEST_CASE("the option --quiet prints nothing at all when all is well") {

@@ -100,17 +100,16 @@ class Arguments {
   }
 
   void add_files(CLI::App& app, const std::vector<const char*>& names) {
-    for (const auto* name : names) {
-      app.add_option(name, values_[name], "a results file: .csv or .jsonl")->option_text(" ")->expected(1)->required();
+    files_.resize(names.size());
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      app.add_option(names[i], files_[i], "a results file: .csv or .jsonl")->option_text(" ")->required();
     }
-    file_names_ = names;
   }
 
   void take(CommandLine& line) const {
-    for (const auto* name : file_names_) line.files.push_back(values_.at(name).front());
+    line.files = files_;
     for (const auto& [name, values] : values_) {
-      const bool option = std::find(file_names_.begin(), file_names_.end(), name) == file_names_.end();
-      if (option && !values.empty()) line.options[name] = {join(values, ","), "--" + name};
+      if (!values.empty()) line.options[name] = {join(values, ","), "--" + name};
     }
     for (const auto& [name, given] : flags_) {
       if (given) line.flags[name] = true;
@@ -129,7 +128,7 @@ class Arguments {
   }
 
   std::map<std::string, std::vector<std::string>> values_;
-  std::vector<const char*> file_names_;
+  std::vector<std::string> files_;
   std::map<std::string, bool> flags_;
 };
 

@@ -25,8 +25,9 @@ struct LabelField {
 };
 
 struct Labels {
-  std::string shared;  ///< "model llama-7b · layers 2": what is the same in all rows
-  std::vector<LabelField> fields;
+  std::string shared;              ///< "model llama-7b · layers 2": what is the same in all rows
+  std::vector<Column> headings;    ///< what stands above the rows that share it, since it is too wide for a field
+  std::vector<LabelField> fields;  ///< what stands in each line
 };
 
 std::vector<Row> all_rows(const Comparison& comparison) {
@@ -43,9 +44,15 @@ std::size_t total_width(const std::vector<LabelField>& fields) {
   return total;
 }
 
-/// Takes from the widest fields what is too much for the line.
-void narrow(std::vector<LabelField>& fields) {
+/// Moves the first fields above the lines, and cuts the widest of the others, until the line holds them.
+void narrow(Labels& labels) {
   constexpr std::size_t narrowest = 3;
+  constexpr std::size_t fewest = 2;
+  auto& fields = labels.fields;
+  while (total_width(fields) > label_width && fields.size() > fewest) {
+    labels.headings.push_back(fields.front().column);
+    fields.erase(fields.begin());
+  }
   while (total_width(fields) > label_width) {
     const auto widest =
         std::max_element(fields.begin(), fields.end(), [](const auto& a, const auto& b) { return a.width < b.width; });
@@ -73,7 +80,7 @@ Labels labels_of(const Comparison& comparison) {
       labels.shared += fmt::format("{}{} {}", labels.shared.empty() ? "" : " · ", column.name, text(first));
     }
   }
-  narrow(labels.fields);
+  narrow(labels);
   return labels;
 }
 
@@ -87,6 +94,24 @@ std::string label(const std::vector<LabelField>& fields, CellOf cell_of) {
     line += field.left ? fmt::format("{:<{}}", cell, field.width) : fmt::format("{:>{}}", cell, field.width);
   }
   return line.empty() ? line : shortened(line, label_width) + ' ';
+}
+
+std::string heading_of(const std::vector<Column>& columns, const Row& row) {
+  std::string line;
+  for (const Column& column : columns) {
+    line += fmt::format("{}{} {}", line.empty() ? "" : " · ", column.name, text(column.get(row)));
+  }
+  return line;
+}
+
+/// The heading of `row` on lines of its own where it is another than `last`, which it replaces.
+std::string new_heading(const std::vector<Column>& columns, const Row& row, std::string& last, bool color) {
+  std::string heading = heading_of(columns, row);
+  if (heading == last) return {};
+  last = heading;
+  std::string lines;
+  for (const std::string& line : wrapped(heading, terminal_width)) lines += styled(line, dim, color) + '\n';
+  return lines;
 }
 
 std::string label_of(const std::vector<LabelField>& fields, const Row& row) {
@@ -112,11 +137,13 @@ std::string pair_line(const RowPair& pair, const std::vector<LabelField>& fields
          styled(std::string(to_string(pair.ratio.verdict)), style_of(pair.ratio.verdict), color) + '\n';
 }
 
-std::string unmatched(const char* title, const std::vector<Row>& rows, const std::vector<LabelField>& fields) {
+std::string unmatched(const char* title, const std::vector<Row>& rows, const Labels& labels, bool color) {
   if (rows.empty()) return {};
   std::string lines = fmt::format("\n{} ({}):\n", title, rows.size());
+  std::string heading;
   for (std::size_t i = 0; i < std::min(rows.size(), most_unmatched); ++i) {
-    std::string line = "    " + label_of(fields, rows[i]);
+    lines += new_heading(labels.headings, rows[i], heading, color);
+    std::string line = "    " + label_of(labels.fields, rows[i]);
     if (!rows[i].latency_s) line += fmt::format(" no time: {}", to_string(rows[i].status));
     lines += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
   }
@@ -147,10 +174,14 @@ std::string comparison_table(const Comparison& comparison, bool color) {
     const std::string header = label(labels.fields, [](const Column& column) { return column.name; }) +
                                numbers("before", "after", "ratio", "95% interval") + "verdict";
     table += (table.empty() ? "" : "\n") + styled(header, bold, color) + '\n';
-    for (const RowPair& pair : comparison.pairs) table += pair_line(pair, labels.fields, color);
+    std::string heading;
+    for (const RowPair& pair : comparison.pairs) {
+      table += new_heading(labels.headings, pair.before, heading, color);
+      table += pair_line(pair, labels.fields, color);
+    }
   }
-  table += unmatched("only before", comparison.only_before, labels.fields);
-  table += unmatched("only after", comparison.only_after, labels.fields);
+  table += unmatched("only before", comparison.only_before, labels, color);
+  table += unmatched("only after", comparison.only_after, labels, color);
   return table + counts(comparison);
 }
 

@@ -1,0 +1,214 @@
+// Results files: what resumes, what is refused, what compares, what is shown.
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "run.h"
+
+using namespace tpsp;
+using Catch::Contains;
+
+namespace {
+
+const std::string tiny_run = "--model llama-tiny --warmup 0 --reps 1 ";
+
+std::multiset<std::string> keys(const std::filesystem::path& csv) {
+  std::multiset<std::string> found;
+  for (const auto& row : read_csv(csv)) found.insert(row.at("key"));
+  return found;
+}
+
+// Copies a CSV with every number of the columns that begin with `prefix` multiplied.
+void scale_columns(const TemporaryFolder& folder, const std::string& from, const std::string& to,
+                   const std::string& prefix, double factor) {
+  const auto script = "import csv,sys\nrows=list(csv.DictReader(open('" + from + "')))\n" + "w=csv.DictWriter(open('" +
+                      to +
+                      "','w'),rows[0].keys(),lineterminator='\\n')\nw.writeheader()\nfor r in rows:\n  for k in r:\n   "
+                      " if k.startswith('" +
+                      prefix + "') and r[k]: r[k]=str(float(r[k])*" + std::to_string(factor) + ")\n  w.writerow(r)\n";
+  write_text(folder / "scale.py", script);
+  REQUIRE(run_command(folder, "'" TPSP_PYTHON "' scale.py").code == 0);
+}
+
+}  // namespace
+
+TEST_CASE("the option --resume adds what is not there and repeats nothing") {
+  const TemporaryFolder folder;
+  const Run first(folder, tiny_run + "--seq 4", {.ranks = 2});
+  const Run second(folder, tiny_run + "--seq 4,8 --resume", {.ranks = 2});
+  REQUIRE(first.code() + second.code() == 0);
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  REQUIRE(rows.size() == 4);
+  CHECK(keys(folder / "tpsp-results.csv").count(rows[0].at("key")) == 1);
+  CHECK(rows[2].at("seq") == "8");
+  const Run third(folder, tiny_run + "--seq 4,8 --resume", {.ranks = 2});
+  REQUIRE(third.code() == 0);
+  CHECK(read_csv(folder / "tpsp-results.csv").size() == 4);
+  CHECK_THAT(third.out(), !Contains("pass"));
+}
+
+TEST_CASE("a row that only one of two files has is added to the other, not measured again") {
+  const TemporaryFolder folder;
+  const Run first(folder, tiny_run + "--tp --seq 4,8");
+  REQUIRE(first.code() == 0);
+  auto lines = lines_of(text_of(folder / "tpsp-results.csv"));
+  write_text(folder / "tpsp-results.csv", lines[0] + "\n" + lines[1] + "\n");  // as if killed between the two writes
+  const Run second(folder, tiny_run + "--tp --seq 4,8 --resume");
+  REQUIRE(second.code() == 0);
+  CHECK(lines_of(text_of(folder / "tpsp-results.csv")) == lines);
+  CHECK(lines_of(text_of(folder / "tpsp-results.jsonl")).size() == 2);
+}
+
+TEST_CASE("a file that can not grow ends the run at once with 6, its whole rows stay") {
+  const TemporaryFolder folder;
+  const auto outcome = run_command(folder, "env TPSP_DEVICE=cpu bash -c \"ulimit -f 6; '" TPSP_BENCH "' " + tiny_run +
+                                               "--tp --seq 4..128+4 --profile off --check off --out r.csv\"");
+  CHECK(outcome.code == 6);
+  CHECK_THAT(outcome.err, Contains("r.csv: cannot be appended to"));
+  const auto text = text_of(folder / "r.csv");
+  CHECK(text.back() == '\n');
+  const auto rows = read_csv(folder / "r.csv");
+  CHECK(rows.size() > 2);
+  CHECK(rows.size() < 16);
+}
+
+TEST_CASE("JSON Lines have the raw samples of every rank, and Markdown the few columns to read") {
+  const TemporaryFolder folder;
+  const Run run(folder, "--model llama-tiny --tp --seq 4 --reps 7 --out r.jsonl --out r.md", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  const auto row = nlohmann::json::parse(text_of(folder / "r.jsonl"));
+  CHECK(row["samples_s"].size() == 7);
+  CHECK(row["rank_samples_s"].size() == 2);
+  CHECK(row["rank_samples_s"][1].size() == 7);
+  CHECK(row["latency_low_s"] <= row["latency_s"]);
+  CHECK(row["schema"] == 2);
+  CHECK_THAT(row["plan_text"].get<std::string>(), Contains("rules:"));
+  CHECK_THAT(row["command"].get<std::string>(), Contains("tpsp-bench --model llama-tiny --tp"));
+  CHECK_THAT(text_of(folder / "r.md"), Contains("schema 2") && Contains("| llama-tiny |"));
+}
+
+TEST_CASE("an output file of no known format is refused") {
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--out results.txt", {.ranks = 2});
+  CHECK(run.code() == 2);
+  CHECK_THAT(complaint(run), Contains("results.txt") && Contains(".csv") && Contains(".jsonl"));
+}
+
+TEST_CASE("a file compared with itself is the same in every row") {
+  const TemporaryFolder folder;
+  const Run run(folder, "--model llama-tiny --seq 4,8 --reps 8");
+  REQUIRE(run.code() == 0);
+  for (const std::string file : {"tpsp-results.csv ", "tpsp-results.jsonl "}) {
+    const Run compare(folder, "compare --fail-on slower,faster,unmatched " + file + file);
+    CHECK(compare.code() == 0);
+    CHECK(widest_line(compare.out()) <= 80);
+    CHECK_THAT(compare.out(), Contains("4 pairs: 0 faster, 4 same, 0 slower, 0 undecided"));
+  }
+}
+
+TEST_CASE("rows that became slower fail a comparison that is told to") {
+  const TemporaryFolder folder;
+  const Run run(folder, "--model llama-tiny --seq 4 --reps 8 --out a.csv");
+  REQUIRE(run.code() == 0);
+  scale_columns(folder, "a.csv", "b.csv", "latency_", 100);
+  const Run slower(folder, "compare a.csv b.csv --fail-on slower");
+  CHECK(slower.code() == 3);
+  CHECK_THAT(slower.out(), Contains("slower") && Contains("2 slower"));
+  CHECK(Run(folder, "compare b.csv a.csv --fail-on slower").code() == 0);
+  CHECK(Run(folder, "compare b.csv a.csv --fail-on faster").code() == 3);
+  CHECK(Run(folder, "compare a.csv b.csv").code() == 0);
+}
+
+TEST_CASE("rows that match nothing are listed") {
+  const TemporaryFolder folder;
+  const Run a(folder, tiny_run + "--tp --seq 4,8 --out a.csv");
+  const Run b(folder, tiny_run + "--tp --seq 8,16 --out b.csv");
+  REQUIRE(a.code() + b.code() == 0);
+  const Run compare(folder, "compare a.csv b.csv --fail-on unmatched");
+  CHECK(compare.code() == 3);
+  CHECK_THAT(compare.out(), Contains("1 pair:") && Contains("1 undecided"));
+}
+
+TEST_CASE("comparisons that make no sense are refused") {
+  const TemporaryFolder folder;
+  write_text(folder / "other.csv", "a,b\n1,2\n");
+  const Run run(folder, tiny_run + "--tp --seq 4 --out a.csv");
+  REQUIRE(run.code() == 0);
+  for (const auto& [arguments, part] : std::vector<std::pair<std::string, std::string>>{
+           {"compare a.csv", "AFTER"},
+           {"compare a.csv other.csv", "other.csv"},
+           {"compare a.csv missing.csv", "missing.csv"},
+           {"compare a.csv a.csv --match plann", "plann"},
+           {"compare a.csv a.csv --fail-on slowr", "--fail-on: 'slowr'"},
+           {"compare a.csv a.csv --margin x", "--margin: 'x' is not a number"}}) {
+    const Run refused(folder, arguments);
+    CHECK(refused.code() == 2);
+    CHECK_THAT(complaint(refused), Contains(part));
+  }
+}
+
+TEST_CASE("a report is one page with the rows and the verdicts in words") {
+  const TemporaryFolder folder;
+  const Run run(folder, "--model llama-tiny --seq 8 --reps 8", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  const Run report(folder, "report tpsp-results.jsonl -o page.html");
+  REQUIRE(report.code() == 0);
+  CHECK_THAT(report.out(), Contains("2 rows of tpsp-results.jsonl are shown in page.html"));
+  const auto page = text_of(folder / "page.html");
+  CHECK_THAT(page, Contains("<html") && Contains("llama-tiny") && Contains("tp+sp against tp at seq 8"));
+  CHECK(page.find("http://") == page.find("http://www.w3.org"));  // nothing is loaded from elsewhere
+}
+
+TEST_CASE("a report of nothing, or to nowhere, says so") {
+  const TemporaryFolder folder;
+  write_text(folder / "empty.jsonl", "");
+  const Run empty(folder, "report empty.jsonl");
+  CHECK(empty.code() == 2);
+  CHECK_THAT(complaint(empty), Contains("empty.jsonl"));
+  const Run run(folder, tiny_run + "--tp --seq 4");
+  const Run nowhere(folder, "report tpsp-results.jsonl -o no/such/folder.html");
+  CHECK(nowhere.code() == 6);
+  CHECK_THAT(complaint(nowhere), Contains("no/such/folder.html"));
+}
+
+TEST_CASE("the command columns prints every column within eighty columns") {
+  const TemporaryFolder folder;
+  const Run run(folder, "columns");
+  CHECK(run.code() == 0);
+  CHECK(widest_line(run.out()) <= 80);
+  for (const auto* name : {"latency_s", "samples_s", "before_head_bytes", "wait_s"}) {
+    CHECK_THAT(run.out(), Contains(std::string("\n") + name));
+  }
+}
+
+TEST_CASE("a trace has a track for each rank, and parts that lie within their forward") {
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--seq 8 --trace trace.json", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  const auto trace = nlohmann::json::parse(text_of(folder / "trace.json"));
+  std::set<int> tracks;
+  std::set<std::string> forwards;
+  int gathers = 0;
+  double forward_end = 0;
+  for (const auto& event : trace["traceEvents"]) {
+    tracks.insert(event["tid"].get<int>());
+    if (event["ph"] != "X") continue;
+    const double end = event["ts"].get<double>() + event["dur"].get<double>();
+    if (event["cat"] == "forward") {
+      forwards.insert(event["name"].get<std::string>());
+      forward_end = end;
+    }
+    CHECK(end <= forward_end + 1e-3);
+    gathers += event["name"] == "all-gather" && event["cat"] == "move" ? 1 : 0;
+  }
+  CHECK(tracks == std::set<int>{0, 1});
+  CHECK(forwards == std::set<std::string>{"tp seq 8", "tp+sp seq 8"});
+  CHECK(gathers == 2 * (1 + 6));
+}
+
+TEST_CASE("a trace that can not be written ends the run with 6") {
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--tp --seq 8 --trace no/such/trace.json", {.ranks = 2});
+  CHECK(run.code() == 6);
+  CHECK_THAT(complaint(run), Contains("no/such/trace.json"));
+}
