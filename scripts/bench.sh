@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh clone to numbers: installs, builds, and times both plans with two ranks into results/local/latest.csv.
+# From a fresh clone to numbers: installs, builds, and times both plans with two ranks into results/local/latest.{csv,jsonl,html}.
 # Usage: scripts/bench.sh [TPSP-BENCH-OPTION...], for example scripts/bench.sh --seq 256 --layers 1
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/common.sh
 
 ranks=2
-results=results/local/latest.csv
+results=results/local/latest  # .csv, .jsonl, .html
 
 build_program() {
   local options=(-DTPSP_BUILD_TESTS=OFF)
@@ -27,12 +27,15 @@ run_benchmark() {  # TPSP-BENCH-OPTION...
   fi
   allow_mpirun_as_root
   mkdir -p "$(dirname "$results")"
-  rm -f "$results"
-  say "running with $ranks ranks, rows go to $results"
-  "${launch[@]}" build/tpsp-bench --out "$results" "$@"
+  rm -f "$results".{csv,jsonl,html}
+  say "running with $ranks ranks, rows go to $results.csv and .jsonl"
+  "${launch[@]}" build/tpsp-bench --out "$results.csv" --out "$results.jsonl" "$@" || code=$?
+  if [ -s "$results.jsonl" ]; then build/tpsp-bench report "$results.jsonl" -o "$results.html"; fi
 }
 
 scripts/setup.sh
 build_program
+code=0
 run_benchmark "$@"
-say "done: $results"
+if [ "$code" != 0 ]; then exit "$code"; fi  # the rows that there are, are in the report
+say "done: $results.html"

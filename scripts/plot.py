@@ -208,10 +208,10 @@ def marks(ax, rows, places, mark, size):
 
 
 def totals(ax, rows, places, ends, mark, size):
-    for row, place, end in zip(rows, places, ends):
-        beyond = max(end, (number(row, mark) or 0) / size if mark else 0)
-        ax.annotate(short(end), (beyond, place), (7, 0), textcoords="offset points", va="center", fontsize=9)
-    ax.margins(x=0.1)
+    beyond = [max(end, (number(row, mark) or 0) / size if mark else 0) for row, end in zip(rows, ends)]
+    for x, place, end in zip(beyond, places, ends):
+        ax.annotate(short(end), (x, place), (7, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.set_xlim(0, 1.12 * max(beyond))
 
 
 def time_split(rows, plans):
@@ -238,7 +238,6 @@ def scaling(rows, plans):
             look = scaling_look(plans.index(plan), lengths.index(seq))
             scaling_line(axes, line, alone.get((plan, seq)) or alone.get((None, seq)), size, look)
     scaling_axes(axes, worlds, name)
-    shown = [plan for plan in plans if plan in {r["plan"] for r in rows}]
     scaling_legends(figure, [plan for plan in plans if plan in {r["plan"] for r in rows}], plans, lengths)
     return figure
 
@@ -300,6 +299,8 @@ def kinds(rows):
             ("ratio", "One plan against another: ratio of times with its 95% interval", None, ratio),
             ("time-split", "What the time of a forward consists of, in a pass of its own", None, time_split),
             ("memory-split", "What the peak of memory consists of", None, memory_split),
+            ("before-head", "Peak memory above the weights before the head", None,
+             column("before_head_bytes", "memory before the head")),
             ("scaling", "Time of one forward over the number of ranks", None, scaling)]
 
 

@@ -8,7 +8,7 @@
 #SBATCH --mem=192G
 #SBATCH --time=00:20:00
 #
-# LLaMA 7B in fp32 on two L40s, both plans: results/slurm-<jobid>/results.csv, and log.txt beside it.
+# LLaMA 7B in fp32 on two L40s, both plans: results/slurm-<jobid>/results.csv and .jsonl, and log.txt beside it.
 # Submit from the repository's root, with the program built: sbatch slurm/l40.sh [TPSP-BENCH-OPTION...]
 # TPSP_LAUNCHER=mpirun starts the ranks with mpirun, for a Slurm without PMIx.
 set -euo pipefail
@@ -30,4 +30,4 @@ esac
 folder=results/slurm-${SLURM_JOB_ID:-none}
 mkdir -p "$folder"
 "${launch[@]}" "$program" --tp --sp --device cuda --model llama-7b --layers 32 --dtype fp32 --batch 2 \
-  --seq 256,512,1024 --out "$folder/results.csv" "$@" 2>&1 | tee "$folder/log.txt"
+  --seq 256,512,1024 --out "$folder/results.csv" --out "$folder/results.jsonl" "$@" 2>&1 | tee "$folder/log.txt"

@@ -6,6 +6,7 @@
 #include "support/communicators.h"
 #include "support/forward_on_ranks.h"
 #include "tpsp/bench/memory.h"
+#include "tpsp/bench/preview.h"
 
 using namespace tpsp;
 using Catch::Contains;
@@ -253,6 +254,11 @@ TEST_CASE("SP keeps less than TP above the weights before the head") {
   sweep.seqs = {64};
   const auto rows = rows_of(sweep, 4);
   CHECK(rows[1].before_head_bytes.value() < rows[0].before_head_bytes.value());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto expected = preview(sweep.model, sweep.plans[i], sweep.batch, 64, sweep.dtype);
+    CHECK(static_cast<double>(*rows[i].before_head_bytes) ==
+          Approx(static_cast<double>(expected.before_head_bytes)).epsilon(0.05));
+  }
 }
 
 TEST_CASE("kept weights stay: the second plan has one more model allocated, which is none of its own") {

@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = REPOSITORY / "scripts"
 EXAMPLE = REPOSITORY / "tests/data/example-results.jsonl"
 ROWS = [json.loads(line) for line in EXAMPLE.read_text().splitlines()]
-BARS = ("time", "allocated", "reserved", "cpu-time", "cpu-memory")
+BARS = ("time", "allocated", "reserved", "cpu-time", "cpu-memory", "before-head")
 sys.path.insert(0, str(SCRIPTS))
 sys.dont_write_bytecode = True
 
@@ -96,7 +96,7 @@ class Example(InFolder):
         for name, label in {"time": "median time, 95% interval, s", "allocated": "allocated memory, GB",
                             "reserved": "reserved memory, GB", "cpu-time": "median time, 95% interval, s",
                             "cpu-memory": "CPU memory, GB", "ratio": "above 1: TP+SP is faster",
-                            "time-split": "time, s", "memory-split": "memory of a rank, GB"}.items():
+                            "before-head": "memory before the head, GB", "time-split": "time, s", "memory-split": "memory of a rank, GB"}.items():
             words = svg_words(self.plots / f"{name}-fp32-2-ranks.svg")
             self.assertIn(label, words)
             self.assertIn("sequence length, tokens", words)
@@ -177,7 +177,7 @@ class OtherRows(InFolder):
 
     def test_with_cuda_rows_the_first_three_are_theirs(self):
         names, _ = self.draw(PAIR + [row | {"device": "cuda", "latency_s": 1e-3} for row in PAIR])
-        both = {f"{name}-{device}" for name in ("ratio", "time-split", "memory-split") for device in ("cpu", "cuda")}
+        both = {f"{name}-{device}" for name in ("ratio", "time-split", "memory-split", "before-head") for device in ("cpu", "cuda")}
         self.assertEqual(names, both | {"time-cuda", "allocated-cuda", "reserved-cuda", "cpu-time-cpu",
                                         "cpu-memory-cpu"})
 

@@ -134,7 +134,7 @@ mkdir -p "$scratch/tree/results/local"
 echo old >"$scratch/tree/results/local/latest.csv"
 in_tree scripts/bench.sh --seq 256
 check "bench passes its options on" \
-  called 'mpirun -n 2 build/tpsp-bench --out results/local/latest.csv --seq 256$'
+  called 'mpirun -n 2 build/tpsp-bench --out results/local/latest.csv --out results/local/latest.jsonl --seq 256$'
 check "bench leaves no rows of an earlier run" [ ! -e "$scratch/tree/results/local/latest.csv" ]
 check "bench builds the program alone" called 'cmake .*-DTPSP_BUILD_TESTS=OFF'
 
@@ -177,7 +177,8 @@ cp "$scratch/tree/slurm/l40.sh" "$scratch/job"
 in_tree env SLURM_SUBMIT_DIR="$scratch/tree" SLURM_JOB_ID=17 bash "$scratch/job" --seed 3
 check "a job runs both plans over 32 layers" \
   called 'srun --mpi=pmix --ntasks=2 .* --tp --sp --device cuda --model llama-7b --layers 32 --dtype fp32 --batch 2 --seq 256,512,1024'
-check "its rows go beside its log, further options last" called 'srun .* --out results/slurm-17/results.csv --seed 3$'
+check "its rows go beside its log, further options last" \
+  called 'srun .* --out results/slurm-17/results.csv --out results/slurm-17/results.jsonl --seed 3$'
 check "its log is there" [ -e "$scratch/tree/results/slurm-17/log.txt" ]
 
 in_tree env SLURM_JOB_ID=18 TPSP_LAUNCHER=mpirun bash slurm/l40.sh

@@ -62,6 +62,7 @@ ForwardProfile profile(const std::function<void(Communicator&, Observer&)>& forw
   WatchedCommunicator watched(comm, world, timeline);
   probe.synchronize();
   probe.reset_peaks();
+  const auto before = probe.allocated_bytes();
   world.barrier();
   timeline.start();
   forward(watched, timeline);
@@ -76,7 +77,7 @@ ForwardProfile profile(const std::function<void(Communicator&, Observer&)>& forw
   ForwardProfile result{.total_s = mean.back(),
                         .peak = probe.peak_split(),
                         .peak_bytes = probe.peak_allocated_bytes(),
-                        .before_head_bytes = timeline.peak_before_head(),
+                        .before_head_bytes = timeline.peak_before_head() - before,
                         .stretches = timeline.stretches()};
   std::copy_n(mean.begin(), part_count, result.parts_s.begin());
   return result;

@@ -16,7 +16,7 @@ class ThreadCommunicator final : public Communicator {
   void all_reduce(const at::Tensor& buffer) override {
     post(buffer);
     const auto sum = sum_of([](const at::Tensor& theirs) { return theirs; });
-    group_.wait();  // every rank has read before any writes
+    withdraw();
     buffer.copy_(sum);
   }
 
@@ -24,20 +24,25 @@ class ThreadCommunicator final : public Communicator {
     post(shard);
     const auto blocks = whole.view({size(), shard.numel()});
     for (int peer = 0; peer < size(); ++peer) blocks[peer].copy_(posted(peer).view(-1));
-    group_.wait();
+    withdraw();
   }
 
   void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
     post(whole);
     const auto sum = sum_of([&](const at::Tensor& theirs) { return theirs.view({size(), shard.numel()})[rank_]; });
     shard.copy_(sum.view_as(shard));
-    group_.wait();
+    withdraw();
   }
 
  private:
   void post(const at::Tensor& mine) {
     group_.tensors[static_cast<std::size_t>(rank_)] = mine;
     group_.wait();
+  }
+  // Every rank has read; what was posted is the caller's alone again, to write into and to free.
+  void withdraw() {
+    group_.wait();
+    group_.tensors[static_cast<std::size_t>(rank_)].reset();
   }
   const at::Tensor& posted(int peer) const { return group_.tensors[static_cast<std::size_t>(peer)]; }
 

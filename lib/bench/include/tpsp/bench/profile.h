@@ -54,8 +54,8 @@ struct ForwardProfile {
   std::array<double, part_count> parts_s{};  ///< by Part; they add up to total_s
   std::optional<MemorySplit> peak;           ///< this rank's
   std::int64_t peak_bytes = 0;               ///< this rank's
-  std::int64_t before_head_bytes = 0;        ///< this rank's peak before the head's product
-  std::vector<Stretch> stretches;            ///< this rank's
+  std::int64_t before_head_bytes = 0;  ///< this rank's peak before the head's product, above what the forward found
+  std::vector<Stretch> stretches;      ///< this rank's
 };
 
 /// Runs `forward` once behind a barrier, with the communicator and observer that it is to use. Collective.
