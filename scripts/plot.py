@@ -6,6 +6,7 @@
   cpu-time, cpu-memory       the same of the rows of device cpu; without cuda rows cpu-time shows the times of time
   ratio                      T(tp) / T(tp+sp), or of other plans against their baseline, with its interval
   time-split, memory-split   what the time and the peak of memory consist of
+  before-head                peak memory above the weights before the head runs, where SP's saving shows
   scaling                    time, and speed-up over one rank, against the number of ranks
 
 Rows whose status is not ok are left out, and of several rows of one case the last counts. Files are drawn together.

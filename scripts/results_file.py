@@ -9,7 +9,7 @@ import math
 import sys
 from pathlib import Path
 
-SCHEMA = 2  # the newest that is understood: row_schema in lib/bench/include/tpsp/bench/row.h
+SCHEMA = 2  # what is understood: row_schema in lib/bench/include/tpsp/bench/row.h
 
 # What a case is, in the order that names are made of it; plan and seq are told apart within a picture.
 CASE = ("device", "model", "layers", "batch", "dtype", "world", "threads", "backend", "device_name")
@@ -96,8 +96,9 @@ def require_columns(where, names, row):
     for name in ("batch", "layers", "seq", "world"):
         if row and not isinstance(row.get(name), int):
             raise BadFile(f"{where}: {name} is '{row.get(name, '')}', which is no number; the line is damaged")
-    if row.get("schema", 1) > SCHEMA:
-        raise BadFile(f"{where}: schema {row['schema']}, and this script knows up to {SCHEMA}; take a newer script")
+    if row and row.get("schema", 1) != SCHEMA:
+        raise BadFile(f"{where}: schema {row.get('schema', 1)}, and this script knows {SCHEMA}; take the script of the "
+                      "version that wrote the file")
 
 
 def typed(name, cell):

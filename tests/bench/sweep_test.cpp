@@ -236,15 +236,18 @@ TEST_CASE("without a profile its columns are empty") {
   }
 }
 
-TEST_CASE("the memory of a row adds up to its peak, to the byte") {
+TEST_CASE("the memory of a row adds up to its peak, to the byte, and was predicted within 5%") {
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
     auto sweep = standard_sweep(2);
     sweep.dtype = dtype;
+    sweep.seqs = {6, 16, 64, 256};
     for (const auto& row : rows_of(sweep, 2)) {
       INFO(row.plan << " " << row.seq);
       CHECK(row.weights_bytes + *row.activations_bytes + *row.logits_bytes + *row.collective_bytes +
                 *row.resident_bytes ==
             *row.allocated_bytes);
+      CHECK(static_cast<double>(*row.predicted_bytes) ==
+            Approx(static_cast<double>(*row.allocated_bytes)).epsilon(0.05));
     }
   }
 }

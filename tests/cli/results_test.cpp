@@ -59,6 +59,80 @@ TEST_CASE("a row that only one of two files has is added to the other, not measu
   CHECK(lines_of(text_of(folder / "tpsp-results.jsonl")).size() == 2);
 }
 
+TEST_CASE("ranks with different numbers of threads resume without waiting for each other") {
+  const TemporaryFolder folder;
+  const std::string one = " -n 1 env TPSP_DEVICE=cpu '" TPSP_BENCH "' " + tiny_run + "--seq 4 --resume --threads ";
+  const auto command =
+      "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe" + one + "1 :" + one + "2";
+  CHECK(run_command(folder, command).code == 0);
+  const auto again = run_command(folder, command);
+  CHECK(again.code == 0);
+  CHECK_THAT(again.err, Contains("different numbers of threads"));
+  CHECK(read_csv(folder / "tpsp-results.csv").size() == 2);
+}
+
+TEST_CASE("a plan that is resumed is compared with the rows that were there") {
+  const TemporaryFolder folder;
+  const std::string run = "--model llama-tiny --seq 8 --reps 7 --plan tp,ffn-only ";
+  const Run first(folder, run, {.ranks = 2});
+  REQUIRE(first.code() == 0);
+  const auto lines = lines_of(text_of(folder / "tpsp-results.csv"));
+  write_text(folder / "tpsp-results.csv", lines[0] + "\n" + lines[1] + "\n");
+  std::filesystem::remove(folder / "tpsp-results.jsonl");
+  const Run second(folder, run + "--resume", {.ranks = 2});
+  REQUIRE(second.code() == 0);
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[1].at("baseline") == "tp");
+  CHECK(std::stod(rows[1].at("ratio")) ==
+        Approx(std::stod(rows[1].at("latency_s")) / std::stod(rows[0].at("latency_s"))));
+}
+
+TEST_CASE("a resumed run whose file has rows that are not ok does not end as if all were") {
+  const TemporaryFolder folder;
+  const std::string run = "--model llama-70b --layers 1000 --tp --seq 16 ";
+  CHECK(Run(folder, run).code() == 3);
+  CHECK(Run(folder, run + "--resume").code() == 3);
+  CHECK(read_csv(folder / "tpsp-results.csv").size() == 1);
+}
+
+TEST_CASE("two protocols of one case in a suite are not compared with each other") {
+  const TemporaryFolder folder;
+  write_text(folder / "mine.yaml",
+             "model: llama-tiny\nseq: 8\nreps: 7\ncases:\n  - {order: random}\n"
+             "  - {order: sequential, weights: own}\n");
+  const Run run(folder, "--suite mine.yaml", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  REQUIRE(rows.size() == 4);
+  CHECK(rows[2].at("baseline").empty());
+  CHECK(rows[3].at("baseline") == "tp");
+  CHECK(rows[0].at("turns") == "tp;tp+sp");
+  CHECK(rows[2].at("turns").empty());
+}
+
+TEST_CASE("measurements are not written over by a report or a trace") {
+  const TemporaryFolder folder;
+  REQUIRE(Run(folder, tiny_run + "--tp --seq 4").code() == 0);
+  const auto before = text_of(folder / "tpsp-results.csv");
+  const Run report(folder, "report tpsp-results.csv -o tpsp-results.csv");
+  CHECK(report.code() == 2);
+  CHECK_THAT(complaint(report), Contains("ends as results do"));
+  const Run trace(folder, tiny_run + "--tp --seq 4 --trace tpsp-results.csv");
+  CHECK(trace.code() == 2);
+  CHECK(text_of(folder / "tpsp-results.csv") == before);
+}
+
+TEST_CASE("options that exclude each other are refused") {
+  const TemporaryFolder folder;
+  const Run trace(folder, tiny_run + "--tp --seq 4 --trace t.json --profile off");
+  CHECK(trace.code() == 2);
+  CHECK_THAT(complaint(trace), Contains("--trace: there is nothing to trace with --profile off"));
+  const Run exported(folder, tiny_run + "--tp --seq 4 --export there --resume");
+  CHECK(exported.code() == 2);
+  CHECK_THAT(complaint(exported), Contains("--resume"));
+}
+
 TEST_CASE("a file that can not grow ends the run at once with 6, its whole rows stay") {
   const TemporaryFolder folder;
   const auto outcome = run_command(folder, "env TPSP_DEVICE=cpu bash -c \"ulimit -f 6; '" TPSP_BENCH "' " + tiny_run +
@@ -127,6 +201,10 @@ TEST_CASE("rows that match nothing are listed") {
   const Run compare(folder, "compare a.csv b.csv --fail-on unmatched");
   CHECK(compare.code() == 3);
   CHECK_THAT(compare.out(), Contains("1 pair:") && Contains("1 undecided"));
+  CHECK(Run(folder, "compare a.csv b.csv --fail-on undecided").code() == 3);
+  const Run nothing(folder, "compare a.csv b.csv --match seq,run_id --fail-on slower");
+  CHECK(nothing.code() == 2);
+  CHECK_THAT(complaint(nothing), Contains("no row of one file matches"));
 }
 
 TEST_CASE("comparisons that make no sense are refused") {
@@ -166,7 +244,7 @@ TEST_CASE("a report of nothing, or to nowhere, says so") {
   CHECK(empty.code() == 2);
   CHECK_THAT(complaint(empty), Contains("empty.jsonl"));
   const Run run(folder, tiny_run + "--tp --seq 4");
-  const Run nowhere(folder, "report tpsp-results.jsonl -o no/such/folder.html");
+  const Run nowhere(folder, "report tpsp-results.jsonl --output no/such/folder.html");
   CHECK(nowhere.code() == 6);
   CHECK_THAT(complaint(nowhere), Contains("no/such/folder.html"));
 }
@@ -202,7 +280,7 @@ TEST_CASE("a trace has a track for each rank, and parts that lie within their fo
     gathers += event["name"] == "all-gather" && event["cat"] == "move" ? 1 : 0;
   }
   CHECK(tracks == std::set<int>{0, 1});
-  CHECK(forwards == std::set<std::string>{"tp seq 8", "tp+sp seq 8"});
+  CHECK(forwards == std::set<std::string>{"llama-tiny fp32 tp seq 8", "llama-tiny fp32 tp+sp seq 8"});
   CHECK(gathers == 2 * (1 + 6));
 }
 
@@ -211,4 +289,5 @@ TEST_CASE("a trace that can not be written ends the run with 6") {
   const Run run(folder, tiny_run + "--tp --seq 8 --trace no/such/trace.json", {.ranks = 2});
   CHECK(run.code() == 6);
   CHECK_THAT(complaint(run), Contains("no/such/trace.json"));
+  CHECK(read_csv(folder / "tpsp-results.csv").empty());
 }

@@ -10,6 +10,7 @@ namespace tpsp {
 inline Row example_row() {
   Row row;
   row.key = "95e60af593bd04cf";
+  row.case_id = "0f1e2d3c4b5a6978";
   row.run_id = "20261122T140309Z-9f3a";
   row.model = "llama-7b";
   row.layers = 2;
@@ -47,6 +48,7 @@ inline Row full_row() {
   row.status = Status::failed;
   row.threads = 3;
   row.order = "random";
+  row.turns = "tp;tp+sp";
   row.weights = "shared";
   row.stop = "noise";
   double number = 0.1;

@@ -32,6 +32,7 @@ Row with_plan(const std::string& plan, std::vector<double> samples) {
   Row row = example_row();
   row.plan = plan;
   row.order = "random";
+  row.turns = "tp;tp+sp";
   row.latency_s = samples.front();
   row.samples_s = std::move(samples);
   return row;

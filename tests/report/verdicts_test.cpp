@@ -12,6 +12,7 @@ Row row_of(const std::string& plan, std::vector<double> samples, const std::stri
   Row row = example_row();
   row.plan = plan;
   row.order = order;
+  if (order == "random") row.turns = "tp;tp+sp;mine";
   row.samples_s = std::move(samples);
   row.latency_s = median(row.samples_s);
   row.latency_low_s = row.latency_high_s = std::nullopt;
@@ -82,16 +83,48 @@ TEST_CASE("a third plan has a verdict against each earlier one and the first in 
   CHECK(third.ratio.value() == Approx(2));
 }
 
-TEST_CASE("another case and another run and a row without a latency have no verdict") {
+TEST_CASE("plans of one case that took turns with others are compared by their medians") {
+  VerdictBook book;
+  Row first = row_of("tp", drifting(1));
+  Row second = row_of("mine", drifting(0.99));
+  second.turns = "mine;yours";
+  book.add(first);
+  book.add(second);
+  CHECK(second.verdict == "same");
+}
+
+TEST_CASE("rows of two runs are compared by their medians, and those of one run with each other") {
+  VerdictBook book;
+  Row old = row_of("tp", drifting(1));
+  old.run_id = "old";
+  book.add(old);
+  Row late = row_of("tp+sp", drifting(0.99));
+  CHECK(book.add(late).size() == 1);
+  CHECK(late.verdict == "same");
+  Row tp = row_of("tp", drifting(1));
+  book.add(tp);
+  Row again = row_of("tp+sp", drifting(0.99));
+  CHECK(book.add(again).size() == 1);
+  CHECK(again.verdict == "faster");
+}
+
+TEST_CASE("a row with wrong numbers is neither faster nor anybody's baseline") {
+  VerdictBook book;
+  Row wrong = row_of("tp", drifting(1));
+  wrong.status = Status::failed;
+  CHECK(book.add(wrong).empty());
+  Row right = row_of("tp+sp", drifting(0.5));
+  CHECK(book.add(right).empty());
+  CHECK(right.verdict.empty());
+}
+
+TEST_CASE("another case and a row without a latency have no verdict") {
   VerdictBook book;
   Row first = row_of("tp", drifting(1));
   book.add(first);
   Row longer = row_of("tp+sp", drifting(1));
-  longer.seq *= 2;
+  longer.case_id = "another";
   CHECK(book.add(longer).empty());
-  Row other_run = row_of("tp+sp", drifting(1));
-  other_run.run_id = "another";
-  CHECK(book.add(other_run).empty());
   Row skipped = row_of("tp+sp", drifting(1));
   skipped.latency_s.reset();
   CHECK(book.add(skipped).empty());

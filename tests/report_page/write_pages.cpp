@@ -53,6 +53,9 @@ void describe_machine(Row& row) {
 void describe_protocol(Row& row, int reps) {
   row.run_id = "20261122T160744Z-e09b";
   row.order = "random";
+  row.turns = "all";
+  row.case_id = row.model + std::to_string(row.layers) + row.dtype + std::to_string(row.world * 100 + row.batch) + "-" +
+                std::to_string(row.seq);
   row.weights = "shared";
   row.warmup = 2;
   row.reps = reps;

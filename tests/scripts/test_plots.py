@@ -96,7 +96,7 @@ class Example(InFolder):
         for name, label in {"time": "median time, 95% interval, s", "allocated": "allocated memory, GB",
                             "reserved": "reserved memory, GB", "cpu-time": "median time, 95% interval, s",
                             "cpu-memory": "CPU memory, GB", "ratio": "above 1: TP+SP is faster",
-                            "before-head": "memory before the head, GB", "time-split": "time, s", "memory-split": "memory of a rank, GB"}.items():
+                            "before-head": "memory before the head, MB", "time-split": "time, s", "memory-split": "memory of a rank, GB"}.items():
             words = svg_words(self.plots / f"{name}-fp32-2-ranks.svg")
             self.assertIn(label, words)
             self.assertIn("sequence length, tokens", words)
@@ -233,7 +233,7 @@ class Refusals(InFolder):
         self.refused("failed.jsonl", json.dumps(ROWS[-1]) + "\n", "nothing to draw", "status ok", code=1)
 
     def test_rows_without_numbers(self):
-        path = write_rows(self.folder / "bare.jsonl", [{k: PAIR[0][k] for k in results_file.NEEDED}])
+        path = write_rows(self.folder / "bare.jsonl", [{k: PAIR[0][k] for k in ("schema", *results_file.NEEDED)}])
         result = run("plot.py", path)
         self.assertEqual(result.returncode, 1)
         self.assertIn("nothing to draw", result.stderr.splitlines()[-1])

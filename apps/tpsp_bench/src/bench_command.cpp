@@ -2,8 +2,10 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <functional>
+#include <map>
 #include <optional>
-#include <set>
 
 #include "bench_options.h"
 #include "commands.h"
@@ -27,6 +29,12 @@ void check_export(const BenchOptions& options, const World& world) {
   if (!options.export_folder) return;
   std::size_t cases = 0;
   for (const auto& job : options.jobs) cases += job.sweep.plans.size() * job.sweep.seqs.size();
+  if (cases == 1 && options.resume) {
+    throw bad_input({.where = "--export",
+                     .what = "it does not go together with --resume",
+                     .why = "a case that is there already is not computed",
+                     .remedy = "leave one of them out"});
+  }
   if (cases == 1) {
     if (world.rank() == 0) make_export_folder(*options.export_folder);
     return;
@@ -78,8 +86,12 @@ void choose_threads(BenchJob& job, World& world, spdlog::logger& log) {
   const auto cores = count_cores(world);
   const int threads = job.threads.value_or(cores.mine);
   auto& row = job.sweep.prototype;
-  row.threads = threads;
+  const auto of_ranks = exchange_numbers(world, {static_cast<double>(threads)});
+  row.threads = static_cast<int>(of_ranks.front().front());  // the same row on all ranks
   row.cores = cores.host;
+  if (std::any_of(of_ranks.begin(), of_ranks.end(), [&](const auto& one) { return one != of_ranks.front(); })) {
+    log.warn("the ranks have different numbers of threads; rows say rank 0's, {}", row.threads);
+  }
   at::set_num_threads(threads);
   const auto warnings = setup_warnings(world, job.sweep.device.is_cpu() ? threads : 1);
   row.warnings.insert(row.warnings.end(), warnings.begin(), warnings.end());
@@ -89,9 +101,12 @@ void choose_threads(BenchJob& job, World& world, spdlog::logger& log) {
   }
 }
 
+// A failed check counts most.
+ExitCode worse(ExitCode a, ExitCode b) { return std::max(a, b); }
+
 ExitCode worse(ExitCode code, const Row& row) {
-  if (row.check == Check::fail || code == ExitCode::check_failed) return ExitCode::check_failed;
-  return row.status == Status::ok ? code : ExitCode::rows_not_ok;
+  if (row.check == Check::fail) return worse(code, ExitCode::check_failed);
+  return worse(code, row.status == Status::ok ? ExitCode::ok : ExitCode::rows_not_ok);
 }
 
 spdlog::level::level_enum log_level(const CommandLine& line) {
@@ -99,11 +114,21 @@ spdlog::level::level_enum log_level(const CommandLine& line) {
   return line.flags.contains("verbose") ? spdlog::level::debug : spdlog::level::info;
 }
 
+/// What the files say of the cases that they have, by key.
+using Known = std::map<std::string, ExitCode>;
+
 // Rank 0 has read the files; the others are told what they hold.
-std::set<std::string> keys_of_rank_0(World& world, const std::set<std::string>& mine) {
-  const std::vector<std::string> keys(mine.begin(), mine.end());
-  const auto all = split(world.exchange(join(keys, "\n")).front(), '\n');
-  return {all.begin(), all.end()};
+Known known_to_rank_0(World& world, const std::vector<Row>& rows) {
+  std::string mine;
+  for (const auto& row : rows) {
+    mine += fmt::format("{} {}\n", row.key, static_cast<int>(worse(ExitCode::ok, row)));
+  }
+  Known known;
+  for (const auto& line : split(world.exchange(mine).front(), '\n')) {
+    const auto words = split(line, ' ');
+    if (words.size() == 2) known[words[0]] = static_cast<ExitCode>(words[1].front() - '0');
+  }
+  return known;
 }
 
 /// What a run of several sweeps shares.
@@ -111,7 +136,7 @@ struct Run {
   const BenchOptions& options;
   World& world;
   Output& output;
-  std::set<std::string> done;
+  Known known;
   Trace trace{};
   Ledger ledger{};
   ExitCode code = ExitCode::ok;
@@ -128,10 +153,17 @@ void run_job(Run& run, const BenchJob& job, Communicator& comm) {
     run.code = worse(run.code, row);
     run.measured = row.latency_s.has_value();
   };
+  const auto is_done = [&](const std::string& key) {
+    const auto found = run.known.find(key);
+    if (found == run.known.end()) return false;
+    run.code = worse(run.code, found->second);
+    return true;
+  };
   run_sweep(job.sweep, run.world, comm,
             {.row = on_row,
              .step = [&](const SweepStep& step) { run.output.step(step); },
-             .is_done = [&](const std::string& key) { return run.done.contains(key); },
+             .is_done = run.known.empty() ? std::function<bool(const std::string&)>() : is_done,
+             .left_out = [&](std::int64_t seq, std::size_t plans) { run.output.leave_out(seq, plans); },
              .trace = run.options.trace ? &run.trace : nullptr,
              .ledger = &run.ledger});
 }
@@ -169,13 +201,16 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       }
     });
     require_same(world, facts_of(options, backends));
-    agree(world, [&] { output.emplace(options, parts.columns, world, quiet, *log); });
+    agree(world, [&] {
+      output.emplace(options, parts.columns, world, quiet, *log);
+      if (options.trace && world.rank() == 0) write_file(*options.trace, Trace().json());
+    });
 
     Row provenance;
     add_provenance(provenance, line, world);
     agree(world, [&] { output->title(provenance); });
     if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench");
-    run.emplace(Run{options, world, *output, keys_of_rank_0(world, output->done())});
+    run.emplace(Run{options, world, *output, known_to_rank_0(world, output->done())});
     for (std::size_t i = 0; i < options.jobs.size(); ++i) {
       auto& job = options.jobs[i];
       warn_of_staging(job, parts, backends[i], world, *log);

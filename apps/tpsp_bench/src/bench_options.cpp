@@ -37,6 +37,10 @@ WeightPolicy weights_setting(const Settings& settings) {
   return name == "own" ? WeightPolicy::own : WeightPolicy::kept;
 }
 
+c10::Device device_setting(const Settings& settings, const World& world) {
+  return choose_device(choice_setting(settings, "device", {"auto", "cpu", "cuda"}), world);
+}
+
 BenchJob job_of(const Settings& settings, const CommandLine& line, const World& world) {
   BenchJob job;
   auto& sweep = job.sweep;
@@ -45,7 +49,7 @@ BenchJob job_of(const Settings& settings, const CommandLine& line, const World& 
   sweep.seqs = seq_setting(settings);
   sweep.batch = batch_setting(settings);
   sweep.dtype = dtype_setting(settings);
-  sweep.device = choose_device(settings.at("device").text, world);
+  sweep.device = device_setting(settings, world);
   sweep.protocol = protocol_setting(settings);
   sweep.weights = weights_setting(settings);
   sweep.check = choice_setting(settings, "check", {"on", "off"}) == "on";
@@ -60,12 +64,14 @@ BenchJob job_of(const Settings& settings, const CommandLine& line, const World& 
 }
 
 // Why an entry of a suite is not for this run.
-std::optional<std::string> not_for(const SuiteEntry& entry, const World& world) {
+std::optional<std::string> not_for(const SuiteEntry& entry, const Settings& settings, const World& world) {
   const auto& worlds = entry.worlds;
   if (!worlds.empty() && std::find(worlds.begin(), worlds.end(), world.size()) == worlds.end()) {
     return fmt::format("it is for {} ranks", fmt::join(worlds, ", "));
   }
-  if (entry.device == "cuda" && cuda_device_count() == 0) return "it is for a GPU";
+  const auto& device = settings.at("device").text;  // perhaps not the entry's: the command line comes first
+  if (entry.device == "cuda" && (device != "cuda" || cuda_device_count() == 0)) return "it is for a GPU";
+  if (entry.device == "cpu" && device != "cpu") return "it is for the CPU";
   return std::nullopt;
 }
 
@@ -75,13 +81,14 @@ std::vector<BenchJob> suite_jobs(const CommandLine& line, const Setting& name, c
   std::vector<BenchJob> jobs;
   std::string last_reason;
   for (const auto& entry : suite.entries) {
-    const auto reason = not_for(entry, world);
+    const Settings settings(line, entry.maps);
+    const auto reason = not_for(entry, settings, world);
     if (reason) {
       log.info("{} is left out: {}", entry.maps.front().where(), *reason);
       last_reason = *reason;
       continue;
     }
-    jobs.push_back(job_of(Settings(line, entry.maps), line, world));
+    jobs.push_back(job_of(settings, line, world));
     jobs.back().sweep.prototype.suite = suite.name;
   }
   if (!jobs.empty()) return jobs;
@@ -103,6 +110,13 @@ std::vector<std::filesystem::path> out_setting(const Settings& settings) {
   std::vector<std::filesystem::path> outs;
   for (const auto& out : split(settings.at("out").text, ',')) outs.emplace_back(trim(out));
   return outs;
+}
+
+std::string trace_setting(const Settings& settings, const std::vector<BenchJob>& jobs) {
+  const auto& [text, where] = settings.at("trace");
+  refuse_results_file(text, where);
+  if (std::all_of(jobs.begin(), jobs.end(), [](const auto& job) { return job.sweep.profile; })) return text;
+  throw bad_input({.where = where, .what = "there is nothing to trace with --profile off", .remedy = "leave that out"});
 }
 
 std::string facts_of(const BenchJob& job, const Backend& backend) {
@@ -133,7 +147,7 @@ BenchOptions read_options(const CommandLine& line, const World& world, spdlog::l
                                        : std::vector{job_of(settings, line, world)};
   options.outs = out_setting(settings);
   options.resume = line.flags.contains("resume");
-  if (settings.has("trace")) options.trace = settings.at("trace").text;
+  if (settings.has("trace")) options.trace = trace_setting(settings, options.jobs);
   if (settings.has("export")) options.export_folder = settings.at("export").text;
   return options;
 }

@@ -31,6 +31,16 @@ void require_choice(const std::string& word, const std::string& where, const std
       {.where = where, .what = quote(word) + " is not one of its values", .remedy = suggest(word, choices)});
 }
 
+void refuse_results_file(const std::string& path, const std::string& where) {
+  for (const auto* ending : {".csv", ".jsonl", ".md"}) {
+    if (!path.ends_with(ending)) continue;
+    throw bad_input({.where = where,
+                     .what = quote(path) + " ends as results do",
+                     .why = "what is there would be lost",
+                     .remedy = "give a name with another ending"});
+  }
+}
+
 std::vector<std::int64_t> seq_setting(const Settings& settings) {
   constexpr std::int64_t longest = 1 << 20;
   const auto& setting = settings.at("seq");

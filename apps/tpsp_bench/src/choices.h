@@ -19,6 +19,8 @@ double real_setting(const Settings& settings, const std::string& name, double mi
 std::string choice_setting(const Settings& settings, const std::string& name, const std::vector<std::string>& choices);
 /// Throws bad_input naming `where` unless `word` is one of `choices`.
 void require_choice(const std::string& word, const std::string& where, const std::vector<std::string>& choices);
+/// Throws bad_input for a path that ends as a file of results does: it is to be something else, and would be lost.
+void refuse_results_file(const std::string& path, const std::string& where);
 std::vector<std::int64_t> seq_setting(const Settings& settings);
 std::int64_t batch_setting(const Settings& settings);
 c10::ScalarType dtype_setting(const Settings& settings);

@@ -48,10 +48,6 @@ const std::vector<Flag>& flag_table() {
   return table;
 }
 
-bool serves(const std::vector<Command>& commands, Command command) {
-  return std::find(commands.begin(), commands.end(), command) != commands.end();
-}
-
 /// Help that fits in 80 columns, with one blank line between groups.
 class HelpFormatter final : public CLI::Formatter {
  public:

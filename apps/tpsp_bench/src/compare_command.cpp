@@ -5,6 +5,7 @@
 #include "choices.h"
 #include "commands.h"
 #include "terminal.h"
+#include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
 #include "tpsp/report/compare.h"
 #include "tpsp/report/results.h"
@@ -22,7 +23,7 @@ std::vector<std::string> words_of(const Settings& settings, const std::string& n
 
 std::vector<std::string> fail_on_setting(const Settings& settings) {
   if (!settings.has("fail-on")) return {};
-  const std::vector<std::string> choices{"slower", "faster", "unmatched"};
+  const std::vector<std::string> choices{"slower", "faster", "undecided", "unmatched"};
   const auto words = words_of(settings, "fail-on");
   for (const auto& word : words) require_choice(word, settings.at("fail-on").where, choices);
   return words;
@@ -44,6 +45,12 @@ ExitCode compare_command(const CommandLine& line, const Parts& parts) {
   const auto comparison = compare(read_results(line.files.at(0), parts.columns),
                                   read_results(line.files.at(1), parts.columns), parts.columns, by, margin);
   fmt::print("{}", comparison_table(comparison, wants_color()));
+  if (comparison.pairs.empty() && !fail_on.empty()) {
+    throw bad_input({.where = "--fail-on",
+                     .what = "no row of one file matches one of the other",
+                     .why = "so nothing can be said of them",
+                     .remedy = "see --match"});
+  }
   const bool failed =
       std::any_of(fail_on.begin(), fail_on.end(), [&](const auto& on) { return fails(comparison, on); });
   return failed ? ExitCode::rows_not_ok : ExitCode::ok;

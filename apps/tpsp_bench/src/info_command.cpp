@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t name_width = 12;
 
 void line(std::string_view name, std::string_view value) {
-  for (const auto& part : wrapped(value, 80 - name_width - 1)) {
+  for (const auto& part : wrapped(value, terminal_width - name_width - 1)) {
     fmt::print("{:<{}} {}\n", std::exchange(name, ""), name_width, part);
   }
 }

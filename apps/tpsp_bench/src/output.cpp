@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <iostream>
@@ -30,7 +31,7 @@ Output::Output(const BenchOptions& options, const std::vector<Column>& columns, 
     : outs_(options.outs) {
   if (world.rank() != 0) return;
   files_.emplace(options.outs, columns, options.resume);
-  done_ = files_->done();
+  for (auto row : files_->done()) book_.add(row);
   int cases = 0;
   double work = 0;
   for (const auto& [sweep, backend, threads] : options.jobs) {
@@ -67,11 +68,20 @@ void Output::step(const SweepStep& step) {
   if (progress_) progress_->step(step);
 }
 
+void Output::leave_out(std::int64_t seq, std::size_t plans) {
+  if (!progress_) return;
+  for (std::size_t i = 0; i < plans; ++i) progress_->left_out(work_of(job_->sweep, seq));
+}
+
 void Output::add(Row row) {
   if (!files_) return;
-  const auto verdicts = book_.add(row);
-  verdicts_.insert(verdicts_.end(), verdicts.begin(), verdicts.end());
-  if (!done_.contains(row.key)) files_->add(row);
+  const auto& known = files_->done();
+  const bool is_known = std::any_of(known.begin(), known.end(), [&](const Row& old) { return old.key == row.key; });
+  if (!is_known) {
+    const auto verdicts = book_.add(row);
+    verdicts_.insert(verdicts_.end(), verdicts.begin(), verdicts.end());
+    files_->add(row);
+  }
   progress_->row_done(work_of(job_->sweep, row.seq));
   print([&](TablePrinter& table) { table.row(row); });
 }

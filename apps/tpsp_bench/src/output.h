@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -22,12 +21,14 @@ class Output {
   Output(const BenchOptions& options, const std::vector<Column>& columns, const World& world, bool quiet,
          spdlog::logger& log);
 
-  /// Keys of the cases that the files have already.
-  const std::set<std::string>& done() const { return done_; }
+  /// The rows that the files have already; empty on other ranks.
+  std::vector<Row> done() const { return files_ ? files_->done() : std::vector<Row>(); }
   void title(const Row& prototype);
   /// The rows of `job` come next.
   void begin(const BenchJob& job) { job_ = &job; }
   void step(const SweepStep& step);
+  /// A length of which the files have all `plans` rows.
+  void leave_out(std::int64_t seq, std::size_t plans);
   /// Writes a row, unless the files have it, and prints it.
   void add(Row row);
   void finish();
@@ -41,7 +42,6 @@ class Output {
   std::optional<Progress> progress_;
   VerdictBook book_;
   std::vector<PlanVerdict> verdicts_;
-  std::set<std::string> done_;
   const BenchJob* job_ = nullptr;
 };
 

@@ -28,10 +28,6 @@ std::string collectives_text(const std::vector<PreviewCollective>& collectives) 
   return text;
 }
 
-std::string count(std::int64_t number, std::string_view noun) {
-  return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
-}
-
 // "layers.3.attention.wq" -> {3, "attention.wq"}; anything else has no layer.
 struct LayerName {
   int layer = -1;
@@ -131,8 +127,8 @@ std::string totals_line(std::int64_t seq, const Preview& preview) {
 
 std::string preview_table(const PlanPreviews& previews) {
   const auto& model = previews.model;
-  const auto what = fmt::format("{} · {} · plan {}", model.name, count(model.layers, "layer"), previews.plan.name);
-  const auto where = fmt::format("{} · batch {} · {} · seq {}", count(previews.plan.world, "rank"), previews.batch,
+  const auto what = fmt::format("{} · {} · plan {}", model.name, counted(model.layers, "layer"), previews.plan.name);
+  const auto where = fmt::format("{} · batch {} · {} · seq {}", counted(previews.plan.world, "rank"), previews.batch,
                                  previews.dtype, previews.seqs.front());
   const bool fits = what.size() + where.size() <= 80;  // in bytes, a little more than characters
   auto text = what + (fits ? " · " : "\n") + where + "\n\n";

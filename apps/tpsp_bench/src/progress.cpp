@@ -55,6 +55,11 @@ void Progress::row_done(double work) {
   work_done_ += work;
 }
 
+void Progress::left_out(double work) {
+  --cases_;
+  work_ -= work;
+}
+
 void Progress::clear() {
   if (shown_ == 0) return;
   std::cout << fmt::format("\r{:{}}\r", "", shown_) << std::flush;

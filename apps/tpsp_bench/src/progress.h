@@ -26,6 +26,8 @@ class Progress {
 
   void step(const SweepStep& step);
   void row_done(double work);
+  /// A case that needs no work.
+  void left_out(double work);
   /// Takes the line off the terminal, so that something else can be printed there.
   void clear();
 

@@ -20,10 +20,6 @@ std::string variable_of(const std::string& option) {
   return name;
 }
 
-bool serves(const OptionSpec& spec, Command command) {
-  return std::find(spec.commands.begin(), spec.commands.end(), command) != spec.commands.end();
-}
-
 // A plan chosen by a stronger source, under any of its names, overrules all weaker ones.
 bool chooses_plan(const CommandLine& line) {
   return line.options.contains("plan") || line.flags.contains("tp") || line.flags.contains("sp");
@@ -46,6 +42,10 @@ std::optional<Setting> prior_switch() {
 
 }  // namespace
 
+bool serves(const std::vector<Command>& commands, Command command) {
+  return std::find(commands.begin(), commands.end(), command) != commands.end();
+}
+
 Settings::Settings(const CommandLine& line, const std::vector<YamlMap>& maps) : settings_(line.options) {
   if (chooses_plan(line)) {
     std::string plans;
@@ -58,7 +58,7 @@ Settings::Settings(const CommandLine& line, const std::vector<YamlMap>& maps) : 
   for (const auto& map : maps) take_map(map, suite_keys());
   take_config();
   for (const auto& spec : option_table()) {
-    if (!spec.fallback.empty() && serves(spec, line.command))
+    if (!spec.fallback.empty() && serves(spec.commands, line.command))
       settings_.try_emplace(spec.name, Setting{spec.fallback, "default"});
   }
 }
@@ -67,7 +67,7 @@ void Settings::take_environment(const CommandLine& line) {
   for (const auto& spec : option_table()) {
     const auto variable = variable_of(spec.name);
     const auto value = environment(variable.c_str());
-    if (value && serves(spec, line.command)) settings_.try_emplace(spec.name, Setting{*value, variable});
+    if (value && serves(spec.commands, line.command)) settings_.try_emplace(spec.name, Setting{*value, variable});
   }
   if (settings_.contains("plan")) return;
   if (const auto plan = prior_switch()) settings_.emplace("plan", *plan);

@@ -13,6 +13,8 @@ namespace tpsp {
 
 enum class Command { bench, plan, compare, report, columns, info };
 
+bool serves(const std::vector<Command>& commands, Command command);
+
 /// One option that takes a value. All of them are in one table, `option_table`.
 struct OptionSpec {
   std::string name;      ///< long name without dashes, also the key in --config and, upper-cased, of TPSP_NAME

@@ -15,10 +15,9 @@ SuiteEntry entry_of(const YamlMap& own, const YamlMap& shared) {
   own.allow_only(suite_keys());
   SuiteEntry entry{.maps = {own, shared}, .worlds = {}, .device = {}};
   for (const auto& map : {shared, own}) {
-    if (map.has("world")) {
-      entry.worlds = parse_sizes(map.scalar_or_list("world"), map.where("world"), 1, largest_world);
-    }
     if (map.has("device")) entry.device = map.text("device");
+    if (!map.has("world")) continue;
+    entry.worlds = parse_sizes(map.scalar_or_list("world"), map.where("world"), 1, largest_world);
   }
   return entry;
 }

@@ -15,20 +15,27 @@ std::string protocol_text(const Sweep& sweep) {
   const auto& p = sweep.protocol;
   const auto rule = p.reps ? fmt::format("reps {}", *p.reps)
                            : fmt::format("{} {} {} {}", p.min_reps, p.min_time_s, p.max_noise, p.max_time_s);
-  return fmt::format("{} {} {} {} {}", p.warmup, rule, static_cast<int>(p.order), to_string(sweep.weights),
-                     sweep.check);
+  return fmt::format("{} {} {} {} {} {}", p.warmup, rule, static_cast<int>(p.order), to_string(sweep.weights),
+                     sweep.check, sweep.profile);
 }
 
-}  // namespace
-
-std::string case_key(const Sweep& sweep, const LoweredPlan& plan, const Row& row) {
+std::string facts_of(const Sweep& sweep, const Row& row) {
   const auto& m = sweep.model;
   const auto shapes = fmt::format("{} {} {} {} {} {} {} {} {}", m.name, m.hidden, m.layers, m.heads, m.kv_heads, m.ffn,
                                   m.vocabulary, m.norm_eps, m.rope_theta);
-  const auto facts = fmt::format("{} {} {} {} {} {} {} {} {}", row.batch, row.seq, row.world, row.dtype, row.device,
-                                 row.backend, row.threads, row.seed, row.suite);
-  return fmt::format("{:016x}", fnv1a(fmt::format("{}\n{}\n{} {}\n{}\n{}", row_schema, shapes, plan.name,
-                                                  plan.signature(), facts, protocol_text(sweep))));
+  const auto facts = fmt::format("{} {} {} {} {} {} {} {}", row.batch, row.seq, row.world, row.dtype, row.device,
+                                 row.backend, row.threads, row.seed);
+  return fmt::format("{}\n{}\n{}\n{}", row_schema, shapes, facts, protocol_text(sweep));
+}
+
+std::string hash_of(const std::string& text) { return fmt::format("{:016x}", fnv1a(text)); }
+
+}  // namespace
+
+std::string case_id(const Sweep& sweep, const Row& row) { return hash_of(facts_of(sweep, row)); }
+
+std::string case_key(const Sweep& sweep, const LoweredPlan& plan, const Row& row) {
+  return hash_of(fmt::format("{}\n{}\n{}", facts_of(sweep, row), plan.name, plan.signature()));
 }
 
 }  // namespace tpsp

@@ -7,8 +7,11 @@
 
 namespace tpsp {
 
-/// A hash (FNV-1a, 64 bits) of the rows' schema, the model's shapes, what the plan does, and every fact of `row` and
-/// the protocol that a case follows from. The same on all ranks and in every run of the same case.
+/// A hash (FNV-1a, 64 bits) of the rows' schema, the model's shapes, and every fact of `row` and the protocol that a
+/// case follows from, but its plan and which others it takes turns with. The same on all ranks and in every run.
+std::string case_id(const Sweep& sweep, const Row& row);
+
+/// The same, and what the plan is called and does.
 std::string case_key(const Sweep& sweep, const LoweredPlan& plan, const Row& row);
 
 }  // namespace tpsp

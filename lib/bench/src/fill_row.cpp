@@ -68,6 +68,7 @@ Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
   row.world = plan.world;
   row.seed = sweep.seed;
   row.utc_time = utc_time();
+  row.case_id = case_id(sweep, row);
   row.key = case_key(sweep, plan, row);
   return row;
 }
@@ -111,18 +112,20 @@ void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
   row.move_s = part(Part::move);
   row.other_s = part(Part::other);
 
-  std::vector<double> mine{static_cast<double>(profile.peak_bytes), static_cast<double>(profile.before_head_bytes)};
-  for (const auto bytes : profile.peak.value_or(MemorySplit{}).bytes) mine.push_back(static_cast<double>(bytes));
+  const auto before_head = static_cast<double>(profile.before_head_bytes);
+  row.before_head_bytes = static_cast<std::int64_t>(max_over_ranks(world, {before_head}).front());
+  if (!profile.peak) return;
+  std::vector<double> mine{static_cast<double>(profile.peak_bytes)};
+  for (const auto bytes : profile.peak->bytes) mine.push_back(static_cast<double>(bytes));
   const auto all = exchange_numbers(world, mine);
   const auto& largest = *std::max_element(all.begin(), all.end());
-  const auto bytes = [&](std::size_t i) { return static_cast<std::int64_t>(largest.at(i)); };
-  row.before_head_bytes = bytes(1);
-  if (!profile.peak) return;
-  const auto use = [&](MemoryUse which) { return bytes(2 + static_cast<std::size_t>(which)); };
-  row.activations_bytes = use(MemoryUse::activations);
-  row.logits_bytes = use(MemoryUse::logits);
-  row.collective_bytes = use(MemoryUse::collectives);
-  row.resident_bytes = use(MemoryUse::weights) - row.weights_bytes;
+  const auto bytes = [&](MemoryUse use) {
+    return static_cast<std::int64_t>(largest.at(1 + static_cast<std::size_t>(use)));
+  };
+  row.activations_bytes = bytes(MemoryUse::activations);
+  row.logits_bytes = bytes(MemoryUse::logits);
+  row.collective_bytes = bytes(MemoryUse::collectives);
+  row.resident_bytes = bytes(MemoryUse::weights) - row.weights_bytes;
 }
 
 void fill_check(Row& row, const LogitsError& error, double bound) {

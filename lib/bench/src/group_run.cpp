@@ -17,10 +17,10 @@ WeightRecipe recipe_of(const Sweep& sweep) {
 
 }  // namespace
 
-std::string names_of(const PlanGroup& plans) {
+std::vector<std::string> names_of(const PlanGroup& plans) {
   std::vector<std::string> names;
   for (const auto* plan : plans) names.push_back(plan->name);
-  return join(names, " and ");
+  return names;
 }
 
 GroupRun::GroupRun(const SweepContext& context, const PlanGroup& plans)
@@ -34,7 +34,7 @@ Llama GroupRun::model(const LoweredPlan& plan, Communicator& comm, Observer* obs
 }
 
 void GroupRun::tell(const PlanGroup& plans, std::int64_t seq, std::string_view phase, int done) const {
-  if (context_.follower.step) context_.follower.step({names_of(plans), seq, phase, done});
+  if (context_.follower.step) context_.follower.step({join(names_of(plans), " and "), seq, phase, done});
 }
 
 std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
@@ -45,15 +45,19 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
 
   context_.probe.release_unused();
   MachineWatch machine;
+  bool watching = false;
   const auto measured = time(plans, tokens, [&](std::string_view phase, int done) {
     tell(plans, seq, phase, done);
-    if (phase == "timing" && done == 0) machine.begin();
+    const bool first = phase == "timing" && !watching;
+    if (first) machine.begin();
+    watching = watching || first;
   });
   const auto disturbances = machine.end(context_.world);
   const bool in_turns = plans.size() > 1 && sweep.protocol.order == Order::random;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     auto& row = rows[i];
     row.order = in_turns ? "random" : "sequential";
+    if (in_turns) row.turns = join(names_of(plans), ";");
     row.weights = sweep.weights == WeightPolicy::shared && plans.size() == 1 ? "own" : to_string(sweep.weights);
     fill_measurement(row, measured[i], context_.hosts);
     row.warnings.insert(row.warnings.end(), disturbances.begin(), disturbances.end());
@@ -90,7 +94,8 @@ void GroupRun::watch(const LoweredPlan& plan, const at::Tensor& tokens, Row& row
   }
   fill_profile(row, watched, context_.world);
   if (context_.follower.trace == nullptr) return;
-  context_.follower.trace->add(context_.world, fmt::format("{} seq {}", plan.name, row.seq), watched.stretches);
+  context_.follower.trace->add(context_.world, fmt::format("{} {} {} seq {}", row.model, row.dtype, plan.name, row.seq),
+                               watched.stretches);
 }
 
 void GroupRun::check(const PlanGroup& plans, const at::Tensor& tokens, std::vector<Row>& rows) {

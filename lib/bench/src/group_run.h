@@ -11,8 +11,7 @@ namespace tpsp {
 
 using PlanGroup = std::vector<const LoweredPlan*>;
 
-/// "tp and tp+sp"
-std::string names_of(const PlanGroup& plans);
+std::vector<std::string> names_of(const PlanGroup& plans);
 
 /// What every group of a sweep works with.
 struct SweepContext {

@@ -8,8 +8,6 @@
 namespace tpsp {
 namespace {
 
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 std::vector<double> mean_over_ranks(World& world, const std::vector<double>& mine) {
   auto sums = mine;
   for (double& sum : sums) sum = 0;
@@ -21,10 +19,14 @@ std::vector<double> mean_over_ranks(World& world, const std::vector<double>& min
 
 }  // namespace
 
+double steady_clock_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 void Timeline::start() {
   stretches_.clear();
   open_.assign(1, {Part::other, "forward"});
-  edge_s_ = now_s();
+  edge_s_ = steady_clock_s();
 }
 
 void Timeline::stop() {
@@ -36,7 +38,7 @@ void Timeline::stop() {
 // reading the clock and the next work, falls on the part that follows.
 void Timeline::close_stretch() {
   probe_.synchronize();
-  const double now = now_s();
+  const double now = steady_clock_s();
   const auto& [part, label] = open_.back();
   stretches_.push_back({part, label, edge_s_, now});
   edge_s_ = now;

@@ -95,6 +95,8 @@ class Rounds {
   bool finished(int done) {
     if (protocol_.reps) return done >= *protocol_.reps;
     if (done < std::max(protocol_.min_reps, 1) || timed_s_ < protocol_.min_time_s * contestants()) return false;
+    if (done < next_look_ && timed_s_ < protocol_.max_time_s) return false;
+    next_look_ = done + 1 + done / 20;  // a look sorts all samples
     const bool known = std::all_of(results_.begin(), results_.end(), [&](const Measurement& result) {
       const auto noise = relative_noise(summarize(result.samples_s));
       return noise && *noise <= protocol_.max_noise;
@@ -126,6 +128,7 @@ class Rounds {
   std::vector<std::size_t> turns_;
   std::mt19937_64 random_;
   double timed_s_ = 0;
+  int next_look_ = 0;  ///< rounds at which the medians are looked at again
 };
 
 }  // namespace

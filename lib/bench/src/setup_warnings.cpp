@@ -8,6 +8,7 @@
 
 #include "machine_counters.h"
 #include "tpsp/bench/machine_watch.h"
+#include "tpsp/core/text.h"
 
 namespace tpsp {
 namespace {
@@ -98,15 +99,12 @@ struct Worst {
   }
 };
 
-std::string count(std::size_t number, const char* noun) {
-  return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
-}
-
 std::string oversubscribed_text(const Worst& worst) {
   return fmt::format(
       "host {}: {} with {} threads in all may run on {} only; use fewer ranks or a smaller --threads, "
       "or let them run on more cores (mpirun --bind-to none)",
-      worst.host, count(worst.demand.ranks, "rank"), worst.demand.threads, count(worst.demand.cores.size(), "core"));
+      worst.host, counted(static_cast<std::int64_t>(worst.demand.ranks), "rank"), worst.demand.threads,
+      counted(static_cast<std::int64_t>(worst.demand.cores.size()), "core"));
 }
 
 std::string shared_core_text(const Worst& worst) {

@@ -12,6 +12,7 @@
 #include "group_run.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/core/error.h"
+#include "tpsp/core/text.h"
 
 namespace tpsp {
 namespace {
@@ -68,8 +69,9 @@ bool runs_out_of_memory(const World& world, const std::function<void()>& step) {
 /// A group's weights while they are needed, or why there are none.
 class GroupSweep {
  public:
-  GroupSweep(const SweepContext& context, const PlanGroup& group) : context_(context), group_(group) {
-    if (context.follower.step) context.follower.step({names_of(group), context.sweep.seqs.front(), "weights"});
+  /// Makes the weights, for `seq` first.
+  GroupSweep(const SweepContext& context, const PlanGroup& group, std::int64_t seq) : context_(context), group_(group) {
+    if (context.follower.step) context.follower.step({join(names_of(group), " and "), seq, "weights"});
     no_weights_ = lack_of_memory(resident_bytes(context.sweep, *group.front()), context.probe, context.world);
     if (no_weights_) return;
     const Booking booking(context.ledger.weights_s);
@@ -92,8 +94,13 @@ class GroupSweep {
     if (fitting.empty()) return rows;
     std::vector<Row> measured;
     const bool failed = runs_out_of_memory(context_.world, [&] { measured = run_->run(seq, fitting); });
-    if (failed)
-      return all_rows(seq, Status::out_of_memory, fmt::format("a forward ran out of memory; {}", memory_remedy));
+    if (failed) {
+      const auto message = fmt::format("a forward or its check ran out of memory; {}", memory_remedy);
+      for (const auto* plan : fitting) {
+        rows.push_back(unmeasured_row(context_.sweep, *plan, seq, Status::out_of_memory, message));
+      }
+      return rows;
+    }
     measured.insert(measured.end(), rows.begin(), rows.end());
     return measured;
   }
@@ -121,8 +128,11 @@ bool is_done(const SweepContext& context, const PlanGroup& group, std::int64_t s
 
 void run_group(const SweepContext& context, const PlanGroup& group, std::unique_ptr<GroupSweep>& weights) {
   for (const auto seq : context.sweep.seqs) {
-    if (is_done(context, group, seq)) continue;
-    if (!weights) weights = std::make_unique<GroupSweep>(context, group);
+    if (is_done(context, group, seq)) {
+      if (context.follower.left_out) context.follower.left_out(seq, group.size());
+      continue;
+    }
+    if (!weights) weights = std::make_unique<GroupSweep>(context, group, seq);
     const auto rows = weights->rows_at(seq);
     std::for_each(rows.begin(), rows.end(), context.follower.row);
   }

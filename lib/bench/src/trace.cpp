@@ -1,7 +1,6 @@
 #include "tpsp/bench/trace.h"
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -14,8 +13,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr double microseconds = 1e6;
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 Json event(const std::string& name, std::string_view category, double begin_s, double end_s, int rank) {
   return {{"name", name},
@@ -54,10 +51,10 @@ double clock_offset_s(World& world) {
   double offset_s = 0;
   double quickest_s = std::numeric_limits<double>::infinity();
   for (int i = 0; i < exchanges; ++i) {
-    const double begin_s = now_s();
+    const double begin_s = steady_clock_s();
     world.barrier();  // after it, rank 0's answer is later than begin_s
-    const double first_rank_s = exchange_numbers(world, {now_s()}).front().front();
-    const double end_s = now_s();
+    const double first_rank_s = exchange_numbers(world, {steady_clock_s()}).front().front();
+    const double end_s = steady_clock_s();
     if (end_s - begin_s >= quickest_s) continue;
     quickest_s = end_s - begin_s;
     offset_s = (begin_s + end_s) / 2 - first_rank_s;
@@ -69,7 +66,7 @@ void Trace::add(World& world, const std::string& name, const std::vector<Stretch
   const double offset_s = clock_offset_s(world);
   std::string text;
   if (!zero_s_) {
-    zero_s_ = exchange_numbers(world, {mine.empty() ? now_s() : mine.front().begin_s}).front().front();
+    zero_s_ = exchange_numbers(world, {mine.empty() ? steady_clock_s() : mine.front().begin_s}).front().front();
     text = track_name(world.rank()).dump() + '\n';
   }
   text += events_of(name, mine, *zero_s_ + offset_s, world.rank());

@@ -132,4 +132,8 @@ std::string with_thousands(std::int64_t value) {
   return digits;
 }
 
+std::string counted(std::int64_t number, std::string_view noun) {
+  return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
+}
+
 }  // namespace tpsp

@@ -80,18 +80,24 @@ function ratioPlot(family) {
 
 // ---- samples
 
+const mostMarks = 500; // of one row; of more samples every k-th is drawn
+const everyKth = (row) => Math.ceil(row.samples_s.length / mostMarks);
+const drawnSamples = (row) => row.samples_s.map((value, i) => [i, value]).filter(([i]) => i % everyKth(row) === 0);
+
 function samplesPanel(members, length) {
-  const unit = unitFor(Math.max(...members.flatMap((row) => row.samples_s)), secondUnits);
-  const values = members.flatMap((row) => row.samples_s.map((value) => value / unit.factor));
+  const drawn = members.flatMap((row) => drawnSamples(row).map(([, value]) => value));
+  const unit = unitFor(Math.max(...drawn), secondUnits);
+  const values = drawn.map((value) => value / unit.factor);
   const most = Math.max(...members.map((row) => row.samples_s.length));
   const x = linearScale(0.5, most + 0.5);
   const wholeTicks = {...x, ticks: (count) => x.ticks(Math.min(count, most)).filter((t) => Number.isInteger(t.value))};
   const plot = frame({width: 390, height: 230, x: wholeTicks, y: scaleAround(values, 0.01), title: `seq ${length}`,
     xLabel: "repetition (number)", yLabel: `time (${unit.name})`, label: `Samples in order of time, seq ${length}`});
   for (const row of members) {
-    const places = row.samples_s.map((value, i) => [plot.x(i + 1), plot.y(value / unit.factor)]);
-    const marks = places.map(([px, py], i) =>
-      mark(row.plan, px, py, most > 40 ? 1.6 : 2.8, `${row.plan}, repetition ${i + 1}: ${seconds(row.samples_s[i])}`));
+    const samples = drawnSamples(row);
+    const places = samples.map(([i, value]) => [plot.x(i + 1), plot.y(value / unit.factor)]);
+    const marks = samples.map(([i, value], place) =>
+      mark(row.plan, ...places[place], most > 40 ? 1.6 : 2.8, `${row.plan}, repetition ${i + 1}: ${seconds(value)}`));
     plot.root.append(svg("g", {class: planClass(row.plan)}, curve(row.plan, places), ...marks));
   }
   return plot.root;
@@ -102,8 +108,8 @@ function samplesPlot(family) {
   if (!measured.length) return leftOut("the samples", "they are in results with the ending .jsonl only");
   const panels = lengthsOf(measured).map((length) =>
     samplesPanel(measured.filter((row) => row.seq === length), length.toLocaleString("en-US")));
-  return figure("samples", "Samples in order of time", "Each repetition as its slowest rank. A slope is a drift of " +
-    "the machine. The scale does not begin at zero.", planLegend(plansOf(measured)),
+  return figure("samples", "Samples in order of time", "Each repetition as its slowest rank; of very " +
+    "many every k-th. A slope is a drift of the machine. The scale does not begin at zero.", planLegend(plansOf(measured)),
     html("div", {class: "panels"}, ...panels));
 }
 

@@ -18,12 +18,8 @@ char sign_of(const std::string& verdict) {
 
 }  // namespace
 
-std::string count(std::int64_t number, std::string_view noun) {
-  return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
-}
-
 std::string what_is_measured(const Row& row) {
-  return fmt::format("{} · {} · batch {} · {}", row.model, count(row.layers, "layer"), row.batch, row.dtype);
+  return fmt::format("{} · {} · batch {} · {}", row.model, counted(row.layers, "layer"), row.batch, row.dtype);
 }
 
 std::string latency_cell(const Row& row) { return row.latency_s ? human_seconds(*row.latency_s) : absent; }

@@ -8,8 +8,7 @@
 
 namespace tpsp {
 
-std::string count(std::int64_t number, std::string_view noun);  ///< "1 layer", "2 layers"
-std::string what_is_measured(const Row& row);                   ///< "llama-7b · 2 layers · batch 2 · fp32"
+std::string what_is_measured(const Row& row);  ///< "llama-7b · 2 layers · batch 2 · fp32"
 
 std::string latency_cell(const Row& row);  ///< "12.34 ms"
 std::string noise_cell(const Row& row);    ///< "0.4%": half of the median's 95% interval over the median

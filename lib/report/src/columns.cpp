@@ -37,6 +37,7 @@ constexpr std::array entries = {
     Entry{"schema", "", "version of the meaning of the columns", "the program", Detail::full, [](const Row& row) { return value_of(row.schema); }, read_schema},
     field<&Row::status>("status", "", "ok, failed, out_of_memory or skipped", "the check, and what became of the case", brief),
     field<&Row::key>("key", "", "hash of the case: equal where the same thing is measured", "everything that makes the case what it is", brief),
+    field<&Row::case_id>("case_id", "", "hash of the case without its plan: rows that have it in common are compared with each other", "as key"),
     field<&Row::run_id>("run_id", "", "the run that the row belongs to", "start time in UTC and four random digits, from rank 0"),
     field<&Row::suite>("suite", "", "the suite that the case belongs to; empty without one", "the suite's name"),
 
@@ -55,6 +56,7 @@ constexpr std::array entries = {
     field<&Row::seed>("seed", "", "seed of weights and inputs", "--seed"),
 
     field<&Row::order>("order", "", "random where plans took turns, in an order drawn anew each round; else sequential", "the protocol"),
+    field<&Row::turns>("turns", "", "the plans that took turns, joined with ;; empty for one that was measured alone", "the protocol, and which plans cut the weights alike"),
     field<&Row::weights>("weights", "", "shared with plans that cut them alike, own (of this plan alone), or kept (its own, and those of earlier plans stay in memory)", "the protocol"),
     field<&Row::warmup>("warmup", "forwards", "forwards before the first measured one", "--warmup"),
     field<&Row::reps>("reps", "forwards", "measured forwards", "--reps, or when the repetitions were ended"),
@@ -85,10 +87,10 @@ constexpr std::array entries = {
     field<&Row::split_s>("split_s", "s", "time of the forward that was split into the parts below", "one forward apart from the timed ones with a clock around each part; mean of the ranks"),
     field<&Row::gemm_s>("gemm_s", "s", "matrix products with weights", "part of split_s"),
     field<&Row::attention_s>("attention_s", "s", "attention between the products", "part of split_s"),
-    field<&Row::norm_s>("norm_s", "s", "norms and residual additions", "part of split_s"),
+    field<&Row::norm_s>("norm_s", "s", "RMSNorm", "part of split_s"),
     field<&Row::wait_s>("wait_s", "s", "collectives: waiting for the last rank to arrive", "part of split_s"),
     field<&Row::move_s>("move_s", "s", "collectives: moving and summing data", "part of split_s"),
-    field<&Row::other_s>("other_s", "s", "everything else; the parts add up to split_s", "part of split_s"),
+    field<&Row::other_s>("other_s", "s", "everything else: embedding, rotary positions, activation function, residual sums; the parts add up to split_s", "part of split_s"),
 
     field<&Row::predicted_bytes>("predicted_bytes", "bytes", "weights and peak activations, predicted", "a forward on tensors without storage", brief),
     field<&Row::allocated_bytes>("allocated_bytes", "bytes", "peak memory held by tensors, weights included", "allocator; peak of each rank, maximum over the ranks", brief),
@@ -96,7 +98,7 @@ constexpr std::array entries = {
     field<&Row::reserved_bytes>("reserved_bytes", "bytes", "peak memory taken from the system", "CUDA: caching allocator; CPU: peak resident set; maximum over the ranks", brief),
     field<&Row::process_bytes>("process_bytes", "bytes", "memory in use after the last repetition", "CPU: resident set of the process; CUDA: memory used on the device by all processes; maximum over the ranks"),
     field<&Row::weights_bytes>("weights_bytes", "bytes", "weights of one rank; live all the time", "sizes of rank 0's slices, padding included"),
-    field<&Row::activations_bytes>("activations_bytes", "bytes", "activations that live at the allocated peak", "CPU: allocator, by what each tensor is for; with weights_bytes, logits_bytes, collective_bytes and resident_bytes it adds up to allocated_bytes; CUDA: empty"),
+    field<&Row::activations_bytes>("activations_bytes", "bytes", "activations that live at the allocated peak", "CPU: allocator, by what each tensor is for; in the forward that was split; with weights_bytes, logits_bytes, collective_bytes and resident_bytes it adds up to allocated_bytes; empty on CUDA and without --profile"),
     field<&Row::logits_bytes>("logits_bytes", "bytes", "logits that live at the allocated peak", "as activations_bytes"),
     field<&Row::collective_bytes>("collective_bytes", "bytes", "buffers of collectives that live at the allocated peak", "as activations_bytes"),
     field<&Row::resident_bytes>("resident_bytes", "bytes", "tensors of others that live at the allocated peak, such as an earlier plan's model that was kept", "as activations_bytes"),

@@ -9,8 +9,6 @@
 namespace tpsp {
 namespace {
 
-constexpr std::size_t page_width = 80;
-
 std::string escaped(const std::string& value) {
   std::string result;
   for (const char c : value) result += c == '|' ? std::string("\\|") : std::string(1, c);
@@ -60,7 +58,7 @@ std::string columns_help(const std::vector<Column>& columns) {
   for (const Column& column : columns) {
     std::string start = fmt::format("{:<{}} {:<{}} ", shortened(column.name, name_width), name_width,
                                     shortened(column.unit, unit_width), unit_width);
-    for (const std::string& line : wrapped(column.meaning, page_width - before_meaning)) {
+    for (const std::string& line : wrapped(column.meaning, terminal_width - before_meaning)) {
       help += start + line + '\n';
       start.assign(before_meaning, ' ');
     }

@@ -53,7 +53,7 @@ Cases cases_of(const std::vector<Row>& rows, const std::vector<Column>& by) {
 
 const Row* partner(const Cases& cases, const Case& wanted) {
   const auto place = cases.places.find(wanted);
-  if (place == cases.places.end() || !cases.rows[place->second].latency_s) return nullptr;
+  if (place == cases.places.end() || !is_measured(cases.rows[place->second])) return nullptr;
   return &cases.rows[place->second];
 }
 
@@ -70,7 +70,7 @@ Comparison compare(const std::vector<Row>& before, const std::vector<Row>& after
   const Cases old_cases = cases_of(before, result.matched_by);
   const Cases new_cases = cases_of(after, result.matched_by);
   for (const Row& row : old_cases.rows) {
-    const Row* match = row.latency_s ? partner(new_cases, case_of(row, result.matched_by)) : nullptr;
+    const Row* match = is_measured(row) ? partner(new_cases, case_of(row, result.matched_by)) : nullptr;
     if (match == nullptr) {
       result.only_before.push_back(row);
     } else {
@@ -78,7 +78,7 @@ Comparison compare(const std::vector<Row>& before, const std::vector<Row>& after
     }
   }
   for (const Row& row : new_cases.rows) {
-    if (!row.latency_s || partner(old_cases, case_of(row, result.matched_by)) == nullptr) {
+    if (!is_measured(row) || partner(old_cases, case_of(row, result.matched_by)) == nullptr) {
       result.only_after.push_back(row);
     }
   }

@@ -13,7 +13,6 @@
 namespace tpsp {
 namespace {
 
-constexpr std::size_t terminal_width = 80;
 constexpr std::size_t label_width = 31;  // the numbers take the rest
 constexpr std::size_t most_unmatched = 10;
 

@@ -6,6 +6,9 @@
 
 namespace tpsp {
 
+/// Whether the row has a latency, and right numbers: others are compared with nothing.
+bool is_measured(const Row& row);
+
 /// NaN for a row without a latency.
 Median median_of(const Row& row);
 

@@ -116,9 +116,10 @@ std::optional<Row> end_last_line(AppendFile& file, const Format& format, const B
   return row;
 }
 
+constexpr int poorest = 2;
 int poverty(const std::filesystem::path& path) {
   if (path.extension() == ".jsonl") return 0;
-  return path.extension() == ".csv" ? 1 : 2;
+  return path.extension() == ".csv" ? 1 : poorest;
 }
 
 std::vector<std::filesystem::path> richest_first(std::vector<std::filesystem::path> paths) {
@@ -161,18 +162,29 @@ void ResultFiles::complete(const std::vector<std::vector<Row>>& rows) {
   for (std::size_t i = 0; i < files_.size(); ++i) {
     std::set<std::string> here;
     for (const Row& row : rows[i]) here.insert(row.key);
-    for (const std::vector<Row>& others : rows) {
-      for (const Row& row : others) {
+    for (std::size_t other = 0; other < rows.size(); ++other) {
+      if (other > i && poverty(files_[other].file.path()) == poorest) continue;  // it lacks most of a row
+      for (const Row& row : rows[other]) {
         if (!here.insert(row.key).second) continue;
         files_[i].file.append(files_[i].format->line(row));
       }
     }
-    done_.merge(here);
+    files_[i].keys = std::move(here);
+  }
+  for (const std::vector<Row>& some : rows) {
+    for (const Row& row : some) {
+      const bool everywhere =
+          std::all_of(files_.begin(), files_.end(), [&](const File& file) { return file.keys.contains(row.key); });
+      const bool known = std::any_of(done_.begin(), done_.end(), [&](const Row& r) { return r.key == row.key; });
+      if (everywhere && !known) done_.push_back(row);
+    }
   }
 }
 
 void ResultFiles::add(const Row& row) {
-  for (File& file : files_) file.file.append(file.format->line(row));
+  for (File& file : files_) {
+    if (!file.keys.contains(row.key)) file.file.append(file.format->line(row));
+  }
 }
 
 }  // namespace tpsp

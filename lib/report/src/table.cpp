@@ -13,8 +13,6 @@
 namespace tpsp {
 namespace {
 
-constexpr std::size_t terminal_width = 80;
-
 struct Field {
   const char* name;
   int width;
@@ -43,7 +41,7 @@ std::string padded(const Field& field, const std::string& text) {
 
 std::string where_it_runs(const Row& row) {
   const std::string device = row.device_name.empty() ? row.device : fmt::format("{} ({})", row.device, row.device_name);
-  return fmt::format("{} · {} · {} each · {}", count(row.world, "rank"), row.backend, count(row.threads, "thread"),
+  return fmt::format("{} · {} · {} each · {}", counted(row.world, "rank"), row.backend, counted(row.threads, "thread"),
                      device);
 }
 

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
-#include <tuple>
 
 #include "cells.h"
 #include "medians.h"
@@ -12,13 +12,8 @@
 namespace tpsp {
 namespace {
 
-auto case_of(const Row& row) {
-  return std::tie(row.run_id, row.suite, row.model, row.layers, row.batch, row.seq, row.world, row.dtype, row.device,
-                  row.backend, row.threads, row.seed);
-}
-
 bool took_turns(const Row& row, const Row& other) {
-  return row.order == "random" && other.order == "random" && !row.samples_s.empty() &&
+  return !row.turns.empty() && row.run_id == other.run_id && row.turns == other.turns && !row.samples_s.empty() &&
          row.samples_s.size() == other.samples_s.size();
 }
 
@@ -39,6 +34,8 @@ void fill(Row& row, const PlanVerdict& verdict) {
 
 }  // namespace
 
+bool is_measured(const Row& row) { return row.status == Status::ok && row.latency_s.has_value(); }
+
 Median median_of(const Row& row) {
   Median median{.value = row.latency_s.value_or(std::nan("")), .interval = std::nullopt};
   if (row.latency_low_s && row.latency_high_s) median.interval = Interval{*row.latency_low_s, *row.latency_high_s};
@@ -54,12 +51,26 @@ std::string in_words(const PlanVerdict& verdict) {
                      verdict.seq, to_string(verdict.ratio.verdict), verdict.ratio.value, sure);
 }
 
-std::vector<PlanVerdict> VerdictBook::add(Row& row) {
-  if (!row.latency_s) return {};
-  std::vector<PlanVerdict> verdicts;
+std::vector<const Row*> VerdictBook::partners(const Row& row) const {
+  std::vector<const Row*> partners;
   for (const Row& earlier : rows_) {
-    if (earlier.plan == row.plan || case_of(earlier) != case_of(row)) continue;
-    verdicts.push_back({row.plan, earlier.plan, row.seq, ratio_of(row, earlier), what_is_measured(row)});
+    if (earlier.plan == row.plan || earlier.case_id != row.case_id) continue;
+    const auto same_plan = std::find_if(partners.begin(), partners.end(),
+                                        [&](const Row* partner) { return partner->plan == earlier.plan; });
+    if (same_plan == partners.end()) {
+      partners.push_back(&earlier);
+    } else if (earlier.run_id == row.run_id || (*same_plan)->run_id != row.run_id) {
+      *same_plan = &earlier;
+    }
+  }
+  return partners;
+}
+
+std::vector<PlanVerdict> VerdictBook::add(Row& row) {
+  if (!is_measured(row)) return {};
+  std::vector<PlanVerdict> verdicts;
+  for (const Row* partner : partners(row)) {
+    verdicts.push_back({row.plan, partner->plan, row.seq, ratio_of(row, *partner), what_is_measured(row)});
   }
   if (!verdicts.empty()) fill(row, verdicts.front());
   rows_.push_back(row);

@@ -15,6 +15,9 @@
 
 namespace tpsp {
 
+/// This host's steady clock.
+double steady_clock_s();
+
 /// A stretch of one rank's forward that belongs to one part alone: where parts nest, the inner one.
 struct Stretch {
   Part part = Part::other;

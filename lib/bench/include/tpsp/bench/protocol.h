@@ -25,9 +25,9 @@ struct Protocol {
   std::optional<int> reps{};  ///< exactly so many timed repetitions, instead of the rule of the next four
 
   int min_reps = 9;         ///< as many always; nine have an interval that no single outlier moves
-  double min_time_s = 0.5;  ///< timed for so long always
+  double min_time_s = 0.5;  ///< each timed for so long always
   double max_noise = 0.01;  ///< then on until half of every median's interval is at most this part of it,
-  double max_time_s = 60;   ///< or the timed repetitions of all contestants have taken this long together
+  double max_time_s = 60;  ///< or the timed repetitions of all contestants have taken this long, together when in turns
 
   Order order = Order::random;
   std::uint64_t seed = 0;  ///< of the random order

@@ -47,7 +47,8 @@ inline constexpr std::int64_t row_schema = 2;
 struct Row {
   std::int64_t schema = row_schema;
   Status status = Status::ok;
-  std::string key;  ///< of the case: a hash of what it is, see case_key
+  std::string key;      ///< a hash of the case and its plan
+  std::string case_id;  ///< a hash of the case alone: its rows, one a plan, are compared with each other
   std::string run_id;
   std::string suite;  ///< empty without one
 
@@ -68,6 +69,7 @@ struct Row {
 
   // the protocol
   std::string order;    ///< "random" where plans took turns, else "sequential"
+  std::string turns;    ///< the plans that took turns, "tp;tp+sp"; empty for one alone
   std::string weights;  ///< "shared", "own" or "kept"
   int warmup = 0;       ///< taken
   int reps = 0;         ///< taken

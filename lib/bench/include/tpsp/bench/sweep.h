@@ -55,7 +55,8 @@ struct SweepFollower {
   std::function<void(const Row&)> row;                    ///< each row as soon as it is known
   std::function<void(const SweepStep&)> step{};           ///< before each step
   std::function<bool(const std::string& key)> is_done{};  ///< cases that need no row; the same on all ranks
-  Trace* trace = nullptr;                                 ///< gets the profiled forwards
+  std::function<void(std::int64_t seq, std::size_t plans)> left_out{};  ///< a length whose cases are all done
+  Trace* trace = nullptr;                                               ///< gets the profiled forwards
   Ledger* ledger = nullptr;
 };
 

@@ -36,6 +36,9 @@ std::string human_bytes(std::int64_t bytes);
 /// "12.34 ms" (four digits; s, ms, us or ns), for tables.
 std::string human_seconds(double seconds);
 
+/// "1 layer", "2 layers"
+std::string counted(std::int64_t number, std::string_view noun);
+
 /// 41943040 -> "41,943,040".
 std::string with_thousands(std::int64_t value);
 

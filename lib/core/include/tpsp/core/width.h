@@ -8,6 +8,9 @@
 
 namespace tpsp {
 
+/// What output is made for.
+inline constexpr std::size_t terminal_width = 80;
+
 /// At most `width` characters (UTF-8), the last one an ellipsis where `text` is longer; control characters become '?'.
 std::string shortened(std::string_view text, std::size_t width);
 

@@ -26,8 +26,8 @@ struct Comparison {
 /// The columns that tell cases apart: model, layers, plan, batch, seq, world, dtype, device, backend, threads.
 std::vector<std::string> case_columns();
 
-/// Pairs rows that are equal in the columns `by`; of several such rows in one file the last counts. Rows without a
-/// latency pair with nothing. `margin` as in ratio_of_medians. Throws bad_input for a name in `by` that is no column.
+/// Pairs rows that are equal in the columns `by`; of several such rows in one file the last counts. Rows that are
+/// not ok pair with nothing. `margin` as in ratio_of_medians. Throws bad_input for a name in `by` that is no column.
 Comparison compare(const std::vector<Row>& before, const std::vector<Row>& after, const std::vector<Column>& columns,
                    const std::vector<std::string>& by, double margin);
 

@@ -48,22 +48,25 @@ std::vector<Row> read_results(const std::filesystem::path& path, const std::vect
 class ResultFiles {
  public:
   /// With `resume`, rows that one file has and another lacks (a kill came between two writes) are added to the latter,
-  /// from the file with the most detail. Rows are told apart by their keys; those without one are left alone.
+  /// from the file with the most detail, but not from Markdown, which lacks most of a row. Rows are told apart by their
+  /// keys; those without one are left alone.
   ResultFiles(const std::vector<std::filesystem::path>& paths, const std::vector<Column>& columns, bool resume);
 
-  /// Keys of the cases that were there already when resuming, whatever their status; else empty.
-  const std::set<std::string>& done() const { return done_; }
+  /// The rows that every file had already when resuming, whatever their status; else empty.
+  const std::vector<Row>& done() const { return done_; }
+  /// Writes to every file that did not have the row's key when resuming.
   void add(const Row& row);
 
  private:
   struct File {
     AppendFile file;
     std::unique_ptr<Format> format;
+    std::set<std::string> keys{};  ///< found when resuming
   };
   void complete(const std::vector<std::vector<Row>>& rows);
 
   std::vector<File> files_;  ///< those with the most detail first, so that a kill loses none
-  std::set<std::string> done_;
+  std::vector<Row> done_;
 };
 
 }  // namespace tpsp

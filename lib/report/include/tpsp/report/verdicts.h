@@ -24,13 +24,15 @@ std::string in_words(const PlanVerdict& verdict);
 /// Rows as they are measured, and what each new one says about those before it.
 class VerdictBook {
  public:
-  /// Fills baseline, ratio, ratio_low, ratio_high and verdict of `row` against the first row of the same run and case
-  /// but another plan, and returns the row's verdicts against every earlier such row. Rows that took turns
-  /// (order "random", equally many samples) are compared pair by pair, others by their medians. Rows without a latency
-  /// have no verdicts.
+  /// Returns the verdicts of `row` against every other plan of the same case (case_id) before it, of several rows of
+  /// one plan the last of the same run, else the last; and fills baseline, ratio, ratio_low, ratio_high and verdict
+  /// from the first. Rows that took turns are compared pair by pair, others by their medians. Rows that are not ok have
+  /// no verdicts.
   std::vector<PlanVerdict> add(Row& row);
 
  private:
+  std::vector<const Row*> partners(const Row& row) const;
+
   std::vector<Row> rows_;
 };
 
