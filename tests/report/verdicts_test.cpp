@@ -60,7 +60,7 @@ TEST_CASE("plans that did not take turns are compared by their medians") {
   Row second = row_of("tp+sp", drifting(0.99), "sequential");
   book.add(first);
   book.add(second);
-  CHECK(second.verdict == "same");
+  CHECK(second.verdict == "undecided");
   CHECK(second.ratio.value() == Approx(0.99));
   Row third = row_of("sp", {1, 2, 3});
   CHECK(book.add(third).size() == 2);
@@ -90,7 +90,7 @@ TEST_CASE("plans of one case that took turns with others are compared by their m
   second.turns = "mine;yours";
   book.add(first);
   book.add(second);
-  CHECK(second.verdict == "same");
+  CHECK(second.verdict == "undecided");
 }
 
 TEST_CASE("rows of two runs are compared by their medians, and those of one run with each other") {
@@ -100,7 +100,7 @@ TEST_CASE("rows of two runs are compared by their medians, and those of one run 
   book.add(old);
   Row late = row_of("tp+sp", drifting(0.99));
   CHECK(book.add(late).size() == 1);
-  CHECK(late.verdict == "same");
+  CHECK(late.verdict == "undecided");
   Row tp = row_of("tp", drifting(1));
   book.add(tp);
   Row again = row_of("tp+sp", drifting(0.99));

@@ -58,7 +58,7 @@ TEST_CASE("the interval of pairs is widened to hold the ratio of the medians") {
   CHECK(ratio.value == 5);
   CHECK(ratio.interval->low == 0.5);
   CHECK(ratio.interval->high == 5);
-  CHECK(ratio.verdict == Verdict::same);
+  CHECK(ratio.verdict == Verdict::undecided);
 }
 
 TEST_CASE("equal samples are the same") {
@@ -101,7 +101,7 @@ TEST_CASE("the intervals of medians are squared and added on a logarithmic scale
   CHECK(ratio.value == 4);
   CHECK(ratio.interval->low == Approx(4.0 / 32));   // 3 below the time, 4 above the baseline
   CHECK(ratio.interval->high == Approx(4.0 * 32));  // 4 above the time, 3 below the baseline
-  CHECK(ratio.verdict == Verdict::same);
+  CHECK(ratio.verdict == Verdict::undecided);
 }
 
 TEST_CASE("exact medians have an exact ratio") {
@@ -113,9 +113,19 @@ TEST_CASE("exact medians have an exact ratio") {
   CHECK(ratio.verdict == Verdict::slower);
 }
 
+TEST_CASE("an interval that holds 1 and reaches further than 10% says nothing") {
+  const Median baseline{.value = 1, .interval = Interval{.low = 1, .high = 1}};
+  const auto verdict = [&](double low, double high) {
+    return ratio_of_medians({.value = 1, .interval = Interval{.low = low, .high = high}}, baseline).verdict;
+  };
+  CHECK(verdict(0.95, 1.05) == Verdict::same);
+  CHECK(verdict(0.95, 1.11) == Verdict::undecided);
+  CHECK(verdict(0.9, 1.05) == Verdict::undecided);
+}
+
 TEST_CASE("a difference that may be within the margin is none") {
   const Median baseline{.value = 1, .interval = Interval{.low = 1, .high = 1}};
-  const Median time{.value = 1.08, .interval = Interval{.low = 1.04, .high = 1.12}};
+  const Median time{.value = 1.06, .interval = Interval{.low = 1.04, .high = 1.08}};
   CHECK(ratio_of_medians(time, baseline, 0).verdict == Verdict::slower);
   CHECK(ratio_of_medians(time, baseline, 0.03).verdict == Verdict::slower);
   CHECK(ratio_of_medians(time, baseline, 0.05).verdict == Verdict::same);

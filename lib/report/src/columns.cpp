@@ -82,7 +82,7 @@ constexpr std::array entries = {
     field<&Row::ratio>("ratio", "", "this plan's time over the baseline's", "latencies; where plans took turns, repetition by repetition", brief),
     field<&Row::ratio_low>("ratio_low", "", "lower end of the 95% interval of ratio", "as ratio"),
     field<&Row::ratio_high>("ratio_high", "", "upper end of the 95% interval of ratio", "as ratio"),
-    field<&Row::verdict>("verdict", "", "faster, same or slower than the baseline, or undecided (too few repetitions)", "where the interval of ratio lies: below 1, around it, above it", brief),
+    field<&Row::verdict>("verdict", "", "faster, same or slower than the baseline, or undecided (too few repetitions, or too noisy)", "where the interval of ratio lies: below 1, around it and within 10% of it, above it", brief),
 
     field<&Row::split_s>("split_s", "s", "time of the forward that was split into the parts below", "one forward apart from the timed ones with a clock around each part; mean of the ranks"),
     field<&Row::gemm_s>("gemm_s", "s", "matrix products with weights", "part of split_s"),

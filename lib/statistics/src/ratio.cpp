@@ -19,7 +19,8 @@ Verdict verdict_on(const std::optional<Interval>& interval, double margin) {
   if (!interval) return Verdict::undecided;
   if (interval->high < 1 / (1 + margin)) return Verdict::faster;
   if (interval->low > 1 + margin) return Verdict::slower;
-  return Verdict::same;
+  const double most = 1 + largest_sameness;
+  return interval->low >= 1 / most && interval->high <= most ? Verdict::same : Verdict::undecided;
 }
 
 std::vector<double> ratios_of(std::span<const double> times, std::span<const double> baseline) {

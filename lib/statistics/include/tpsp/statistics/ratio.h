@@ -11,11 +11,14 @@ namespace tpsp {
 
 enum class Verdict {
   faster,     ///< the whole interval lies below 1
-  same,       ///< the interval holds 1: no difference was found, and none larger than the interval is likely
+  same,       ///< the interval holds 1 and ends within 10% of it: any difference is smaller than that
   slower,     ///< the whole interval lies above 1
-  undecided,  ///< too few samples for an interval
+  undecided,  ///< too few samples for an interval, or an interval that says nothing: it holds 1 and is wider
 };
 std::string_view to_string(Verdict verdict);
+
+/// How far from 1 the interval of a ratio that is called the same may reach.
+inline constexpr double largest_sameness = 0.1;
 
 /// A time over a baseline's time.
 struct Ratio {
