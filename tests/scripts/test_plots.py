@@ -2,7 +2,6 @@
 """The Python scripts that read results files, run as users run them. tests/data/example-results.* hold made-up rows of
 four runs: fp32 on 1, 2 and 4 ranks, and bf16 on 2 with a last row that ran out of memory."""
 import csv
-import importlib.util
 import json
 import os
 import re
@@ -261,11 +260,6 @@ def event_records(path):
         data = data[16 + length:]
 
 
-def needs(*modules):
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    return unittest.skipIf(missing, f"not installed: {', '.join(missing)}")
-
-
 class Trackers(InFolder):
     value = ROWS[3]["latency_s"]  # fp32, 2 ranks, tp, seq 256
 
@@ -273,7 +267,6 @@ class Trackers(InFolder):
         result = run(script, EXAMPLE, *arguments)
         self.assertEqual((result.returncode, result.stdout.count("\n")), (0, 4), result.stdout + result.stderr)
 
-    @needs("wandb")
     def test_weights_and_biases(self):
         self.log("to_wandb.py", "--dir", self.folder)
         folders = list((self.folder / "wandb").glob("offline-run-*"))
@@ -287,7 +280,6 @@ class Trackers(InFolder):
         self.assertIn(b"latency_s/tp+sp", logged)
         self.assertIn(str(self.value).encode(), logged)
 
-    @needs("tensorboardX")
     def test_tensorboard(self):
         from tensorboardX.proto.event_pb2 import Event
         self.log("to_tensorboard.py", "--dir", self.folder / "tb")
@@ -300,7 +292,6 @@ class Trackers(InFolder):
         self.assertIn(b"|model|llama-7b|", found["case/text_summary", 0].tensor.string_val[0])
         self.assert_one_line(run("to_tensorboard.py", EXAMPLE, "--dir", self.folder / "tb"), 6, "there already")
 
-    @needs("mlflow", "sqlalchemy", "alembic")
     def test_mlflow(self):
         self.log("to_mlflow.py", "--store", self.folder / "store" / "mlflow.db")
         with sqlite3.connect(self.folder / "store" / "mlflow.db") as store:
