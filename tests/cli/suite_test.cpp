@@ -89,6 +89,7 @@ TEST_CASE("the sound protocol has the same cases warmed up, in turns, on shared 
     CHECK(row.at("resident_bytes") == "0");
   }
   CHECK_FALSE(rows[1].at("verdict").empty());
+  CHECK_FALSE(rows[1].at("ratio_low").empty());  // enough repetitions for an interval
 }
 
 TEST_CASE("the suite of scaling grows over world sizes in one file, run by run") {
