@@ -231,8 +231,8 @@ TEST_CASE("counts are of one repetition, whatever the warm-up") {
   NoProbe probe;
   const auto buffer = at::zeros({10});
   const auto run = [&] {
-    comm.all_reduce(buffer);
-    comm.all_reduce(buffer);
+    comm.all_reduce(buffer, buffer);
+    comm.all_reduce(buffer, buffer);
   };
   const auto result = measure({run}, {.warmup = 3, .reps = 4}, world, comm, probe).front();
   CHECK(result.counts == CommCounts{.all_reduces = 2, .bytes = 80});

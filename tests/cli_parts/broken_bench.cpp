@@ -5,13 +5,14 @@
 #include <stdexcept>
 
 #include "tpsp/cli/program.h"
+#include "tpsp/comm/forwarding.h"
 
 namespace tpsp {
 namespace {
 
 /// MPI's collectives with `before_call` run before each one, given its number from 1, and `after_all_reduce` after each
 /// all-reduce.
-class MeddlingCommunicator final : public Communicator {
+class MeddlingCommunicator final : public ForwardingCommunicator {
  public:
   struct Meddling {
     std::function<void(int call)> before_call = [](int) {};
@@ -19,15 +20,16 @@ class MeddlingCommunicator final : public Communicator {
   };
 
   MeddlingCommunicator(std::unique_ptr<Communicator> inner, std::string name, Meddling meddling)
-      : inner_(std::move(inner)), name_(std::move(name)), meddling_(std::move(meddling)) {}
+      : ForwardingCommunicator(*inner),
+        inner_(std::move(inner)),
+        name_(std::move(name)),
+        meddling_(std::move(meddling)) {}
 
-  int rank() const override { return inner_->rank(); }
-  int size() const override { return inner_->size(); }
   std::string_view backend() const override { return name_; }
-  void all_reduce(const at::Tensor& buffer) override {
+  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
     meddling_.before_call(++calls_);
-    inner_->all_reduce(buffer);
-    meddling_.after_all_reduce(buffer);
+    inner_->all_reduce(addend, sum);
+    meddling_.after_all_reduce(sum);
   }
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
     meddling_.before_call(++calls_);
@@ -36,6 +38,9 @@ class MeddlingCommunicator final : public Communicator {
   void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
     meddling_.before_call(++calls_);
     inner_->reduce_scatter(whole, shard);
+  }
+  std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial) override {
+    return Communicator::addends(kind, partial);  // which comes back to the collectives above
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "tpsp/cli/program.h"
+#include "tpsp/comm/forwarding.h"
 
 namespace tpsp {
 namespace {
@@ -10,16 +11,14 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 /// Before each collective, waits for a part of the time that has passed since the last one.
-class SlowedCommunicator final : public Communicator {
+class SlowedCommunicator final : public ForwardingCommunicator {
  public:
-  SlowedCommunicator(std::unique_ptr<Communicator> inner, double part) : inner_(std::move(inner)), part_(part) {}
+  SlowedCommunicator(std::unique_ptr<Communicator> inner, double part)
+      : ForwardingCommunicator(*inner), inner_(std::move(inner)), part_(part) {}
 
-  int rank() const override { return inner_->rank(); }
-  int size() const override { return inner_->size(); }
-  std::string_view backend() const override { return inner_->backend(); }
-  void all_reduce(const at::Tensor& buffer) override {
+  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
     slow_down();
-    inner_->all_reduce(buffer);
+    inner_->all_reduce(addend, sum);
     last_ = Clock::now();
   }
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
@@ -31,6 +30,12 @@ class SlowedCommunicator final : public Communicator {
     slow_down();
     inner_->reduce_scatter(whole, shard);
     last_ = Clock::now();
+  }
+  std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial) override {
+    slow_down();
+    auto terms = inner_->addends(kind, partial);
+    last_ = Clock::now();
+    return terms;
   }
 
  private:

@@ -30,7 +30,7 @@ TEST_CASE("threads: an all-reduce leaves the sum on every rank") {
   const auto count = GENERATE(std::int64_t{1}, std::int64_t{7}, std::int64_t{13});
   const auto sums = on_ranks(ranks, [&](World& world, Communicator& comm) {
     auto buffer = term(world.rank(), count, dtype);
-    comm.all_reduce(buffer);
+    comm.all_reduce(buffer, buffer);
     return buffer;
   });
   CAPTURE(ranks, dtype, count);
@@ -98,7 +98,7 @@ TEST_CASE("threads: bfloat16 is summed in fp32 and rounded once") {
     auto buffer = at::full({4}, world.rank() == 0 ? 256.0F : 1.0F, at::kBFloat16);
     auto shard = at::empty({1}, at::kBFloat16);
     comm.reduce_scatter(buffer, shard);
-    comm.all_reduce(buffer);
+    comm.all_reduce(buffer, buffer);
     return at::cat({buffer, shard});
   });
   for (const auto& sum : sums) CHECK(at::equal(sum, at::full({5}, 260.0F, at::kBFloat16)));
@@ -107,7 +107,7 @@ TEST_CASE("threads: bfloat16 is summed in fp32 and rounded once") {
 TEST_CASE("threads: all ranks hold the same bits of a sum that rounds") {
   const auto sums = on_ranks(4, [](World& world, Communicator& comm) {
     auto buffer = random_term(world.rank(), 1001);
-    comm.all_reduce(buffer);
+    comm.all_reduce(buffer, buffer);
     return buffer;
   });
   for (const auto& sum : sums) CHECK(at::equal(sum, sums.front()));
@@ -118,7 +118,7 @@ TEST_CASE("threads: a reduce-scatter gives the bits of the all-reduce") {
     auto whole = random_term(world.rank(), 3 * 37);
     auto shard = at::empty({37});
     comm.reduce_scatter(whole, shard);
-    comm.all_reduce(whole);
+    comm.all_reduce(whole, whole);
     return at::equal(shard, whole.narrow(0, world.rank() * 37, 37)) ? 0 : 1;
   });
   CHECK(differences == std::vector<int>{0, 0, 0});
@@ -129,7 +129,7 @@ TEST_CASE("threads: many collectives in a row do not run into each other") {
     auto total = at::zeros({1});
     for (int round = 0; round < 200; ++round) {
       auto buffer = at::full({1}, static_cast<float>(world.rank() + round));
-      comm.all_reduce(buffer);
+      comm.all_reduce(buffer, buffer);
       total.add_(buffer);
     }
     return total.item<float>();
@@ -142,7 +142,7 @@ TEST_CASE("serial: a sum over one rank is its own term") {
   SerialWorld world;
   const auto comm = make_communicator(standard_backends(), "serial", world, at::kCPU);
   auto buffer = term(0, 7, at::kFloat);
-  comm->all_reduce(buffer);
+  comm->all_reduce(buffer, buffer);
   CHECK(at::equal(buffer, term(0, 7, at::kFloat)));
 }
 

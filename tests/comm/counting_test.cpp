@@ -14,7 +14,7 @@ CommCounts one_of_each(Communicator& inner, at::ScalarType dtype) {
   CountingCommunicator counting(inner);
   auto whole = at::ones({inner.size() * 6}, dtype);
   auto shard = at::ones({6}, dtype);
-  counting.all_reduce(whole);
+  counting.all_reduce(whole, whole);
   counting.all_gather(shard, whole);
   counting.reduce_scatter(whole, shard);
   return counting.counts();
@@ -70,7 +70,7 @@ TEST_CASE("a counting communicator passes the values on") {
   const auto shards = on_ranks(2, [](World& world, Communicator& comm) {
     CountingCommunicator counting(comm);
     auto buffer = at::full({4}, static_cast<float>(world.rank() + 1));
-    counting.all_reduce(buffer);  // 3 everywhere
+    counting.all_reduce(buffer, buffer);  // 3 everywhere
     auto shard = at::empty({2});
     counting.reduce_scatter(buffer, shard);  // 6
     counting.all_gather(shard.mul(world.rank() + 1), buffer);
@@ -90,7 +90,7 @@ TEST_CASE("a counting communicator answers as the one inside") {
 TEST_CASE("a reset counter begins again at nothing") {
   DryCommunicator dry(0, 2);
   CountingCommunicator counting(dry);
-  counting.all_reduce(at::ones({4}));
+  counting.all_reduce(at::ones({4}), at::ones({4}));
   counting.reset();
   CHECK(counting.counts() == CommCounts{});
 }
@@ -99,7 +99,7 @@ TEST_CASE("a dry communicator moves nothing") {
   DryCommunicator dry(1, 4);
   auto whole = at::arange(8, at::kFloat);
   auto shard = at::full({2}, 7.0F);
-  dry.all_reduce(whole);
+  dry.all_reduce(whole, whole);
   dry.all_gather(shard, whole);
   dry.reduce_scatter(whole, shard);
   CHECK(at::equal(whole, at::arange(8, at::kFloat)));
@@ -110,5 +110,5 @@ TEST_CASE("a dry communicator takes meta tensors, which hold no data") {
   DryCommunicator dry(0, 4);
   const auto whole = at::empty({8}, at::TensorOptions().device(at::kMeta));
   CHECK_NOTHROW(one_of_each(dry, at::kFloat));
-  CHECK_NOTHROW(dry.all_reduce(whole));
+  CHECK_NOTHROW(dry.all_reduce(whole, whole));
 }

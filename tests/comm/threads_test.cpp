@@ -43,7 +43,7 @@ TEST_CASE("the failing rank wakes those in a collective") {
   const auto fail_one = [](World& world, Communicator& comm) {
     if (world.rank() == 1) throw OwnFailure("mine");
     auto buffer = at::ones({4});
-    for (int i = 0; i < 3; ++i) comm.all_reduce(buffer);
+    for (int i = 0; i < 3; ++i) comm.all_reduce(buffer, buffer);
     return 0;
   };
   CHECK_THROWS_WITH(on_ranks(3, fail_one), "mine");

@@ -1,5 +1,7 @@
 #include "tpsp/comm/communicator.h"
 
+#include <ATen/ATen.h>
+
 #include "tpsp/comm/counting.h"
 
 namespace tpsp {
@@ -19,22 +21,60 @@ std::int64_t bytes_sent(Collective kind, std::int64_t whole_bytes, int ranks) {
   return times * (whole_bytes / ranks) + times * (whole_bytes % ranks) / ranks;
 }
 
-void CountingCommunicator::all_reduce(const at::Tensor& buffer) {
-  counts_.all_reduces += 1;
-  counts_.bytes += bytes_sent(Collective::all_reduce, static_cast<std::int64_t>(buffer.nbytes()), size());
-  inner_.all_reduce(buffer);
+at::Tensor Communicator::new_partial(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  return at::empty(sizes, options);
+}
+
+at::Tensor Communicator::new_whole(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  return at::empty(sizes, options);
+}
+
+std::vector<at::Tensor> Communicator::addends(Collective kind, const at::Tensor& partial) {
+  if (kind == Collective::all_reduce) {
+    all_reduce(partial, partial);
+    return {partial};
+  }
+  auto sizes = partial.sizes().vec();
+  sizes.front() /= size();
+  auto shard = at::empty(sizes, partial.options());
+  reduce_scatter(partial, shard);
+  return {shard};
+}
+
+void CountingCommunicator::count(Collective kind, const at::Tensor& whole) {
+  switch (kind) {
+    case Collective::all_reduce: counts_.all_reduces += 1; break;
+    case Collective::all_gather: counts_.all_gathers += 1; break;
+    case Collective::reduce_scatter: counts_.reduce_scatters += 1; break;
+  }
+  counts_.bytes += bytes_sent(kind, static_cast<std::int64_t>(whole.nbytes()), size());
+}
+
+void CountingCommunicator::all_reduce(const at::Tensor& addend, const at::Tensor& sum) {
+  count(Collective::all_reduce, sum);
+  ForwardingCommunicator::all_reduce(addend, sum);
 }
 
 void CountingCommunicator::all_gather(const at::Tensor& shard, const at::Tensor& whole) {
-  counts_.all_gathers += 1;
-  counts_.bytes += bytes_sent(Collective::all_gather, static_cast<std::int64_t>(whole.nbytes()), size());
-  inner_.all_gather(shard, whole);
+  count(Collective::all_gather, whole);
+  ForwardingCommunicator::all_gather(shard, whole);
 }
 
 void CountingCommunicator::reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) {
-  counts_.reduce_scatters += 1;
-  counts_.bytes += bytes_sent(Collective::reduce_scatter, static_cast<std::int64_t>(whole.nbytes()), size());
-  inner_.reduce_scatter(whole, shard);
+  count(Collective::reduce_scatter, whole);
+  ForwardingCommunicator::reduce_scatter(whole, shard);
+}
+
+std::vector<at::Tensor> DryCommunicator::addends(Collective kind, const at::Tensor& partial) {
+  if (!shares_memory_) return Communicator::addends(kind, partial);
+  const bool whole = kind == Collective::all_reduce;
+  return std::vector<at::Tensor>(static_cast<std::size_t>(size_),
+                                 whole ? partial : partial.narrow(0, 0, partial.size(0) / size_));
+}
+
+std::vector<at::Tensor> CountingCommunicator::addends(Collective kind, const at::Tensor& partial) {
+  count(kind, partial);
+  return ForwardingCommunicator::addends(kind, partial);
 }
 
 }  // namespace tpsp

@@ -52,7 +52,7 @@ at::Tensor apply(Transition step, const Sharded& value, Layout wanted, Communica
       return slice(all_gather(value.local, value.layout.dim(), comm), wanted.dim(), comm);
     case Transition::all_reduce: {
       auto buffer = value.local.contiguous();
-      comm.all_reduce(buffer);
+      comm.all_reduce(buffer, buffer);
       return buffer;
     }
   }

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <cstddef>
 #include <limits>
 
 #include "../mpi_check.h"
@@ -60,6 +61,14 @@ void copy_back(const at::Tensor& tensor, const at::Tensor& host) {
   if (!tensor.is_cpu()) tensor.copy_(host);
 }
 
+bool is_same(const at::Tensor& a, const at::Tensor& b) { return a.const_data_ptr() == b.const_data_ptr(); }
+
+/// Where block `rank` of `ranks` begins.
+const void* block_of(const at::Tensor& whole, int rank, int ranks) {
+  return static_cast<const std::byte*>(whole.const_data_ptr()) +
+         whole.nbytes() / static_cast<std::size_t>(ranks) * static_cast<std::size_t>(rank);
+}
+
 class MpiCommunicator final : public Communicator {
  public:
   explicit MpiCommunicator(const World& world) : rank_(world.rank()), size_(world.size()) {}
@@ -68,18 +77,20 @@ class MpiCommunicator final : public Communicator {
   int size() const override { return size_; }
   std::string_view backend() const override { return "mpi"; }
 
-  void all_reduce(const at::Tensor& buffer) override {
-    const auto host = host_copy(buffer);
-    TPSP_MPI(
-        MPI_Allreduce(MPI_IN_PLACE, host.data_ptr(), count_of(host), type_of(host), sum_for(host), MPI_COMM_WORLD));
-    copy_back(buffer, host);
+  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
+    const auto mine = host_copy(addend);
+    const auto all = is_same(addend, sum) ? mine : host_buffer(sum);
+    const void* from = is_same(mine, all) ? MPI_IN_PLACE : mine.const_data_ptr();
+    TPSP_MPI(MPI_Allreduce(from, all.data_ptr(), count_of(all), type_of(all), sum_for(all), MPI_COMM_WORLD));
+    copy_back(sum, all);
   }
 
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
     const auto mine = host_copy(shard);
     const auto all = host_buffer(whole);
-    TPSP_MPI(MPI_Allgather(mine.data_ptr(), count_of(mine), type_of(mine), all.data_ptr(), count_of(mine), type_of(all),
-                           MPI_COMM_WORLD));
+    const bool in_place = mine.const_data_ptr() == block_of(all, rank_, size_);
+    TPSP_MPI(MPI_Allgather(in_place ? MPI_IN_PLACE : mine.const_data_ptr(), count_of(mine), type_of(mine),
+                           all.data_ptr(), count_of(mine), type_of(all), MPI_COMM_WORLD));
     copy_back(whole, all);
   }
 

@@ -58,9 +58,8 @@ class NcclCommunicator final : public Communicator {
   int size() const override { return size_; }
   std::string_view backend() const override { return "nccl"; }
 
-  void all_reduce(const at::Tensor& buffer) override {
-    TPSP_NCCL(ncclAllReduce(buffer.data_ptr(), buffer.data_ptr(), count_of(buffer), type_of(buffer), ncclSum, comm_,
-                            stream()));
+  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
+    TPSP_NCCL(ncclAllReduce(addend.data_ptr(), sum.data_ptr(), count_of(sum), type_of(sum), ncclSum, comm_, stream()));
   }
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
     TPSP_NCCL(ncclAllGather(shard.data_ptr(), whole.data_ptr(), count_of(shard), type_of(shard), comm_, stream()));

@@ -1,4 +1,6 @@
 // One rank: every collective is a copy or nothing.
+#include <ATen/ATen.h>
+
 #include "tpsp/comm/backend.h"
 
 namespace tpsp {
@@ -9,9 +11,14 @@ class SerialCommunicator final : public Communicator {
   int rank() const override { return 0; }
   int size() const override { return 1; }
   std::string_view backend() const override { return "serial"; }
-  void all_reduce(const at::Tensor&) override {}
-  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override { whole.copy_(shard.view_as(whole)); }
-  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override { shard.copy_(whole.view_as(shard)); }
+  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override { copy(addend, sum); }
+  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override { copy(shard, whole); }
+  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override { copy(whole, shard); }
+
+ private:
+  static void copy(const at::Tensor& from, const at::Tensor& to) {
+    if (from.const_data_ptr() != to.const_data_ptr()) to.copy_(from.view_as(to));
+  }
 };
 
 std::optional<std::string> refusal(const World& world, at::Device) {

@@ -13,11 +13,11 @@ class ThreadCommunicator final : public Communicator {
   int size() const override { return group_.size(); }
   std::string_view backend() const override { return "threads"; }
 
-  void all_reduce(const at::Tensor& buffer) override {
-    post(buffer);
+  void all_reduce(const at::Tensor& addend, const at::Tensor& result) override {
+    post(addend);
     const auto sum = sum_of([](const at::Tensor& theirs) { return theirs; });
     withdraw();
-    buffer.copy_(sum);
+    result.copy_(sum);
   }
 
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {

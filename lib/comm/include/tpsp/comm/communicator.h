@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace tpsp {
 
@@ -16,7 +17,8 @@ std::string_view to_string(Collective kind);
 std::int64_t bytes_sent(Collective kind, std::int64_t whole_bytes, int ranks);
 
 /// Collectives over one group of ranks. Tensors are contiguous, float32 or bfloat16, on the communicator's device;
-/// all ranks call in the same order with the same sizes. Throws Error when the transport fails.
+/// all ranks call in the same order with the same sizes, and ask for memory in the same order. Throws Error when the
+/// transport fails.
 ///
 /// Calls are synchronous for the host on CPU tensors and stream-ordered on CUDA tensors.
 class Communicator {
@@ -27,12 +29,28 @@ class Communicator {
   virtual int size() const = 0;
   virtual std::string_view backend() const = 0;
 
-  /// Replaces `buffer` by its sum over the ranks.
-  virtual void all_reduce(const at::Tensor& buffer) = 0;
-  /// Lays the ranks' shards one after the other into `whole`; whole.numel() == size() * shard.numel().
+  /// Memory for this rank's addend of a sum: a product written into it is reduced without a copy.
+  virtual at::Tensor new_partial(at::IntArrayRef sizes, const at::TensorOptions& options);
+  /// Memory for a value that the ranks fill, each its own block, and read once all_gather has returned. It may be one
+  /// memory for all ranks: nobody writes into it after that.
+  virtual at::Tensor new_whole(at::IntArrayRef sizes, const at::TensorOptions& options);
+  /// Whether all ranks see one memory, so that gathering a block of a `new_whole`, cut along any dimension, moves
+  /// nothing.
+  virtual bool shares_memory() const { return false; }
+
+  /// `sum` becomes the sum of the ranks' addends. It may be the addend itself, or a `new_whole`, which is then
+  /// read-only.
+  virtual void all_reduce(const at::Tensor& addend, const at::Tensor& sum) = 0;
+  /// Lays the ranks' shards one after the other into `whole`; whole.numel() == size() * shard.numel(). A shard that
+  /// lies at its place in `whole` is not copied.
   virtual void all_gather(const at::Tensor& shard, const at::Tensor& whole) = 0;
   /// Sums `whole` over the ranks; rank r receives the r-th of size() equal blocks in `shard`.
   virtual void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) = 0;
+
+  /// An all_reduce or reduce_scatter of `partial`, left for the consumer to finish while it reads: the result is the
+  /// sum of these tensors, in this order and in fp32. They are read-only, and gone with the next call on this
+  /// communicator. Where ranks do not see each other's memory it is one tensor, the finished sum.
+  virtual std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial);
 };
 
 }  // namespace tpsp

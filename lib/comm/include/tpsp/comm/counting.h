@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "tpsp/comm/communicator.h"
+#include "tpsp/comm/forwarding.h"
 
 namespace tpsp {
 
@@ -17,41 +17,44 @@ struct CommCounts {
 };
 
 /// Counts calls and bytes, and passes every call on. `inner` outlives it.
-class CountingCommunicator final : public Communicator {
+class CountingCommunicator final : public ForwardingCommunicator {
  public:
-  explicit CountingCommunicator(Communicator& inner) : inner_(inner) {}
+  explicit CountingCommunicator(Communicator& inner) : ForwardingCommunicator(inner) {}
 
-  int rank() const override { return inner_.rank(); }
-  int size() const override { return inner_.size(); }
-  std::string_view backend() const override { return inner_.backend(); }
-  void all_reduce(const at::Tensor& buffer) override;
+  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override;
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override;
   void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override;
+  std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial) override;
 
   const CommCounts& counts() const { return counts_; }
   void reset() { counts_ = {}; }
 
  private:
-  Communicator& inner_;
+  void count(Collective kind, const at::Tensor& whole);
+
   CommCounts counts_;
 };
 
 /// One rank of a group that is only imagined: sizes and order are as always, no data moves. For previews on meta
-/// tensors at any world size.
+/// tensors at any world size, of a transport whose ranks share memory or do not.
 class DryCommunicator final : public Communicator {
  public:
-  DryCommunicator(int rank, int size) : rank_(rank), size_(size) {}
+  DryCommunicator(int rank, int size, bool shares_memory = false)
+      : rank_(rank), size_(size), shares_memory_(shares_memory) {}
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   std::string_view backend() const override { return "dry"; }
-  void all_reduce(const at::Tensor&) override {}
+  bool shares_memory() const override { return shares_memory_; }
+  void all_reduce(const at::Tensor&, const at::Tensor&) override {}
   void all_gather(const at::Tensor&, const at::Tensor&) override {}
   void reduce_scatter(const at::Tensor&, const at::Tensor&) override {}
+  std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial) override;
 
  private:
   int rank_;
   int size_;
+  bool shares_memory_;
 };
 
 }  // namespace tpsp
