@@ -10,6 +10,7 @@
 #include "tpsp/parallel/sharded.h"
 
 using namespace tpsp;
+using namespace tpsp::short_names;
 
 namespace {
 
