@@ -75,7 +75,7 @@ void free_bytes(void* data) {
   header->~Header();
 }
 
-// A meta tensor has no bytes for a header to stand before.
+// Of memory without room for a header before it: meta tensors, and what comes from elsewhere.
 void free_meta(void* context) {
   const std::unique_ptr<Header> header(static_cast<Header*>(context));
   header->uncount();
@@ -83,7 +83,7 @@ void free_meta(void* context) {
 
 /// LibTorch's allocator of one device type with a header before each tensor. Once there it stays, since memory taken
 /// without a DataPtr (oneDNN's scratch) is given back to whichever allocator is registered then.
-class CountingAllocator final : public c10::Allocator {
+class CountingAllocator final : public c10::Allocator, public MemoryCounter {
  public:
   explicit CountingAllocator(c10::DeviceType type) : type_(type), inner_(c10::GetAllocator(type)) {}
 
@@ -97,6 +97,11 @@ class CountingAllocator final : public c10::Allocator {
     if (meta) return {nullptr, new Header(std::move(header)), &free_meta, device};
     new (start) Header(std::move(header));
     return {start + header_room, start + header_room, &free_bytes, device};
+  }
+  std::shared_ptr<void> count(std::int64_t bytes) override {
+    auto header = std::make_unique<Header>(Header{{}, bytes, current_memory_use(), listeners()});
+    header->count();
+    return {header.release(), &free_meta};
   }
   c10::DeleterFnPtr raw_deleter() const override { return type_ == c10::kMeta ? nullptr : &free_bytes; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override { default_copy_data(to, from, bytes); }

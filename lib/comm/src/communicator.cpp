@@ -21,6 +21,8 @@ std::int64_t bytes_sent(Collective kind, std::int64_t whole_bytes, int ranks) {
   return times * (whole_bytes / ranks) + times * (whole_bytes % ranks) / ranks;
 }
 
+void Communicator::reserve(const Room&) {}
+
 at::Tensor Communicator::new_partial(at::IntArrayRef sizes, const at::TensorOptions& options) {
   return at::empty(sizes, options);
 }
@@ -65,8 +67,46 @@ void CountingCommunicator::reduce_scatter(const at::Tensor& whole, const at::Ten
   ForwardingCommunicator::reduce_scatter(whole, shard);
 }
 
+void DryCommunicator::Places::add(const at::Tensor& tensor, std::uint64_t epoch) {
+  forget_dead(epoch);
+  const auto offset = heap.take(tensor.nbytes(), epoch);
+  tensors.emplace(*offset, tensor.storage().getWeakStorageImpl());
+}
+
+void DryCommunicator::Places::forget_dead(std::uint64_t epoch) {
+  std::erase_if(tensors, [&](const auto& entry) {
+    if (!entry.second.expired()) return false;
+    heap.give_back(entry.first, epoch);
+    return true;
+  });
+}
+
+void DryCommunicator::meet() {
+  partials_.forget_dead(epoch_);
+  wholes_.forget_dead(epoch_);
+  ++epoch_;
+}
+
+at::Tensor DryCommunicator::new_partial(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  auto tensor = Communicator::new_partial(sizes, options);
+  if (shares_memory_) partials_.add(tensor, epoch_);
+  return tensor;
+}
+
+at::Tensor DryCommunicator::new_whole(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  auto tensor = Communicator::new_whole(sizes, options);
+  if (shares_memory_) wholes_.add(tensor, epoch_);
+  return tensor;
+}
+
 std::vector<at::Tensor> DryCommunicator::addends(Collective kind, const at::Tensor& partial) {
   if (!shares_memory_) return Communicator::addends(kind, partial);
+  if (kind == Collective::all_reduce && size_ > most_whole_addends) {
+    auto sum = new_whole(partial.sizes(), partial.options());
+    meet();
+    return {sum};
+  }
+  meet();
   const bool whole = kind == Collective::all_reduce;
   return std::vector<at::Tensor>(static_cast<std::size_t>(size_),
                                  whole ? partial : partial.narrow(0, 0, partial.size(0) / size_));

@@ -37,6 +37,11 @@ void ThreadGroup::fail() {
   arrived_.notify_all();
 }
 
+void ThreadGroup::check() {
+  const std::lock_guard lock(mutex_);
+  if (failed_) throw PeerFailed();
+}
+
 std::vector<std::string> ThreadWorld::exchange(const std::string& mine) {
   group_.texts[static_cast<std::size_t>(rank_)] = mine;
   group_.wait();

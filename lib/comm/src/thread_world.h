@@ -1,8 +1,7 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -13,17 +12,18 @@ namespace tpsp {
 /// What the threads of one run_threads call share.
 class ThreadGroup {
  public:
-  explicit ThreadGroup(int size)
-      : texts(static_cast<std::size_t>(size)), tensors(static_cast<std::size_t>(size)), size_(size) {}
+  explicit ThreadGroup(int size) : texts(static_cast<std::size_t>(size)), size_(size) {}
 
   int size() const { return size_; }
   /// Waits for all ranks. Throws Error when a rank failed and will not come.
   void wait();
   /// Wakes all waiting ranks; every later wait throws.
   void fail();
+  /// Throws where a rank has failed.
+  void check();
 
-  std::vector<std::string> texts;   ///< one slot a rank, written before a wait and read after it
-  std::vector<at::Tensor> tensors;  ///< likewise
+  std::vector<std::string> texts;  ///< one slot a rank, written before a wait and read after it
+  std::shared_ptr<void> posted;    ///< likewise, by rank 0
 
  private:
   std::mutex mutex_;

@@ -1,58 +1,58 @@
-// Ranks of one process. Sums are made in fp32 in rank order, so all ranks hold the same bits.
+// Ranks as threads of one process: the algorithms of shared memory, on memory that threads share anyhow.
+#include "../shm_communicator.h"
 #include "../thread_world.h"
 #include "tpsp/comm/backend.h"
 
 namespace tpsp {
 namespace {
 
-class ThreadCommunicator final : public Communicator {
+/// Plain memory of one process.
+class ProcessMemory final : public SharedMemory {
  public:
-  explicit ThreadCommunicator(ThreadWorld& world) : group_(world.group()), rank_(world.rank()) {}
+  ProcessMemory(int ranks, std::size_t heap_bytes, std::size_t common_bytes)
+      : heaps_(static_cast<std::size_t>(ranks)),
+        common_(lines_for(common_bytes)),
+        heap_bytes_(heap_bytes),
+        common_bytes_(common_bytes) {
+    for (auto& heap : heaps_) heap.resize(lines_for(heap_bytes));
+  }
+
+  MeetingPlace& place() override { return place_; }
+  std::size_t heap_bytes() const override { return heap_bytes_; }
+  std::byte* heap_of(int rank) override { return heaps_[static_cast<std::size_t>(rank)].data()->data(); }
+  std::size_t common_bytes() const override { return common_bytes_; }
+  std::byte* common() override { return common_.empty() ? nullptr : common_.front().data(); }
+
+ private:
+  struct alignas(64) Line : std::array<std::byte, 64> {};
+  static std::size_t lines_for(std::size_t bytes) { return (bytes + sizeof(Line) - 1) / sizeof(Line); }
+
+  MeetingPlace place_{};
+  std::vector<std::vector<Line>> heaps_;
+  std::vector<Line> common_;
+  std::size_t heap_bytes_;
+  std::size_t common_bytes_;
+};
+
+class ThreadHost final : public ShmHost {
+ public:
+  explicit ThreadHost(ThreadWorld& world) : group_(world.group()), rank_(world.rank()) {}
 
   int rank() const override { return rank_; }
   int size() const override { return group_.size(); }
-  std::string_view backend() const override { return "threads"; }
 
-  void all_reduce(const at::Tensor& addend, const at::Tensor& result) override {
-    post(addend);
-    const auto sum = sum_of([](const at::Tensor& theirs) { return theirs; });
-    withdraw();
-    result.copy_(sum);
+  std::shared_ptr<SharedMemory> make_memory(std::size_t heap_bytes, std::size_t common_bytes) override {
+    if (rank_ == 0) group_.posted = std::make_shared<ProcessMemory>(size(), heap_bytes, common_bytes);
+    group_.wait();
+    auto memory = std::static_pointer_cast<SharedMemory>(group_.posted);
+    group_.wait();
+    if (rank_ == 0) group_.posted.reset();
+    return memory;
   }
 
-  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
-    post(shard);
-    const auto blocks = whole.view({size(), shard.numel()});
-    for (int peer = 0; peer < size(); ++peer) blocks[peer].copy_(posted(peer).view(-1));
-    withdraw();
-  }
-
-  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
-    post(whole);
-    const auto sum = sum_of([&](const at::Tensor& theirs) { return theirs.view({size(), shard.numel()})[rank_]; });
-    shard.copy_(sum.view_as(shard));
-    withdraw();
-  }
+  void look_after(int) override { group_.check(); }
 
  private:
-  void post(const at::Tensor& mine) {
-    group_.tensors[static_cast<std::size_t>(rank_)] = mine;
-    group_.wait();
-  }
-  // Every rank has read; what was posted is the caller's alone again, to write into and to free.
-  void withdraw() {
-    group_.wait();
-    group_.tensors[static_cast<std::size_t>(rank_)].reset();
-  }
-  const at::Tensor& posted(int peer) const { return group_.tensors[static_cast<std::size_t>(peer)]; }
-
-  template <class Part>
-  at::Tensor sum_of(Part part) const {
-    auto sum = part(posted(0)).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
-    for (int peer = 1; peer < size(); ++peer) sum.add_(part(posted(peer)));
-    return sum;
-  }
-
   ThreadGroup& group_;
   int rank_;
 };
@@ -63,12 +63,16 @@ Backend threads_backend() {
   return {.name = "threads",
           .meaning = "ranks as threads of one process",
           .preference = 10,
+          .shares_memory = true,
           .refusal = [](const World& world, at::Device) -> std::optional<std::string> {
             if (dynamic_cast<const ThreadWorld*>(&world) != nullptr) return std::nullopt;
             return "threads is for ranks inside one process, and these are processes";
           },
-          .make = [](World& world,
-                     at::Device) { return std::make_unique<ThreadCommunicator>(dynamic_cast<ThreadWorld&>(world)); }};
+          .make =
+              [](World& world, at::Device) {
+                auto& threads = dynamic_cast<ThreadWorld&>(world);
+                return std::make_unique<ShmCommunicator>(std::make_unique<ThreadHost>(threads), "threads");
+              }};
 }
 
 }  // namespace tpsp

@@ -17,7 +17,8 @@ namespace tpsp {
 struct Backend {
   std::string name;
   std::string meaning;
-  int preference = 0;  ///< "auto" takes the highest among those that do not refuse
+  int preference = 0;          ///< "auto" takes the highest among those that do not refuse
+  bool shares_memory = false;  ///< as its communicators will say
   /// Why this backend can not serve these ranks on this device; nothing when it can.
   std::function<std::optional<std::string>(const World&, at::Device)> refusal;
   /// The world outlives the communicator. Collective.

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -15,6 +17,21 @@ std::string_view to_string(Collective kind);
 /// Bytes that each of `ranks` ranks sends in a bandwidth-optimal algorithm, for a whole buffer of `whole_bytes`:
 /// all-reduce 2(t-1)/t V, all-gather and reduce-scatter (t-1)/t V (Thakur et al., 2005).
 std::int64_t bytes_sent(Collective kind, std::int64_t whole_bytes, int ranks);
+
+/// Up to so many ranks, every rank reads all addends of an all-reduce; more of them share the summing.
+inline constexpr int most_whole_addends = 2;
+
+/// Bytes for tensors that collectives read and write without a copy.
+struct Room {
+  std::size_t partial_bytes = 0;  ///< a rank
+  std::size_t whole_bytes = 0;    ///< for all ranks of a host together
+
+  /// Room for the one or the other.
+  Room max(const Room& other) const {
+    return {std::max(partial_bytes, other.partial_bytes), std::max(whole_bytes, other.whole_bytes)};
+  }
+  bool operator==(const Room&) const = default;
+};
 
 /// Collectives over one group of ranks. Tensors are contiguous, float32 or bfloat16, on the communicator's device;
 /// all ranks call in the same order with the same sizes, and ask for memory in the same order. Throws Error when the
@@ -29,7 +46,11 @@ class Communicator {
   virtual int size() const = 0;
   virtual std::string_view backend() const = 0;
 
-  /// Memory for this rank's addend of a sum: a product written into it is reduced without a copy.
+  /// Makes room for the `new_partial` and `new_whole` tensors that will be alive at once, so that taking them takes no
+  /// memory from the system. None may be alive. Collective.
+  virtual void reserve(const Room& room);
+  /// Memory for this rank's addend of a sum: a product written into it is reduced without a copy. It is written once: a
+  /// peer may read it until the next call on this communicator.
   virtual at::Tensor new_partial(at::IntArrayRef sizes, const at::TensorOptions& options);
   /// Memory for a value that the ranks fill, each its own block, and read once all_gather has returned. It may be one
   /// memory for all ranks: nobody writes into it after that.

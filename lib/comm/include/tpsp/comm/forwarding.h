@@ -13,6 +13,7 @@ class ForwardingCommunicator : public Communicator {
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
   std::string_view backend() const override { return inner_.backend(); }
+  void reserve(const Room& room) override { inner_.reserve(room); }
   at::Tensor new_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override {
     return inner_.new_partial(sizes, options);
   }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <numeric>
 
 namespace tpsp {
@@ -23,6 +24,15 @@ struct MemorySplit {
   std::int64_t& operator[](MemoryUse use) { return bytes[static_cast<std::size_t>(use)]; }
   std::int64_t operator[](MemoryUse use) const { return bytes[static_cast<std::size_t>(use)]; }
   std::int64_t total() const { return std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0}); }
+};
+
+/// Counts tensors' memory that was not taken from an allocator: an allocator that counts is one of these.
+class MemoryCounter {
+ public:
+  virtual ~MemoryCounter() = default;
+
+  /// Counts `bytes` for the thread's current use, until the ticket is gone.
+  virtual std::shared_ptr<void> count(std::int64_t bytes) = 0;
 };
 
 /// What this thread allocates is for, now.

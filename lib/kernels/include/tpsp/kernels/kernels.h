@@ -1,0 +1,59 @@
+// What a forward does to every element between two products, each in one pass over memory. SIMD for the processor at
+// hand (Highway), with a scalar path; one thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace tpsp::kernels {
+
+/// A bfloat16 as its bits. Arithmetic is in fp32; results are rounded once, to nearest even.
+struct Bf16 {
+  std::uint16_t bits;
+};
+
+/// out[i] = terms[0][i] + terms[1][i] + ..., added in that order in fp32. `out` may be one of the terms.
+void sum(float* out, std::span<const float* const> terms, std::size_t count);
+void sum(Bf16* out, std::span<const Bf16* const> terms, std::size_t count);
+
+/// Rows of `width` elements, all contiguous.
+template <typename T>
+struct AddNorm {
+  std::span<const T* const> terms;  ///< their sum, rounded, joins the stream; there may be none
+  T* stream;                        ///< in and out
+  const T* weight;                  ///< [width]
+  T* normed;                        ///< out
+  std::size_t rows;
+  std::size_t width;
+  float eps;
+};
+/// stream += the sum of the terms; normed = stream / sqrt(mean(stream^2) + eps) * weight, row by row (RMSNorm, Zhang
+/// and Sennrich, arXiv:1910.07467).
+void add_norm(const AddNorm<float>& job);
+void add_norm(const AddNorm<Bf16>& job);
+
+/// A matrix whose rows lie `stride` elements apart.
+template <typename T>
+struct Rows {
+  T* data;
+  std::size_t stride;
+
+  T* operator[](std::size_t row) const { return data + row * stride; }
+};
+
+/// out = silu(gate) * up with silu(x) = x / (1 + exp(-x)) (SwiGLU, Shazeer, arXiv:2002.05202). `out` may be `gate`.
+void swiglu(Rows<float> out, Rows<const float> gate, Rows<const float> up, std::size_t rows, std::size_t width);
+void swiglu(Rows<Bf16> out, Rows<const Bf16> gate, Rows<const Bf16> up, std::size_t rows, std::size_t width);
+
+/// Turns the `heads` heads of one token, the pairs (i, i + half) of each by the angle whose cosine and sine are given:
+/// rotary positions (Su et al., arXiv:2104.09864) in the order that Hugging Face's LLaMA has them.
+/// `in` and `out`: [heads, 2 half]; `cos` and `sin`: [half], fp32. `out` may be `in`.
+void rotate(float* out, const float* in, const float* cos, const float* sin, std::size_t heads, std::size_t half);
+void rotate(Bf16* out, const Bf16* in, const float* cos, const float* sin, std::size_t heads, std::size_t half);
+
+/// The instruction set in use, "AVX3".
+std::string instruction_set();
+
+}  // namespace tpsp::kernels

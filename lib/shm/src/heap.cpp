@@ -1,0 +1,31 @@
+#include "tpsp/shm/heap.h"
+
+#include <algorithm>
+
+namespace tpsp {
+
+std::optional<std::size_t> OffsetHeap::take(std::size_t bytes, std::uint64_t epoch) {
+  std::erase_if(blocks_, [&](const auto& entry) {
+    const auto& given_back = entry.second.given_back;
+    return given_back && *given_back < epoch;
+  });
+  const auto needed = std::max(bytes, std::size_t{1}) + alignment - 1;
+  const auto room = needed / alignment * alignment;
+  std::size_t offset = 0;
+  for (const auto& [start, block] : blocks_) {
+    if (start - offset >= room) break;
+    offset = start + block.bytes;
+  }
+  if (capacity_ < room || offset > capacity_ - room) return std::nullopt;
+  blocks_.emplace(offset, Block{.bytes = room, .given_back = {}});
+  high_water_ = std::max(high_water_, offset + room);
+  return offset;
+}
+
+void OffsetHeap::give_back(std::size_t offset, std::uint64_t epoch) { blocks_.at(offset).given_back = epoch; }
+
+bool OffsetHeap::is_empty() const {
+  return std::all_of(blocks_.begin(), blocks_.end(), [](const auto& entry) { return entry.second.given_back; });
+}
+
+}  // namespace tpsp
