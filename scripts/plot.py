@@ -37,7 +37,7 @@ STYLE = {"font.family": "DejaVu Sans", "font.size": 10, "legend.fontsize": 9, "x
          "axes.spines.right": False, "legend.handlelength": 2.6, "text.parse_math": False,
          "svg.fonttype": "none", "svg.hashsalt": "tpsp"}
 DOT = "\u00a0· "  # a line may end after it, not before
-TIME_PARTS = ("gemm_s", "attention_s", "norm_s", "wait_s", "move_s", "other_s")
+TIME_PARTS = ("gemm_s", "attention_s", "norm_s", "wait_s", "move_s", "seam_s", "other_s")
 MEMORY_PARTS = ("weights_bytes", "activations_bytes", "logits_bytes", "collective_bytes", "resident_bytes")
 
 

@@ -218,9 +218,11 @@ TEST_CASE("a batch smaller than the ranks is measured and checked") {
 
 TEST_CASE("parts of a row's profile add up to it, and each is there") {
   for (const auto& row : rows_of(standard_sweep(2), 2)) {
-    const double parts = *row.gemm_s + *row.attention_s + *row.norm_s + *row.wait_s + *row.move_s + *row.other_s;
+    const double parts =
+        *row.gemm_s + *row.attention_s + *row.norm_s + *row.wait_s + *row.move_s + *row.seam_s + *row.other_s;
     CHECK(parts == Approx(row.split_s.value()).epsilon(0.03));
-    for (const auto& part : {row.gemm_s, row.attention_s, row.norm_s, row.wait_s, row.move_s, row.other_s}) {
+    for (const auto& part :
+         {row.gemm_s, row.attention_s, row.norm_s, row.wait_s, row.move_s, row.seam_s, row.other_s}) {
       CHECK(part.value() > 0);
     }
   }
@@ -258,7 +260,7 @@ TEST_CASE("SP keeps less than TP above the weights before the head") {
   const auto rows = rows_of(sweep, 4);
   CHECK(rows[1].before_head_bytes.value() < rows[0].before_head_bytes.value());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto expected = preview(sweep.model, sweep.plans[i], sweep.batch, 64, sweep.dtype);
+    const auto expected = preview(sweep.model, sweep.plans[i], sweep.batch, 64, sweep.dtype, sweep.shares_memory);
     CHECK(static_cast<double>(*rows[i].before_head_bytes) ==
           Approx(static_cast<double>(expected.before_head_bytes)).epsilon(0.05));
   }

@@ -54,7 +54,7 @@ inline Row full_row() {
   double number = 0.1;
   for (auto* field : {&row.latency_p10_s, &row.latency_p90_s, &row.latency_p99_s, &row.latency_mad_s, &row.latency_cv,
                       &row.rank_spread, &row.ratio, &row.ratio_low, &row.ratio_high, &row.split_s, &row.gemm_s,
-                      &row.attention_s, &row.norm_s, &row.wait_s, &row.move_s, &row.other_s}) {
+                      &row.attention_s, &row.norm_s, &row.wait_s, &row.move_s, &row.seam_s, &row.other_s}) {
     *field = number += 0.015625;
   }
   std::int64_t count = 1;

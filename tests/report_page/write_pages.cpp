@@ -89,8 +89,9 @@ void split_time(Row& row, bool sharded) {
   row.attention_s = (0.05 + 5e-5 * static_cast<double>(row.seq)) * whole;
   row.norm_s = (sharded ? 0.012 : 0.02) * whole;
   row.wait_s = 0.03 * whole;
-  row.move_s = 0.06 * whole;
-  row.other_s = whole - *row.gemm_s - *row.attention_s - *row.norm_s - *row.wait_s - *row.move_s;
+  row.move_s = 0.05 * whole;
+  row.seam_s = 0.01 * whole;
+  row.other_s = whole - *row.gemm_s - *row.attention_s - *row.norm_s - *row.wait_s - *row.move_s - *row.seam_s;
 }
 
 void put_memory(Row& row, bool sharded) {
@@ -182,7 +183,8 @@ std::vector<Row> without_details(std::vector<Row> rows) {
     row.samples_s.clear();
     row.rank_samples_s.clear();
     row.plan_text.clear();
-    row.split_s = row.gemm_s = row.attention_s = row.norm_s = row.wait_s = row.move_s = row.other_s = std::nullopt;
+    row.split_s = row.gemm_s = row.attention_s = row.norm_s = row.wait_s = row.move_s = row.seam_s = row.other_s =
+        std::nullopt;
     row.activations_bytes = row.logits_bytes = row.collective_bytes = row.resident_bytes = std::nullopt;
   }
   return rows;

@@ -41,11 +41,23 @@ inline void on_ranks(int world, const std::function<void(World&, Communicator&)>
   });
 }
 
+/// Room for the forward of any rank on `comm`, so that its values lie where collectives need no copy.
+inline void reserve_for(Communicator& comm, const ModelConfig& config, const LoweredPlan& plan,
+                        const at::Tensor& tokens, at::ScalarType dtype) {
+  DryCommunicator dry(0, plan.world, comm.shares_memory());
+  const ResidentWeights weights(plan, 0, {.seed = test_seed, .dtype = dtype, .device = at::kMeta});
+  const Llama model(config, plan, weights, {.comm = dry});
+  model.whole(model.forward(tokens.to(at::kMeta)), tokens.size(1));
+  comm.reserve(dry.room());
+}
+
 inline std::vector<RankResult> forward_on_ranks(const ModelConfig& config, const Plan& plan, int world,
-                                                const at::Tensor& tokens, at::ScalarType dtype = at::kFloat) {
+                                                const at::Tensor& tokens, at::ScalarType dtype = at::kFloat,
+                                                bool reserve = true) {
   const auto lowered = lower(plan, modules_of(config), world);
   std::vector<RankResult> results(static_cast<std::size_t>(world));
   on_ranks(world, [&](World& ranks, Communicator& transport) {
+    if (reserve) reserve_for(transport, config, lowered, tokens, dtype);
     CountingCommunicator comm(transport);
     const ResidentWeights weights(lowered, ranks.rank(), {.seed = test_seed, .dtype = dtype});
     const Llama model(config, lowered, weights, {.comm = comm});

@@ -215,6 +215,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       auto& job = options.jobs[i];
       warn_of_staging(job, parts, backends[i], world, *log);
       const auto comm = backends[i].make(world, job.sweep.device);
+      job.sweep.shares_memory = comm->shares_memory();
       job.sweep.prototype = with_provenance(job.sweep.prototype, provenance);
       job.sweep.prototype.backend = comm->backend();
       job.sweep.prototype.device_name = device_name(job.sweep.device);

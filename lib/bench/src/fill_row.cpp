@@ -60,7 +60,7 @@ Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
   row.plan_text = plan.text;
   row.batch = sweep.batch;
   row.seq = seq;
-  const auto expected = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype);
+  const auto expected = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, sweep.shares_memory);
   row.seq_padded = expected.seq_padded;
   row.vocab_padded = expected.vocab_padded;
   row.weights_bytes = expected.weights_bytes;
@@ -108,6 +108,7 @@ void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
   row.gemm_s = part(Part::gemm);
   row.attention_s = part(Part::attention);
   row.norm_s = part(Part::norm);
+  row.seam_s = part(Part::seam);
   row.wait_s = part(Part::wait);
   row.move_s = part(Part::move);
   row.other_s = part(Part::other);

@@ -47,7 +47,8 @@ std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan) {
 }
 
 std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world) {
-  const auto forward = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype).peak_activation_bytes;
+  const auto forward =
+      preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, sweep.shares_memory).peak_activation_bytes;
   if (!sweep.check) return forward;
   return std::max(reference_bytes(sweep, seq, world), forward + compared_bytes(sweep, seq, world));
 }

@@ -6,6 +6,7 @@
 #include "fill_row.h"
 #include "tpsp/bench/check.h"
 #include "tpsp/bench/machine_watch.h"
+#include "tpsp/bench/preview.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {
@@ -33,6 +34,16 @@ Llama GroupRun::model(const LoweredPlan& plan, Communicator& comm, Observer* obs
   return {context_.sweep.model, plan, weights_, {.comm = comm, .observer = observer}};
 }
 
+// Before anything is measured, so that no forward takes memory for its collectives from the system.
+void GroupRun::reserve(const PlanGroup& plans, std::int64_t seq) {
+  const auto& sweep = context_.sweep;
+  Room room;
+  for (const auto* plan : plans) {
+    room = room.max(preview(sweep.model, *plan, sweep.batch, seq, sweep.dtype, sweep.shares_memory).room);
+  }
+  context_.comm.reserve(room);
+}
+
 void GroupRun::tell(const PlanGroup& plans, std::int64_t seq, std::string_view phase, int done) const {
   if (context_.follower.step) context_.follower.step({join(names_of(plans), " and "), seq, phase, done});
 }
@@ -43,6 +54,7 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
   std::vector<Row> rows;
   for (const auto* plan : plans) rows.push_back(blank_row(sweep, *plan, seq));
 
+  reserve(plans, seq);
   context_.probe.release_unused();
   MachineWatch machine;
   bool watching = false;

@@ -33,6 +33,7 @@ class GroupRun {
   std::vector<Row> run(std::int64_t seq, const PlanGroup& plans);
 
  private:
+  void reserve(const PlanGroup& plans, std::int64_t seq);
   std::vector<Measurement> time(const PlanGroup& plans, const at::Tensor& tokens, const ProtocolListener& listener);
   void watch(const LoweredPlan& plan, const at::Tensor& tokens, Row& row);
   void check(const PlanGroup& plans, const at::Tensor& tokens, std::vector<Row>& rows);

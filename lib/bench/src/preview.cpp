@@ -74,10 +74,10 @@ class HeadWatch final : public Observer {
 }  // namespace
 
 Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                c10::ScalarType dtype) {
+                c10::ScalarType dtype, bool shares_memory) {
   AllocationMeter meter(c10::kMeta);
   const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta});
-  DryCommunicator comm(0, plan.world);
+  DryCommunicator comm(0, plan.world, shares_memory);
   TransitionLog log;
   HeadWatch head(meter);
   const Llama model(config, plan, weights, {.comm = comm, .log = &log, .observer = &head});
@@ -93,6 +93,7 @@ Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t
                  .peak = meter.peak(),
                  .peak_activation_bytes = meter.peak_bytes() - before,
                  .before_head_bytes = head.peak_bytes() - before,
+                 .room = comm.room(),
                  .findings = plan.findings};
   add_collectives(result, log, plan.world);
   const auto detours = find_detours(log, plan);

@@ -31,6 +31,8 @@ at::Tensor Communicator::new_whole(at::IntArrayRef sizes, const at::TensorOption
   return at::empty(sizes, options);
 }
 
+bool Communicator::is_shared(const at::Tensor&) const { return false; }
+
 std::vector<at::Tensor> Communicator::addends(Collective kind, const at::Tensor& partial) {
   if (kind == Collective::all_reduce) {
     all_reduce(partial, partial);

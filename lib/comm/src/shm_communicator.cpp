@@ -60,6 +60,10 @@ at::Tensor ShmCommunicator::new_whole(at::IntArrayRef sizes, const at::TensorOpt
   return memory != nullptr ? tensor_on(memory, sizes, options, collectives_) : at::empty(sizes, options);
 }
 
+bool ShmCommunicator::is_shared(const at::Tensor& whole) const {
+  return collectives_->is_whole(whole.const_data_ptr());
+}
+
 void ShmCommunicator::all_reduce(const at::Tensor& addend, const at::Tensor& sum) {
   collectives_->all_reduce(element_of(addend), addend.const_data_ptr(), sum.mutable_data_ptr(), count_of(addend));
 }
@@ -89,8 +93,12 @@ std::vector<at::Tensor> ShmCommunicator::addends(Collective kind, const at::Tens
     offset = partial.nbytes() / static_cast<std::size_t>(size()) * static_cast<std::size_t>(rank());
   }
   std::vector<at::Tensor> terms;
+  const auto tensor_at = [&](const std::byte* memory) {
+    return at::from_blob(
+        const_cast<std::byte*>(memory) + offset, sizes, [partial](void*) {}, partial.options());
+  };
   for (const auto* memory : collectives_->exchange_partials(partial.nbytes(), partial.const_data_ptr())) {
-    terms.push_back(at::from_blob(const_cast<std::byte*>(memory) + offset, sizes, partial.options()));
+    terms.push_back(tensor_at(memory));
   }
   return terms;
 }

@@ -32,6 +32,7 @@ class ShmCommunicator final : public Communicator {
   int size() const override { return host_->size(); }
   std::string_view backend() const override { return name_; }
   bool shares_memory() const override { return true; }
+  bool is_shared(const at::Tensor& whole) const override;
   void reserve(const Room& room) override;
   at::Tensor new_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override;
   at::Tensor new_whole(at::IntArrayRef sizes, const at::TensorOptions& options) override;

@@ -7,6 +7,7 @@ std::string_view to_string(Part part) {
     case Part::gemm: return "gemm";
     case Part::attention: return "attention";
     case Part::norm: return "norm";
+    case Part::seam: return "seam";
     case Part::wait: return "wait";
     case Part::move: return "move";
     case Part::other: return "other";

@@ -92,10 +92,10 @@ Sharded Llama::embed(const at::Tensor& tokens) const {
   const auto ids = at::constant_pad_nd(tokens, {0, seq - tokens.size(1)}).t().contiguous();
   const auto table = weights_.get(module);
   const auto first_row = placement.cut == 0 ? context_.comm.rank() * table.size(0) : 0;
-  Sharded stream{.local = ops::embedding(table, ids, first_row),
-                 .global = {seq, tokens.size(0), config_.hidden},
-                 .layout = placement.natural};
-  return redistribute(std::move(stream), placement.out, context_, module);
+  auto stream = new_sharded({seq, tokens.size(0), config_.hidden}, placement.natural, placement.out, table.options(),
+                            context_.comm);
+  ops::embedding(table, ids, first_row, stream.local);
+  return redistribute_to_own(std::move(stream), placement.out, context_, module);
 }
 
 // The product alone: `value` has arrived, and the result keeps its natural layout, for a seam to reduce.
@@ -104,9 +104,10 @@ Sharded Llama::multiply(Sharded value, const std::string& module) const {
   const auto weight = weights_.get(module);
   const auto features = placement.cut == 0 ? weight.size(0) * context_.comm.size() : weight.size(0);
   const Span span(context_.observer, Part::gemm, module);
-  return {.local = ops::linear(value.local, weight),
-          .global = {value.global[0], value.global[1], features},
-          .layout = placement.natural};
+  auto result = new_sharded({value.global[0], value.global[1], features}, placement.natural, placement.out,
+                            weight.options(), context_.comm);
+  ops::linear(value.local, weight, result.local);
+  return result;
 }
 
 Sharded Llama::product(Sharded input, const std::string& module) const {
@@ -130,33 +131,49 @@ Sharded Llama::norm(Sharded input, const std::string& module) const {
 }
 
 // The one seam of Megatron's identity: TP all-reduces here; TP+SP reduce-scatters, adds and normalises its shard, and
-// gathers for `reader`.
+// gathers for `reader`. Where ranks see each other's memory, the sum, the residual and the norm are one pass over it,
+// and what is normalised is written where the gather wants it.
 Sharded Llama::add_norm(Sharded& stream, std::optional<Delta> delta, const std::string& norm_module,
                         const std::string& reader) const {
-  if (delta) {
-    const auto out = plan_.at(delta->module).out;
-    auto value = redistribute(std::move(delta->value), out, context_, delta->module);
-    stream = join(std::move(stream), std::move(value), delta->module);
-  }
+  const auto& placement = plan_.at(norm_module);
   if (stream.layout.is_partial()) {  // reduced here for good, not in a copy that the norm alone would see
-    stream = redistribute(std::move(stream), *plan_.at(norm_module).want, context_, norm_module);
+    stream = redistribute_to_own(std::move(stream), *placement.want, context_, norm_module);
   }
-  auto normed = norm(stream, norm_module);
-  return arrive(std::move(normed), reader);
+  const auto addends = delta ? addends_of(*std::move(delta), stream) : std::vector<at::Tensor>();
+  if (placement.want && *placement.want != stream.layout) {
+    ops::add(stream.local, addends);
+    return arrive(norm(stream, norm_module), reader);
+  }
+  check_arrival(stream.layout, placement, norm_module);
+  const auto next = placement.out == stream.layout ? plan_.at(reader).want.value_or(stream.layout) : placement.out;
+  auto normed = new_sharded(stream.global, stream.layout, next, stream.local.options(), context_.comm);
+  normed.gathered_by = stream.gathered_by;
+  {
+    const auto weight = weights_.get(norm_module);
+    const Span span(context_.observer, addends.size() > 1 ? Part::seam : Part::norm, norm_module);
+    ops::add_norm(stream.local, addends, weight, config_.norm_eps, normed.local);
+  }
+  return arrive(redistribute(std::move(normed), placement.out, context_, norm_module), reader);
 }
 
-// stream + delta, in the layout that costs least: a whole value is cut to match a shard. The stream is never partial
-// here: add_norm has reduced it before its first norm.
-Sharded Llama::join(Sharded stream, Sharded delta, const std::string& module) const {
-  const bool cut_stream = stream.layout.is_replicate() && delta.layout.is_shard();
-  if (cut_stream) {
-    stream = redistribute(std::move(stream), delta.layout, context_, module);
-  } else {
-    delta = redistribute(std::move(delta), stream.layout, context_, module);
+// What is to be added to the stream, in the stream's layout, which is the one that costs least: a whole stream is cut
+// to match a shard. The stream is not partial here.
+std::vector<at::Tensor> Llama::addends_of(Delta delta, Sharded& stream) const {
+  const auto out = plan_.at(delta.module).out;
+  if (out == stream.layout && can_stay_unsummed(delta.value.layout, out)) {
+    auto [addends, gathered_by] = unsummed(std::move(delta.value), out, context_, delta.module);
+    stream.gathered_by = gathered_by;
+    return addends;
   }
-  stream.local.add_(delta.local);
-  stream.gathered_by = delta.gathered_by;
-  return stream;
+  auto value = redistribute(std::move(delta.value), out, context_, delta.module);
+  const bool cut_stream = stream.layout.is_replicate() && value.layout.is_shard();
+  if (cut_stream) {
+    stream = redistribute(std::move(stream), value.layout, context_, delta.module);
+  } else {
+    value = redistribute(std::move(value), stream.layout, context_, delta.module);
+  }
+  stream.gathered_by = value.gathered_by;
+  return {value.local};
 }
 
 // Keys or values for the heads that `queries` has here. Whole keys are cut to match cut queries, also where there are
@@ -172,9 +189,7 @@ Sharded Llama::with_heads_of(const Sharded& queries, Sharded keys, const std::st
     const auto count = std::max<std::int64_t>(heads / group, 1);
     keys.local = keys.local.narrow(2, first / group * head_dim, count * head_dim);
   } else {
-    const auto index =
-        at::arange(first, first + heads, keys.local.options().dtype(at::kLong)).div_(group, /*rounding_mode=*/"floor");
-    keys.local = split_heads(keys.local, head_dim).index_select(2, index).flatten(2);
+    keys.local = ops::heads_for_queries(split_heads(keys.local, head_dim), first, heads, group).flatten(2);
   }
   keys.layout = queries.layout;
   return keys;
@@ -202,13 +217,15 @@ Llama::Delta Llama::attention(Sharded input, const std::string& module, const op
 }
 
 Llama::Delta Llama::feed_forward(Sharded input, const std::string& module) const {
-  auto gate = linear(input, module + ".w1");
+  auto gate = product(input, module + ".w1");
   auto up = linear(std::move(input), module + ".w3");
-  if (gate.layout.is_partial()) gate = redistribute(std::move(gate), Layout::replicate(), context_, module + ".w1");
+  auto gate_layout = plan_.at(module + ".w1").out;
+  if (gate_layout.is_partial()) gate_layout = Layout::replicate();
+  gate = redistribute_to_own(std::move(gate), gate_layout, context_, module + ".w1");
   const bool cut_gate = gate.layout.is_replicate() && up.layout.is_shard();
   if (cut_gate) gate = redistribute(std::move(gate), up.layout, context_, module + ".w1");
   up = redistribute(std::move(up), gate.layout, context_, module + ".w3");
-  gate.local = ops::swiglu(gate.local, up.local);
+  ops::swiglu(gate.local, up.local);
   up.local.reset();
   return {.value = product(std::move(gate), module + ".w2"), .module = module + ".w2"};
 }

@@ -118,7 +118,7 @@ function samplesPlot(family) {
 const timeParts = [
   {name: "matrix products", column: "gemm_s"}, {name: "attention", column: "attention_s"},
   {name: "norms", column: "norm_s"}, {name: "waiting for ranks", column: "wait_s"},
-  {name: "moving data", column: "move_s"}, {name: "other", column: "other_s"}];
+  {name: "moving data", column: "move_s"}, {name: "fused seam", column: "seam_s"}, {name: "other", column: "other_s"}];
 const memoryParts = [
   {name: "weights", column: "weights_bytes"}, {name: "activations", column: "activations_bytes"},
   {name: "logits", column: "logits_bytes"}, {name: "collectives", column: "collective_bytes"},

@@ -90,6 +90,7 @@ constexpr std::array entries = {
     field<&Row::norm_s>("norm_s", "s", "RMSNorm", "part of split_s"),
     field<&Row::wait_s>("wait_s", "s", "collectives: waiting for the last rank to arrive", "part of split_s"),
     field<&Row::move_s>("move_s", "s", "collectives: moving and summing data", "part of split_s"),
+    field<&Row::seam_s>("seam_s", "s", "the sum over the ranks, residual sum and norm in one pass", "part of split_s"),
     field<&Row::other_s>("other_s", "s", "everything else: embedding, rotary positions, activation function, residual sums; the parts add up to split_s", "part of split_s"),
 
     field<&Row::predicted_bytes>("predicted_bytes", "bytes", "weights and peak activations, predicted", "a forward on tensors without storage", brief),

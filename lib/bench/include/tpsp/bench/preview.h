@@ -38,12 +38,14 @@ struct Preview {
   std::int64_t peak_activation_bytes = 0;  ///< of these, everything but weights
   std::int64_t before_head_bytes = 0;      ///< likewise, the peak until the head runs
   std::int64_t collective_bytes = 0;       ///< of these, the largest buffer that a collective reads or fills
+  Room room;                               ///< what Communicator::reserve is to be told, where ranks share memory
   std::vector<Finding> findings;           ///< the lowering's, and detours
 };
 
 /// Runs the forward of rank 0 on meta tensors with a communicator that moves nothing. Needs neither MPI, GPU nor
-/// weights. Throws what the real forward would throw.
+/// weights. Throws what the real forward would throw. Some bytes depend on whether the backend's ranks share memory: a
+/// collective then needs no buffers of its own.
 Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                c10::ScalarType dtype);
+                c10::ScalarType dtype, bool shares_memory = false);
 
 }  // namespace tpsp

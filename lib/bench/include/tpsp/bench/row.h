@@ -107,6 +107,7 @@ struct Row {
   std::optional<double> norm_s;
   std::optional<double> wait_s;
   std::optional<double> move_s;
+  std::optional<double> seam_s{};
   std::optional<double> other_s;
 
   // memory

@@ -36,6 +36,7 @@ struct Sweep {
   c10::Device device = c10::kCPU;
   Protocol protocol;
   WeightPolicy weights = WeightPolicy::shared;
+  bool shares_memory = false;  ///< the backend's ranks do
   bool check = true;
   bool profile = true;  ///< one more forward, watched, after the timed ones
   std::uint64_t seed = 0;

@@ -55,9 +55,10 @@ class Communicator {
   /// Memory for a value that the ranks fill, each its own block, and read once all_gather has returned. It may be one
   /// memory for all ranks: nobody writes into it after that.
   virtual at::Tensor new_whole(at::IntArrayRef sizes, const at::TensorOptions& options);
-  /// Whether all ranks see one memory, so that gathering a block of a `new_whole`, cut along any dimension, moves
-  /// nothing.
+  /// Whether all ranks see one memory.
   virtual bool shares_memory() const { return false; }
+  /// Whether `whole` lies in it, so that gathering it moves nothing, however it was cut. Without room left it does not.
+  virtual bool is_shared(const at::Tensor& whole) const;
 
   /// `sum` becomes the sum of the ranks' addends. It may be the addend itself, or a `new_whole`, which is then
   /// read-only.

@@ -49,6 +49,7 @@ class DryCommunicator final : public Communicator {
   int size() const override { return size_; }
   std::string_view backend() const override { return "dry"; }
   bool shares_memory() const override { return shares_memory_; }
+  bool is_shared(const at::Tensor&) const override { return shares_memory_; }
   at::Tensor new_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override;
   at::Tensor new_whole(at::IntArrayRef sizes, const at::TensorOptions& options) override;
   void all_reduce(const at::Tensor&, const at::Tensor&) override { meet(); }

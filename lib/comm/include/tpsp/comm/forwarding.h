@@ -21,6 +21,7 @@ class ForwardingCommunicator : public Communicator {
     return inner_.new_whole(sizes, options);
   }
   bool shares_memory() const override { return inner_.shares_memory(); }
+  bool is_shared(const at::Tensor& whole) const override { return inner_.is_shared(whole); }
   void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override { inner_.all_reduce(addend, sum); }
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override { inner_.all_gather(shard, whole); }
   void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {

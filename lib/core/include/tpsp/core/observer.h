@@ -10,12 +10,13 @@ namespace tpsp {
 enum class Part {
   gemm,       ///< matrix products
   attention,  ///< scores, softmax, and their product with the values
-  norm,       ///< RMSNorm
+  norm,       ///< RMSNorm, with the residual sum before it
+  seam,       ///< the same in one pass with the sum over the ranks, read from their memory
   wait,       ///< in a collective, until the last rank has arrived
   move,       ///< in a collective, after that: moving and summing data, copies before and after included
-  other,      ///< embedding, rotary positions, activation function, residual sums
+  other,      ///< embedding, rotary positions, activation function
 };
-inline constexpr std::size_t part_count = 6;
+inline constexpr std::size_t part_count = 7;
 std::string_view to_string(Part part);
 
 /// Told when a part begins and when the last one that began has ended; parts nest.

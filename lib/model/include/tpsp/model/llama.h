@@ -54,7 +54,7 @@ class Llama {
                    const std::string& reader) const;
   Delta attention(Sharded input, const std::string& module, const ops::RotaryTable& rotary) const;
   Delta feed_forward(Sharded input, const std::string& module) const;
-  Sharded join(Sharded stream, Sharded delta, const std::string& module) const;
+  std::vector<at::Tensor> addends_of(Delta delta, Sharded& stream) const;
   Sharded with_heads_of(const Sharded& queries, Sharded keys, const std::string& module) const;
 
   const ModelConfig& config_;
