@@ -80,7 +80,7 @@ TEST_CASE("a backend that refuses says why") {
 }
 
 TEST_CASE("auto says so when no backend serves") {
-  CHECK(complaint_about(standard_backends(), "auto", 4) ==
+  CHECK(complaint_about({backend_of("high", 9, "its cable is out")}, "auto", 4) ==
         "--backend auto: no backend serves 4 ranks on cpu; start the ranks with mpirun or srun");
 }
 
