@@ -131,6 +131,12 @@ TEST_CASE("mpi refuses where MPI is not running") {
         "--backend mpi: mpi needs ranks started by mpirun or srun; use --backend auto");
 }
 
+TEST_CASE("gloo refuses CUDA tensors") {
+  ImaginedWorld world(2);
+  CHECK(complaint_of([&] { choose_backend(standard_backends(), "gloo", world, at::Device(at::kCUDA, 0)); }) ==
+        "--backend gloo: gloo needs CPU tensors; use --backend auto");
+}
+
 #ifdef TPSP_WITH_CUDA
 TEST_CASE("nccl refuses CPU tensors") {
   CHECK(complaint_about(standard_backends(), "nccl", 2) ==

@@ -8,6 +8,7 @@
 
 using namespace tpsp;
 using Catch::Contains;
+using Catch::StartsWith;
 
 namespace {
 
@@ -213,29 +214,50 @@ TEST_CASE("serial: the one shard is the whole, in both directions and any shape"
   CHECK(at::equal(back, shard));
 }
 
-TEST_CASE("gloo: bfloat16 probe") {
-  for (int n : {2, 3, 4}) {
-    const auto sums = on_ranks("gloo", n, [](World& world, Communicator& comm) {
-      auto buffer = at::full({8}, world.rank() == 0 ? 256.0F : 1.0F, at::kBFloat16);
-      auto big = at::full({100000}, world.rank() == 0 ? 256.0F : 1.0F, at::kBFloat16);
-      comm.all_reduce(buffer, buffer);
-      comm.all_reduce(big, big);
-      return at::cat({buffer, big.slice(0, 0, 100000, 9999)});
-    });
-    for (const auto& sum : sums) std::cout << n << sum.view({1, -1}) << std::endl;
+// 256 + 1 is 256 in bfloat16, and 1 + 1 + 256 is 258: the order of the ring shows. Rounded once it would be 258.
+TEST_CASE("gloo: bfloat16 is rounded after every addition, to the same bits on all ranks") {
+  const auto sums = on_ranks("gloo", 3, [](World& world, Communicator& comm) {
+    auto buffer = at::full({6}, world.rank() == 0 ? 256.0F : 1.0F, at::kBFloat16);
+    comm.all_reduce(buffer, buffer);
+    return buffer.to(at::kFloat);
+  });
+  for (const auto& sum : sums) {
+    CHECK(at::equal(sum, sums.front()));
+    CHECK(sum.min().item<float>() == 256);
+    CHECK(sum.max().item<float>() == 258);
   }
 }
 
-TEST_CASE("gloo: probe peer") {
-  const auto texts = on_ranks("gloo", 3, [](World& world, Communicator& comm) {
+TEST_CASE("gloo: a peer that has gone is an error that says so") {
+  const auto kind = GENERATE(Collective::all_reduce, Collective::all_gather, Collective::reduce_scatter);
+  const auto texts = on_ranks("gloo", 2, [&](World& world, Communicator& comm) {
     if (world.rank() == 1) return std::string();
+    auto whole = at::ones({4});
+    auto shard = at::ones({2});
     try {
-      auto buffer = at::ones({4});
-      comm.all_reduce(buffer, buffer);
-      return std::string("no error");
+      if (kind == Collective::all_reduce) comm.all_reduce(whole, whole);
+      if (kind == Collective::all_gather) comm.all_gather(shard, whole);
+      if (kind == Collective::reduce_scatter) comm.reduce_scatter(whole, shard);
     } catch (const Error& error) {
       return std::string(error.what());
     }
+    return std::string("no error");
   });
-  for (const auto& sum : texts) std::cout << sum << std::endl;
+  CHECK_THAT(texts.front(), StartsWith("backend gloo: " + std::string(to_string(kind)) + " failed (") &&
+                                Contains("closed by peer") && Contains("check that every rank is still running"));
+}
+
+// The forward runs so, and c10d writes from threads of its own.
+TEST_CASE("gloo: tensors of inference mode are written") {
+  const auto wholes = on_ranks("gloo", 2, [](World& world, Communicator& comm) {
+    const c10::InferenceMode no_gradients;
+    auto shard = term(world.rank(), 3, at::kFloat);
+    auto whole = at::zeros({6});
+    comm.all_gather(shard, whole);
+    comm.reduce_scatter(whole, shard);
+    comm.all_reduce(shard, shard);
+    return whole;
+  });
+  const auto expected = at::cat({term(0, 3, at::kFloat), term(1, 3, at::kFloat)});
+  for (const auto& whole : wholes) CHECK(at::equal(whole, expected));
 }

@@ -37,8 +37,8 @@ void told(std::string_view doing, Step step) {
     throw Error(ExitCode::rows_not_ok, {.where = "backend gloo",
                                         .what = fmt::format("{} failed", doing),
                                         .why = message_of(error),
-                                        .remedy = "check that every rank is still running and can be reached "
-                                                  "(GLOO_SOCKET_IFNAME names the network interface)"});
+                                        .remedy = "check that every rank is still running; between hosts, name the "
+                                                  "network interface in GLOO_SOCKET_IFNAME"});
   }
 }
 
