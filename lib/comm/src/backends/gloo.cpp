@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <exception>
+#include <mutex>
 #include <system_error>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -170,7 +171,15 @@ class GlooCommunicator final : public Communicator {
  private:
   template <class Start>
   static void finish(Collective kind, Start start) {
-    told(to_string(kind), [&] { start()->wait(); });
+    told(to_string(kind), [&] { one_at_a_time(start)->wait(); });
+  }
+
+  // c10d notes what is started in one map for the whole process and does not lock it; ranks may be threads.
+  template <class Start>
+  static c10::intrusive_ptr<c10d::Work> one_at_a_time(Start start) {
+    static std::mutex map;
+    const std::lock_guard lock(map);
+    return start();
   }
 
   World& world_;
