@@ -131,22 +131,10 @@ c10::intrusive_ptr<Group> connect(World& world) {
 
 class GlooCommunicator final : public Communicator {
  public:
-  explicit GlooCommunicator(World& world) : world_(world), group_(connect(world)) {}
-  ~GlooCommunicator() override {
-    // A peer may still be reading what this rank has sent it, and Gloo has no goodbye: a connection that is closed
-    // then is an error there. While an error unwinds here, that is as it should be.
-    if (std::uncaught_exceptions() > exceptions_at_start_) return;
-    try {
-      world_.barrier();
-    } catch (const Error&) {
-      // a peer failed, and says so itself
-    }
-  }
-  GlooCommunicator(const GlooCommunicator&) = delete;
-  GlooCommunicator& operator=(const GlooCommunicator&) = delete;
+  explicit GlooCommunicator(World& world) : rank_(world.rank()), size_(world.size()), group_(connect(world)) {}
 
-  int rank() const override { return world_.rank(); }
-  int size() const override { return world_.size(); }
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
   std::string_view backend() const override { return "gloo"; }
 
   void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
@@ -182,8 +170,8 @@ class GlooCommunicator final : public Communicator {
     return start();
   }
 
-  World& world_;
-  int exceptions_at_start_ = std::uncaught_exceptions();
+  int rank_;
+  int size_;
   c10::intrusive_ptr<Group> group_;
 };
 
