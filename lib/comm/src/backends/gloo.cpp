@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <system_error>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -163,9 +164,8 @@ class GlooCommunicator final : public Communicator {
   }
 
   // c10d notes what is started in one map for the whole process and does not lock it; ranks may be threads.
-  template <class Start>
-  static c10::intrusive_ptr<c10d::Work> one_at_a_time(Start start) {
-    static std::mutex map;
+  static c10::intrusive_ptr<c10d::Work> one_at_a_time(const std::function<c10::intrusive_ptr<c10d::Work>()>& start) {
+    static std::mutex map;  // not in a template, which would have several
     const std::lock_guard lock(map);
     return start();
   }
