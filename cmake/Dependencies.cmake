@@ -20,6 +20,13 @@ endif()
 
 include(LibTorch)
 
+# The headers of Gloo alone: LibTorch holds Gloo's code and needs these to compile against c10d. Debian's libgloo.so
+# must not be linked; two copies of Gloo in one process would take each other's symbols.
+find_path(TPSP_GLOO_INCLUDE gloo/algorithm.h REQUIRED)
+add_library(tpsp_gloo_headers INTERFACE)
+add_library(tpsp::gloo_headers ALIAS tpsp_gloo_headers)
+target_include_directories(tpsp_gloo_headers SYSTEM INTERFACE "${TPSP_GLOO_INCLUDE}")
+
 # The one library that must come before LibTorch's include folder, which carries a newer fmt of its own that Debian's
 # spdlog does not compile with.
 get_target_property(_fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)

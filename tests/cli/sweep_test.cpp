@@ -57,6 +57,18 @@ TEST_CASE("two ranks measure tp and tp+sp at every length, a checked row each") 
   for (const auto& row : rows) check_formulas(row);
 }
 
+TEST_CASE("gloo moves the tensors of ranks that mpirun started, and every row passes its check") {
+  const std::string dtype = GENERATE("fp32", "bf16");
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--seq 9 --backend gloo --dtype " + dtype, {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  CHECK(column(rows, "plan") == std::vector<std::string>{"tp", "tp+sp"});
+  CHECK(column(rows, "backend") == std::vector<std::string>(2, "gloo"));
+  check_good(rows);
+  for (const auto& row : rows) check_formulas(row);
+}
+
 TEST_CASE("four ranks pad a sequence that is shorter than they are many") {
   const TemporaryFolder folder;
   const Run run(folder, tiny_run + "--seq 3,9", {.ranks = 4});

@@ -80,7 +80,7 @@ TEST_CASE("a backend that refuses says why") {
 }
 
 TEST_CASE("auto says so when no backend serves") {
-  CHECK(complaint_about(standard_backends(), "auto", 4) ==
+  CHECK(complaint_about({backend_of("high", 9, "its cable is out")}, "auto", 4) ==
         "--backend auto: no backend serves 4 ranks on cpu; start the ranks with mpirun or srun");
 }
 
@@ -129,6 +129,12 @@ TEST_CASE("threads refuses ranks that are processes") {
 TEST_CASE("mpi refuses where MPI is not running") {
   CHECK(complaint_about(standard_backends(), "mpi", 2) ==
         "--backend mpi: mpi needs ranks started by mpirun or srun; use --backend auto");
+}
+
+TEST_CASE("gloo refuses CUDA tensors") {
+  ImaginedWorld world(2);
+  CHECK(complaint_of([&] { choose_backend(standard_backends(), "gloo", world, at::Device(at::kCUDA, 0)); }) ==
+        "--backend gloo: gloo needs CPU tensors; use --backend auto");
 }
 
 #ifdef TPSP_WITH_CUDA

@@ -2,9 +2,14 @@
 
 #include "support/torch_and_catch.h"
 
+#include <stdexcept>
+#include <string>
+
 #include "comm/ranks.h"
 
 using namespace tpsp;
+using Catch::Contains;
+using Catch::StartsWith;
 
 namespace {
 
@@ -22,31 +27,36 @@ at::Tensor random_term(int rank, std::int64_t count) {
   return at::randn({count}, generator, at::kFloat);
 }
 
+// Each backend that serves ranks of one process, in turn.
+std::string backend_of_threads() { return GENERATE(as<std::string>{}, "threads", "gloo"); }
+
 }  // namespace
 
-TEST_CASE("threads: an all-reduce leaves the sum on every rank") {
+TEST_CASE("threads and gloo: an all-reduce leaves the sum on every rank") {
+  const auto backend = backend_of_threads();
   const int ranks = GENERATE(1, 2, 3, 4);
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   const auto count = GENERATE(std::int64_t{1}, std::int64_t{7}, std::int64_t{13});
-  const auto sums = on_ranks(ranks, [&](World& world, Communicator& comm) {
+  const auto sums = on_ranks(backend, ranks, [&](World& world, Communicator& comm) {
     auto buffer = term(world.rank(), count, dtype);
     comm.all_reduce(buffer, buffer);
     return buffer;
   });
-  CAPTURE(ranks, dtype, count);
+  CAPTURE(backend, ranks, dtype, count);
   for (const auto& sum : sums) CHECK(at::equal(sum, sum_of_terms(ranks, count, dtype)));
 }
 
-TEST_CASE("threads: an all-gather lays the shards one after the other") {
+TEST_CASE("threads and gloo: an all-gather lays the shards one after the other") {
+  const auto backend = backend_of_threads();
   const int ranks = GENERATE(1, 2, 3, 4);
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   const std::int64_t count = 5;
-  const auto wholes = on_ranks(ranks, [&](World& world, Communicator& comm) {
+  const auto wholes = on_ranks(backend, ranks, [&](World& world, Communicator& comm) {
     auto whole = at::zeros({ranks * count}, dtype);
     comm.all_gather(term(world.rank(), count, dtype), whole);
     return whole;
   });
-  CAPTURE(ranks, dtype);
+  CAPTURE(backend, ranks, dtype);
   for (const auto& whole : wholes) {
     for (int peer = 0; peer < ranks; ++peer) {
       CHECK(at::equal(whole.narrow(0, peer * count, count), term(peer, count, dtype)));
@@ -54,39 +64,80 @@ TEST_CASE("threads: an all-gather lays the shards one after the other") {
   }
 }
 
-TEST_CASE("threads: a reduce-scatter leaves rank r the r-th block of the sum") {
+TEST_CASE("threads and gloo: a reduce-scatter leaves rank r the r-th block of the sum") {
+  const auto backend = backend_of_threads();
   const int ranks = GENERATE(1, 2, 3, 4);
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   const std::int64_t count = 3;
-  const auto shards = on_ranks(ranks, [&](World& world, Communicator& comm) {
+  const auto shards = on_ranks(backend, ranks, [&](World& world, Communicator& comm) {
     auto shard = at::zeros({count}, dtype);
     comm.reduce_scatter(term(world.rank(), ranks * count, dtype), shard);
     return shard;
   });
-  CAPTURE(ranks, dtype);
+  CAPTURE(backend, ranks, dtype);
   const auto sum = sum_of_terms(ranks, ranks * count, dtype);
   for (int rank = 0; rank < ranks; ++rank) {
     CHECK(at::equal(shards[static_cast<std::size_t>(rank)], sum.narrow(0, rank * count, count)));
   }
 }
 
-TEST_CASE("threads: tensors of several dimensions keep their shape") {
-  const auto shapes = on_ranks(2, [](World&, Communicator& comm) {
+// Blocks lie at their places in the whole, as they do where the residual stream is cut along the sequence.
+TEST_CASE("threads and gloo: a shard at its place in the whole is gathered, and scattered to") {
+  const auto backend = backend_of_threads();
+  const auto wholes = on_ranks(backend, 3, [](World& world, Communicator& comm) {
+    auto whole = at::full({3, 5}, -1.0F);
+    whole[world.rank()].copy_(term(world.rank(), 5, at::kFloat));
+    comm.all_gather(whole[world.rank()], whole);
+    auto sums = whole.clone();  // the same on all ranks, so the sum is three times it
+    comm.reduce_scatter(sums, sums[world.rank()]);
+    return at::stack({whole, sums});
+  });
+  CAPTURE(backend);
+  for (int rank = 0; rank < 3; ++rank) {
+    const auto& whole = wholes[static_cast<std::size_t>(rank)][0];
+    const auto& sums = wholes[static_cast<std::size_t>(rank)][1];
+    for (int peer = 0; peer < 3; ++peer) CHECK(at::equal(whole[peer], term(peer, 5, at::kFloat)));
+    CHECK(at::equal(sums[rank], term(rank, 5, at::kFloat).mul(3)));
+  }
+}
+
+TEST_CASE("threads and gloo: an all-reduce into other memory leaves the addend as it was") {
+  const auto backend = backend_of_threads();
+  const auto pairs = on_ranks(backend, 3, [](World& world, Communicator& comm) {
+    const auto addend = term(world.rank(), 7, at::kFloat);
+    auto sum = at::empty({7});
+    comm.all_reduce(addend, sum);
+    return at::stack({addend, sum});
+  });
+  CAPTURE(backend);
+  for (int rank = 0; rank < 3; ++rank) {
+    const auto& pair = pairs[static_cast<std::size_t>(rank)];
+    CHECK(at::equal(pair[0], term(rank, 7, at::kFloat)));
+    CHECK(at::equal(pair[1], sum_of_terms(3, 7, at::kFloat)));
+  }
+}
+
+TEST_CASE("threads and gloo: tensors of several dimensions keep their shape") {
+  const auto backend = backend_of_threads();
+  const auto shapes = on_ranks(backend, 2, [](World&, Communicator& comm) {
     auto whole = at::ones({2, 3, 4, 5});
     auto shard = at::zeros({3, 4, 5});
     comm.reduce_scatter(whole, shard);
     comm.all_gather(shard, whole);
     return whole;
   });
+  CAPTURE(backend);
   for (const auto& whole : shapes) CHECK(at::equal(whole, at::full({2, 3, 4, 5}, 2.0F)));
 }
 
-TEST_CASE("threads: a reduce-scatter leaves the rank's own input as it was") {
-  const auto inputs = on_ranks(3, [](World& world, Communicator& comm) {
+TEST_CASE("threads and gloo: a reduce-scatter leaves the rank's own input as it was") {
+  const auto backend = backend_of_threads();
+  const auto inputs = on_ranks(backend, 3, [](World& world, Communicator& comm) {
     auto whole = term(world.rank(), 6, at::kFloat);
     comm.reduce_scatter(whole, at::empty({2}));
     return whole;
   });
+  CAPTURE(backend);
   for (int rank = 0; rank < 3; ++rank) {
     CHECK(at::equal(inputs[static_cast<std::size_t>(rank)], term(rank, 6, at::kFloat)));
   }
@@ -104,28 +155,33 @@ TEST_CASE("threads: bfloat16 is summed in fp32 and rounded once") {
   for (const auto& sum : sums) CHECK(at::equal(sum, at::full({5}, 260.0F, at::kBFloat16)));
 }
 
-TEST_CASE("threads: all ranks hold the same bits of a sum that rounds") {
-  const auto sums = on_ranks(4, [](World& world, Communicator& comm) {
+TEST_CASE("threads and gloo: all ranks hold the same bits of a sum that rounds") {
+  const auto backend = backend_of_threads();
+  const auto sums = on_ranks(backend, 4, [](World& world, Communicator& comm) {
     auto buffer = random_term(world.rank(), 1001);
     comm.all_reduce(buffer, buffer);
     return buffer;
   });
+  CAPTURE(backend);
   for (const auto& sum : sums) CHECK(at::equal(sum, sums.front()));
 }
 
-TEST_CASE("threads: a reduce-scatter gives the bits of the all-reduce") {
-  const auto differences = on_ranks(3, [](World& world, Communicator& comm) {
+TEST_CASE("threads and gloo: a reduce-scatter gives the bits of the all-reduce") {
+  const auto backend = backend_of_threads();
+  const auto differences = on_ranks(backend, 3, [](World& world, Communicator& comm) {
     auto whole = random_term(world.rank(), 3 * 37);
     auto shard = at::empty({37});
     comm.reduce_scatter(whole, shard);
     comm.all_reduce(whole, whole);
     return at::equal(shard, whole.narrow(0, world.rank() * 37, 37)) ? 0 : 1;
   });
+  CAPTURE(backend);
   CHECK(differences == std::vector<int>{0, 0, 0});
 }
 
-TEST_CASE("threads: many collectives in a row do not run into each other") {
-  const auto totals = on_ranks(4, [](World& world, Communicator& comm) {
+TEST_CASE("threads and gloo: many collectives in a row do not run into each other") {
+  const auto backend = backend_of_threads();
+  const auto totals = on_ranks(backend, 4, [](World& world, Communicator& comm) {
     auto total = at::zeros({1});
     for (int round = 0; round < 200; ++round) {
       auto buffer = at::full({1}, static_cast<float>(world.rank() + round));
@@ -134,6 +190,7 @@ TEST_CASE("threads: many collectives in a row do not run into each other") {
     }
     return total.item<float>();
   });
+  CAPTURE(backend);
   // The sum over 200 rounds of 0 + 1 + 2 + 3 + 4 round.
   CHECK(totals == std::vector<float>(4, 200 * 6 + 4 * (199 * 200 / 2)));
 }
@@ -156,4 +213,55 @@ TEST_CASE("serial: the one shard is the whole, in both directions and any shape"
   auto back = at::zeros({2, 3}, at::kBFloat16);
   comm->reduce_scatter(whole, back);
   CHECK(at::equal(back, shard));
+}
+
+// 256 + 1 is 256 in bfloat16, and 1 + 1 + 256 is 258: the order of the ring shows. Rounded once it would be 258.
+TEST_CASE("gloo: bfloat16 is rounded after every addition, to the same bits on all ranks") {
+  const auto sums = on_ranks("gloo", 3, [](World& world, Communicator& comm) {
+    auto buffer = at::full({6}, world.rank() == 0 ? 256.0F : 1.0F, at::kBFloat16);
+    comm.all_reduce(buffer, buffer);
+    return buffer.to(at::kFloat);
+  });
+  for (const auto& sum : sums) {
+    CHECK(at::equal(sum, sums.front()));
+    CHECK(sum.min().item<float>() == 256);
+    CHECK(sum.max().item<float>() == 258);
+  }
+}
+
+TEST_CASE("gloo: a peer that has failed is an error that says so") {
+  const auto kind = GENERATE(Collective::all_reduce, Collective::all_gather, Collective::reduce_scatter);
+  std::string text = "no error";
+  const auto fail_one = [&](World& world, Communicator& comm) {
+    if (world.rank() == 1) throw std::runtime_error("mine");
+    auto whole = at::ones({4});
+    auto shard = at::ones({2});
+    try {
+      if (kind == Collective::all_reduce) comm.all_reduce(whole, whole);
+      if (kind == Collective::all_gather) comm.all_gather(shard, whole);
+      if (kind == Collective::reduce_scatter) comm.reduce_scatter(whole, shard);
+    } catch (const Error& error) {
+      text = error.what();
+    }
+    return 0;
+  };
+  CHECK_THROWS_WITH(on_ranks("gloo", 2, fail_one), "mine");
+  // "closed by peer" or "reset by peer", as the packets fall
+  CHECK_THAT(text, StartsWith("backend gloo: " + std::string(to_string(kind)) + " failed (") && Contains("by peer") &&
+                       Contains("check that every rank is still running"));
+}
+
+// The forward runs so, and c10d writes from threads of its own.
+TEST_CASE("gloo: tensors of inference mode are written") {
+  const auto wholes = on_ranks("gloo", 2, [](World& world, Communicator& comm) {
+    const c10::InferenceMode no_gradients;
+    auto shard = term(world.rank(), 3, at::kFloat);
+    auto whole = at::zeros({6});
+    comm.all_gather(shard, whole);
+    comm.reduce_scatter(whole, shard);
+    comm.all_reduce(shard, shard);
+    return whole;
+  });
+  const auto expected = at::cat({term(0, 3, at::kFloat), term(1, 3, at::kFloat)});
+  for (const auto& whole : wholes) CHECK(at::equal(whole, expected));
 }

@@ -12,18 +12,24 @@
 
 namespace tpsp {
 
-/// What `body(world, communicator)` gives on each of `size` threads, in rank order. Catch2's checks are not made for
-/// threads: they belong after this call.
+/// What `body(world, communicator)` gives on each of `size` threads, in rank order, with a communicator of `backend`.
+/// Catch2's checks are not made for threads: they belong after this call.
 template <typename Body>
-auto on_ranks(int size, Body body) {
+auto on_ranks(const std::string& backend, int size, Body body) {
   using Result = std::invoke_result_t<Body&, World&, Communicator&>;
   static_assert(!std::is_same_v<Result, bool>, "ranks can not write to one vector<bool> at once");
   std::vector<Result> results(static_cast<std::size_t>(size));
   run_threads(size, [&](World& world) {
-    const auto comm = make_communicator(standard_backends(), "threads", world, at::kCPU);
+    const auto comm = make_communicator(standard_backends(), backend, world, at::kCPU);
     results[static_cast<std::size_t>(world.rank())] = body(world, *comm);
   });
   return results;
+}
+
+/// The same with the backend "threads".
+template <typename Body>
+auto on_ranks(int size, Body body) {
+  return on_ranks("threads", size, body);
 }
 
 /// Ranks that are only imagined, none of them in this process but `rank`. Good for what looks at sizes alone.
