@@ -24,25 +24,29 @@ namespace cpublas = at::native::cpublas;
 
 // A panel is two tiles wide; two by two tiles of sums are what the tile registers hold.
 constexpr std::int64_t panel_columns = 32;
-constexpr std::int64_t tile_pair_rows = 32;
-// Rows of x are taken in blocks that stay in the second-level cache (2 MiB on all CPUs with AMX) while panels of the
-// weight stream by. More than half of it for the block is slower.
-constexpr std::int64_t block_bytes = 800 * 1024;
-constexpr std::int64_t most_block_rows = 256;
+// The product goes block by block: block_rows of x by group_panels panels, their sums adding up over parts of the input
+// features. A block's part of x (1 MiB) and its sums (256 KiB) stay in the second-level cache, 2 MiB on all CPUs with
+// AMX, while the weight streams by: once for each block_rows of x, which is what all ranks of a host compete for.
+constexpr std::int64_t block_rows = 256;
+constexpr std::int64_t group_panels = 8;
+constexpr std::int64_t part_features = 2048;
 
-std::int64_t rounded_up(std::int64_t number, std::int64_t step) { return (number + step - 1) / step * step; }
+std::int64_t quotient_up(std::int64_t number, std::int64_t step) { return (number + step - 1) / step; }
 
-std::int64_t block_rows(std::int64_t k) {
-  const auto fitting = block_bytes / (k * std::int64_t{sizeof(at::BFloat16)}) / tile_pair_rows * tile_pair_rows;
-  return std::clamp(fitting, tile_pair_rows, most_block_rows);
-}
+// Of one panel and of a group of them: [block_rows, panel_columns] each.
+using Sums = std::array<float, block_rows * panel_columns>;
+using GroupSums = std::array<Sums, group_panels>;
 
-using Sums = std::array<float, most_block_rows * panel_columns>;
-
-struct Strided {
-  at::BFloat16* data;
+// A matrix with its columns side by side.
+template <typename Number>
+struct StridedRows {
+  Number* data;
   std::int64_t row_stride;
+
+  StridedRows below(std::int64_t rows) const { return {data + rows * row_stride, row_stride}; }
 };
+using Rows = StridedRows<at::BFloat16>;
+using ConstRows = StridedRows<const at::BFloat16>;
 
 // Rounds a number to bf16, to the nearest and ties to even; not-a-numbers stay so.
 TPSP_WIDE inline std::uint16_t rounded_bits(float number) {
@@ -52,7 +56,7 @@ TPSP_WIDE inline std::uint16_t rounded_bits(float number) {
   return static_cast<std::uint16_t>((is_nan ? 0x7fc00000U : rounded) >> 16U);
 }
 
-TPSP_WIDE void store_rounded(const Sums& sums, const Strided& out, std::int64_t rows, std::int64_t columns) {
+TPSP_WIDE void store_rounded(const Sums& sums, const Rows& out, std::int64_t rows, std::int64_t columns) {
   for (std::int64_t r = 0; r < rows; ++r) {
     const float* const from = sums.data() + r * panel_columns;
     auto* const to = reinterpret_cast<std::uint16_t*>(out.data + r * out.row_stride);
@@ -61,10 +65,9 @@ TPSP_WIDE void store_rounded(const Sums& sums, const Strided& out, std::int64_t 
 }
 
 // Tiles take input features in pairs. An odd number leaves one, which is added to the sums by itself.
-void add_last_feature(Sums& sums, const at::BFloat16* x, std::int64_t x_stride, const at::BFloat16* weights,
-                      std::int64_t rows) {
+void add_last_feature(Sums& sums, const ConstRows& x, const at::BFloat16* weights, std::int64_t rows) {
   for (std::int64_t r = 0; r < rows; ++r) {
-    const auto factor = static_cast<float>(x[r * x_stride]);
+    const auto factor = static_cast<float>(*x.below(r).data);
     float* const row = sums.data() + r * panel_columns;
     for (std::int64_t c = 0; c < panel_columns; ++c) row[c] += factor * static_cast<float>(weights[c]);
   }
@@ -75,18 +78,22 @@ void add_last_feature(Sums& sums, const at::BFloat16* x, std::int64_t x_stride, 
 class OnednnWeight final : public PackedWeight {
  public:
   explicit OnednnWeight(const at::Tensor& weight)
-      : n_(weight.size(0)), k_(weight.size(1)), panels_(rounded_up(n_, panel_columns) / panel_columns) {
+      : n_(weight.size(0)), k_(weight.size(1)), panels_(quotient_up(n_, panel_columns)) {
     packed_ = packed_storage(panels_ * panel_numbers() * std::int64_t{sizeof(at::BFloat16)}, weight.device());
     if (weight.is_meta()) return;
     for (std::int64_t p = 0; p < panels_; ++p) pack_panel(weight, p);
   }
 
   void multiply(const at::Tensor& x, const at::Tensor& out) const override {
+    const ConstRows from{x.const_data_ptr<at::BFloat16>(), row_stride(x)};
+    const Rows to{out.mutable_data_ptr<at::BFloat16>(), row_stride(out)};
+    const auto m = x.size(0);
     at::parallel_for(0, panels_, 1, [&](std::int64_t first, std::int64_t last) {
-      const auto m = x.size(0);
-      const auto step = block_rows(k_);
-      for (std::int64_t row = 0; row < m; row += step) {
-        multiply_block(x, out, row, std::min(step, m - row), first, last);
+      for (std::int64_t row = 0; row < m; row += block_rows) {
+        const auto rows = std::min(block_rows, m - row);
+        for (auto panel = first; panel < last; panel += group_panels) {
+          multiply_block(from.below(row), to.below(row), rows, panel, std::min(group_panels, last - panel));
+        }
       }
       cpublas::brgemm_release();  // the tile registers, which slow down task switches
     });
@@ -113,24 +120,38 @@ class OnednnWeight final : public PackedWeight {
     std::copy(from + paired * panel_columns, from + k_ * panel_columns, to + paired * panel_columns);
   }
 
-  void multiply_block(const at::Tensor& x, const at::Tensor& out, std::int64_t row, std::int64_t rows,
-                      std::int64_t first_panel, std::int64_t last_panel) const {
-    alignas(64) Sums sums;
-    const auto x_stride = row_stride(x);
-    const auto* const from = x.const_data_ptr<at::BFloat16>() + row * x_stride;
-    const Strided to{out.mutable_data_ptr<at::BFloat16>() + row * row_stride(out), row_stride(out)};
-    const auto* const weights = reinterpret_cast<const at::BFloat16*>(packed_.const_data_ptr());
+  const at::BFloat16* panel(std::int64_t number) const {
+    return reinterpret_cast<const at::BFloat16*>(packed_.const_data_ptr()) + number * panel_numbers();
+  }
+
+  void multiply_block(const ConstRows& x, const Rows& out, std::int64_t rows, std::int64_t first_panel,
+                      std::int64_t panels) const {
+    alignas(64) GroupSums sums;
+    sum_pairs(sums, x, rows, first_panel, panels);
     const auto paired = paired_features();
-    for (auto p = first_panel; p < last_panel; ++p) {
-      const auto* const panel = weights + p * panel_numbers();
-      if (paired > 0) {
-        cpublas::brgemm(rows, panel_columns, paired, x_stride, panel_columns, panel_columns, /*add_C=*/false, from,
-                        panel, sums.data());
-      } else {
-        sums.fill(0);
+    for (std::int64_t p = 0; p < panels; ++p) {
+      auto& of_panel = sums[static_cast<std::size_t>(p)];
+      const auto number = first_panel + p;
+      if (paired < k_) {
+        if (paired == 0) of_panel.fill(0);
+        add_last_feature(of_panel, {x.data + paired, x.row_stride}, panel(number) + paired * panel_columns, rows);
       }
-      if (paired < k_) add_last_feature(sums, from + paired, x_stride, panel + paired * panel_columns, rows);
-      store_rounded(sums, {to.data + p * panel_columns, to.row_stride}, rows, columns_of(p));
+      store_rounded(of_panel, {out.data + number * panel_columns, out.row_stride}, rows, columns_of(number));
+    }
+  }
+
+  // The sums over all features but an odd last one, part by part.
+  void sum_pairs(GroupSums& sums, const ConstRows& x, std::int64_t rows, std::int64_t first_panel,
+                 std::int64_t panels) const {
+    const auto paired = paired_features();
+    if (paired == 0) return;
+    const auto part = quotient_up(paired / 2, quotient_up(paired, part_features)) * 2;
+    for (std::int64_t feature = 0; feature < paired; feature += part) {
+      for (std::int64_t p = 0; p < panels; ++p) {
+        cpublas::brgemm(rows, panel_columns, std::min(part, paired - feature), x.row_stride, panel_columns,
+                        panel_columns, /*add_C=*/feature > 0, x.data + feature,
+                        panel(first_panel + p) + feature * panel_columns, sums[static_cast<std::size_t>(p)].data());
+      }
     }
   }
 
