@@ -103,13 +103,15 @@ TEST_CASE("inputs and outputs may be columns of wider matrices, and what lies be
 
 TEST_CASE("one packed weight serves any number of rows, in any order") {
   at::manual_seed(3);
+  const std::int64_t n = 600;
+  const std::int64_t k = 2101;
   for (const auto& [kernel, dtype] : all_pairs()) {
-    const auto w = random_matrix(96, 4096, dtype);
+    const auto w = random_matrix(n, k, dtype);
     const GemmWeight weight(w, kernel);
-    for (const std::int64_t m : {600, 1, 96, 97, 0, 2, 600}) {
+    for (const std::int64_t m : {600, 1, 256, 257, 0, 2, 600}) {
       CAPTURE(to_string(kernel), at::toString(dtype), m);
-      const auto x = random_matrix(m, 4096, dtype);
-      const auto out = at::full({m, 96}, 77, x.options());
+      const auto x = random_matrix(m, k, dtype);
+      const auto out = at::full({m, n}, 77, x.options());
       weight.multiply(x, out);
       if (m > 0) CHECK(error(out, x, w) < 1);
     }

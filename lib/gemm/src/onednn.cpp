@@ -25,11 +25,14 @@ namespace cpublas = at::native::cpublas;
 // A panel is two tiles wide; two by two tiles of sums are what the tile registers hold.
 constexpr std::int64_t panel_columns = 32;
 // The product goes block by block: block_rows of x by group_panels panels, their sums adding up over parts of the input
-// features. A block's part of x (1 MiB) and its sums (256 KiB) stay in the second-level cache, 2 MiB on all CPUs with
-// AMX, while the weight streams by: once for each block_rows of x, which is what all ranks of a host compete for.
+// features. A block's part of x (1 MiB) and its sums (512 KiB, on the stack) stay in the second-level cache, 2 MiB on
+// all CPUs with AMX, while the weight streams by: once for each block_rows of x, since the ranks of a host compete for
+// the memory that it comes from.
 constexpr std::int64_t block_rows = 256;
-constexpr std::int64_t group_panels = 8;
+constexpr std::int64_t group_panels = 16;
 constexpr std::int64_t part_features = 2048;
+// A tile is 32 features deep, and a cache line of x two tiles; parts that end within a tile take several times as long.
+constexpr std::int64_t part_step = 64;
 
 std::int64_t quotient_up(std::int64_t number, std::int64_t step) { return (number + step - 1) / step; }
 
@@ -145,7 +148,8 @@ class OnednnWeight final : public PackedWeight {
                  std::int64_t panels) const {
     const auto paired = paired_features();
     if (paired == 0) return;
-    const auto part = quotient_up(paired / 2, quotient_up(paired, part_features)) * 2;
+    const auto parts = quotient_up(paired, part_features);
+    const auto part = quotient_up(paired, parts * part_step) * part_step;
     for (std::int64_t feature = 0; feature < paired; feature += part) {
       for (std::int64_t p = 0; p < panels; ++p) {
         cpublas::brgemm(rows, panel_columns, std::min(part, paired - feature), x.row_stride, panel_columns,
