@@ -1,0 +1,60 @@
+// The weight of a linear layer in the form that a matrix product wants it in.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace tpsp {
+
+enum class GemmKernel {
+  plain,   ///< at::mm on the weight as it is
+  onednn,  ///< oneDNN's micro-kernels over the weight in panels of columns
+  mkl,     ///< MKL's product with a packed matrix
+};
+/// "plain", "onednn", "mkl".
+std::string_view to_string(GemmKernel kernel);
+
+/// The kernels that this build and machine have for a dtype and device: plain first, which is there for all. On the CPU
+/// and the meta device, which stands for it: onednn for bf16 where the CPU multiplies tiles (AMX), mkl for fp32 where
+/// LibTorch comes with MKL.
+std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device);
+
+class PackedWeight;
+
+/// A weight `[rows, columns]` (output features by input features) in one kernel's form. An object belongs to one
+/// thread at a time; the product itself runs on LibTorch's threads.
+class GemmWeight {
+ public:
+  /// Packs `weight`, fp32 or bf16 with its columns side by side. plain keeps the tensor itself; the others keep their
+  /// own form alone, so that the tensor is freed where nobody else holds it. A meta weight packs into as many meta
+  /// bytes. Throws bad_input for another shape or dtype, an empty weight, and a kernel that packed_kernels does not
+  /// name.
+  GemmWeight(at::Tensor weight, GemmKernel kernel);
+  GemmWeight(GemmWeight&&) noexcept;
+  GemmWeight& operator=(GemmWeight&&) noexcept;
+  ~GemmWeight();
+
+  /// out[m, rows] = x[m, columns] W^T, for any m, summed in fp32 and rounded once. Both have the weight's dtype and
+  /// device and their columns side by side; rows may be any distance apart, so that each may be some columns of a wider
+  /// matrix. They do not overlap. Writes into `out` and takes no memory for matrices; on meta it only looks at the
+  /// shapes. Throws bad_input for what does not fit.
+  void multiply(const at::Tensor& x, const at::Tensor& out) const;
+
+  GemmKernel kernel() const { return kernel_; }
+  std::int64_t rows() const { return rows_; }
+  std::int64_t columns() const { return columns_; }
+  /// What the weight takes in this form.
+  std::int64_t bytes() const;
+
+ private:
+  GemmKernel kernel_;
+  std::int64_t rows_;
+  std::int64_t columns_;
+  std::unique_ptr<const PackedWeight> packed_;
+};
+
+}  // namespace tpsp

@@ -1,0 +1,29 @@
+#include "packed_weight.h"
+
+namespace tpsp {
+namespace {
+
+class PlainWeight final : public PackedWeight {
+ public:
+  explicit PlainWeight(const at::Tensor& weight) : weight_(weight), transposed_(weight.t()) {}
+
+  void multiply(const at::Tensor& x, const at::Tensor& out) const override {
+    auto target = out;  // at::mm_out wants a handle that it could resize; the sizes fit
+    at::mm_out(target, x, transposed_);
+  }
+  at::Device device() const override { return weight_.device(); }
+  at::ScalarType dtype() const override { return weight_.scalar_type(); }
+  std::int64_t bytes() const override { return static_cast<std::int64_t>(weight_.nbytes()); }
+
+ private:
+  at::Tensor weight_;
+  at::Tensor transposed_;  // a view
+};
+
+}  // namespace
+
+std::unique_ptr<const PackedWeight> pack_plain(const at::Tensor& weight) {
+  return std::make_unique<const PlainWeight>(weight);
+}
+
+}  // namespace tpsp

@@ -1,0 +1,37 @@
+// What choose.cpp and peaks.cpp time, and with what.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+namespace tpsp {
+
+/// A matrix of numbers from -1 to 1 in no order, without a draw from LibTorch's random generator.
+inline at::Tensor numbers(std::int64_t rows, std::int64_t columns, at::ScalarType dtype, at::Device device) {
+  const auto steps = at::arange(rows * columns, at::TensorOptions().dtype(at::kFloat).device(device));
+  return steps.sin().to(dtype).view({rows, columns});
+}
+
+template <typename Function>
+double seconds_of(const Function& function) {
+  const auto start = std::chrono::steady_clock::now();
+  function();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// The middle one of an odd number of samples.
+inline double middle(std::vector<double> samples) {
+  const auto mid = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
+  std::nth_element(samples.begin(), mid, samples.end());
+  return *mid;
+}
+
+inline double product_flops(std::int64_t m, std::int64_t n, std::int64_t k) {
+  return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+}
+
+}  // namespace tpsp

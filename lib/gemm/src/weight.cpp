@@ -1,0 +1,106 @@
+#include "tpsp/gemm/weight.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "packed_weight.h"
+#include "tpsp/core/error.h"
+
+namespace tpsp {
+
+std::string_view to_string(GemmKernel kernel) {
+  switch (kernel) {
+    case GemmKernel::plain: return "plain";
+    case GemmKernel::onednn: return "onednn";
+    case GemmKernel::mkl: return "mkl";
+  }
+  return "unknown kernel";
+}
+
+std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device) {
+  std::vector<GemmKernel> kernels{GemmKernel::plain};
+  if (!device.is_cpu() && !device.is_meta()) return kernels;
+  if (onednn_packs(dtype)) kernels.push_back(GemmKernel::onednn);
+  if (mkl_packs(dtype)) kernels.push_back(GemmKernel::mkl);
+  return kernels;
+}
+
+namespace {
+
+Error refusal(std::string what, std::string why) {
+  return bad_input({.where = "matrix product", .what = std::move(what), .why = std::move(why)});
+}
+
+bool columns_side_by_side(const at::Tensor& matrix) {
+  if (matrix.size(1) > 1 && matrix.stride(1) != 1) return false;
+  return matrix.size(0) <= 1 || matrix.stride(0) >= matrix.size(1);
+}
+
+void require_matrix(const at::Tensor& matrix, std::string_view name) {
+  if (matrix.dim() == 2 && columns_side_by_side(matrix)) return;
+  throw refusal(
+      fmt::format("{} is not a matrix with its columns side by side", name),
+      fmt::format("sizes [{}], strides [{}]", fmt::join(matrix.sizes(), ", "), fmt::join(matrix.strides(), ", ")));
+}
+
+void require_weight(const at::Tensor& weight, GemmKernel kernel) {
+  require_matrix(weight, "the weight");
+  if (weight.numel() == 0) throw refusal("the weight is empty", {});
+  const auto dtype = weight.scalar_type();
+  if (dtype != at::kFloat && dtype != at::kBFloat16) {
+    throw refusal(fmt::format("a weight of {}", at::toString(dtype)), "it is fp32 or bf16");
+  }
+  const auto kernels = packed_kernels(dtype, weight.device());
+  if (std::find(kernels.begin(), kernels.end(), kernel) != kernels.end()) return;
+  throw refusal(
+      fmt::format("no kernel '{}' for {} on {}", to_string(kernel), at::toString(dtype), weight.device().str()),
+      "this CPU, or this build of LibTorch, does not have it");
+}
+
+std::unique_ptr<const PackedWeight> pack(const at::Tensor& weight, GemmKernel kernel) {
+  require_weight(weight, kernel);
+  switch (kernel) {
+    case GemmKernel::onednn: return pack_onednn(weight);
+    case GemmKernel::mkl: return pack_mkl(weight);
+    case GemmKernel::plain: break;
+  }
+  return pack_plain(weight);
+}
+
+void require_operand(const at::Tensor& matrix, std::string_view name, std::int64_t columns,
+                     const PackedWeight& weight) {
+  require_matrix(matrix, name);
+  if (matrix.size(1) != columns) {
+    throw refusal(fmt::format("{} has {} columns", name, matrix.size(1)), fmt::format("the weight wants {}", columns));
+  }
+  if (matrix.scalar_type() != weight.dtype() || matrix.device() != weight.device()) {
+    throw refusal(fmt::format("{} is {} on {}", name, at::toString(matrix.scalar_type()), matrix.device().str()),
+                  fmt::format("the weight is {} on {}", at::toString(weight.dtype()), weight.device().str()));
+  }
+}
+
+}  // namespace
+
+GemmWeight::GemmWeight(at::Tensor weight, GemmKernel kernel) : kernel_(kernel), packed_(pack(weight, kernel)) {
+  rows_ = weight.size(0);
+  columns_ = weight.size(1);
+}
+GemmWeight::GemmWeight(GemmWeight&&) noexcept = default;
+GemmWeight& GemmWeight::operator=(GemmWeight&&) noexcept = default;
+GemmWeight::~GemmWeight() = default;
+
+void GemmWeight::multiply(const at::Tensor& x, const at::Tensor& out) const {
+  require_operand(x, "the input", columns_, *packed_);
+  require_operand(out, "the output", rows_, *packed_);
+  if (x.size(0) != out.size(0)) {
+    throw refusal(fmt::format("the output has {} rows", out.size(0)), fmt::format("the input has {}", x.size(0)));
+  }
+  if (out.is_meta() || out.size(0) == 0) return;
+  packed_->multiply(x, out);
+}
+
+std::int64_t GemmWeight::bytes() const { return packed_->bytes(); }
+
+}  // namespace tpsp
