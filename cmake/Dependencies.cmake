@@ -10,6 +10,7 @@ find_package(Boost 1.74 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(re2 REQUIRED IMPORTED_TARGET re2)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
 
 # CUDA is compiled in where there is a toolkit; -DTPSP_WITH_CUDA=OFF builds the CPU half alone.
 find_package(CUDAToolkit QUIET)

@@ -9,13 +9,6 @@ source scripts/common.sh
 ranks=2
 results=results/local/latest  # .csv, .jsonl, .html
 
-build_program() {
-  local options=(-DTPSP_BUILD_TESTS=OFF)
-  if configured_with_tests; then options=(); fi  # so that this does not undo the work of scripts/test.sh
-  configure "${options[@]}"
-  build tpsp-bench
-}
-
 run_benchmark() {  # TPSP-BENCH-OPTION...
   local launch=(mpirun -n "$ranks") share
   share=$(($(physical_cores) / ranks))

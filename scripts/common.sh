@@ -24,6 +24,13 @@ configured_with_tests() {
   grep -qs '^TPSP_BUILD_TESTS:BOOL=ON$' build/CMakeCache.txt
 }
 
+build_program() {
+  local options=(-DTPSP_BUILD_TESTS=OFF)
+  if configured_with_tests; then options=(); fi  # so that this does not undo the work of scripts/test.sh
+  configure "${options[@]}"
+  build tpsp-bench
+}
+
 # Open MPI counts a core once, however many hardware threads it has.
 physical_cores() {
   local cores

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what tpsp-bench builds and runs with: Debian packages, and a virtual environment with LibTorch and CMake.
-# Usage: scripts/setup.sh [--with-tests]. Does nothing that is already done. Versions: scripts/versions.env.
+# Usage: scripts/setup.sh [--with-tests | --with-peers]. Does nothing that is already done. Versions: scripts/versions.env.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
@@ -8,12 +8,14 @@ source scripts/common.sh
 # shellcheck source=scripts/versions.env
 source scripts/versions.env
 
-usage="usage: scripts/setup.sh [--with-tests]"
+usage="usage: scripts/setup.sh [--with-tests | --with-peers]"
 [ $# -le 1 ] || die "too many arguments; $usage"
 with_tests=no
+whole_torch=no
 case "${1:-}" in
   '') ;;
-  --with-tests) with_tests=yes ;;
+  --with-tests) with_tests=yes whole_torch=yes ;;
+  --with-peers) whole_torch=yes ;;
   -h | --help) echo "$usage"; exit ;;
   *) die "unknown argument '$1'; $usage" ;;
 esac
@@ -65,15 +67,15 @@ install_group() {  # GROUP PIP-ARGUMENT...
   mv "$stamp.new" "$stamp"
 }
 
-# Without nvcc only the CPU half is built, and it needs a quarter of the download. The tests' oracle imports torch in
-# Python, which wants the whole of it.
+# Without nvcc only the CPU half is built, and it needs a quarter of the download. The tests' oracle and the
+# peers import torch in Python, which wants the whole of it.
 install_python_packages() {
   local whole cpu_half tests plots
   read -r -a whole <<<"libtorch $PIP_CMAKE $PIP_TORCH"
   read -r -a cpu_half <<<"libtorch --no-deps $PIP_CMAKE $PIP_TORCH_CPU_RUNTIME $PIP_TORCH"
   read -r -a plots <<<"plots $PIP_PLOTS"
   read -r -a tests <<<"tests $PIP_TEST $PIP_TRACKERS"
-  if has_nvcc || [ $with_tests = yes ] || installed "${whole[@]}"; then
+  if has_nvcc || [ $whole_torch = yes ] || installed "${whole[@]}"; then
     install_group "${whole[@]}"
   else
     install_group "${cpu_half[@]}"

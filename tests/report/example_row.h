@@ -71,6 +71,8 @@ inline Row full_row() {
   row.host = "node0+node1";
   row.device_name = "AMD EPYC, \"Milan\"";
   row.cores = 64;
+  row.binding = "tpsp-bench";
+  row.cpus = "0-31;32-63";
   row.memory_bytes = 256'000'000'000;
   row.os = "Debian GNU/Linux 12";
   row.version = "0.2.0";

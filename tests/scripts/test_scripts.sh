@@ -151,6 +151,46 @@ fake mpirun 'exit 4'
 in_tree scripts/bench.sh
 check "bench ends with the exit code of the run" [ "$status" = 4 ]
 
+# --- scripts/peers.sh
+
+in_order() {  # PATTERN...: the calls that match, in this order
+  local pattern line=0 found
+  for pattern in "$@"; do
+    found=$(tail -n +$((line + 1)) "$scratch/calls" | grep -nE -m 1 -- "$pattern" | cut -d: -f1)
+    [ -n "$found" ] || return
+    line=$((line + found))
+  done
+}
+
+fresh_machine
+fake cmake ''
+cp "$scratch/bin/cmake" "$scratch/tree/.venv/bin/cmake"
+mkdir -p "$scratch/tree/peers"
+echo old >"$scratch/tree/peers/round-9-comm.csv"
+in_tree scripts/peers.sh --seq 64,128 --dtype bf16 --layers 3 --rounds 2 --reps 7 --out peers
+check "peers measures" succeeded
+check "peers installs the whole of PyTorch" called 'environment-python -m pip install .*cmake==[0-9.]* torch=='
+check "peers gives DTensor its shapes" called \
+  'mpirun -n 2 .venv/bin/python scripts/peers/dtensor_llama.py .* --layers 3 --batch 2 --seq 64,128 --dtype bf16 .* --reps 7 '
+check "peers gives tpsp-bench the same" called \
+  'mpirun -n 2 build/tpsp-bench --backend shm --model llama-7b --layers 3 --batch 2 --tp --sp --seq 64,128 --dtype bf16 .* --min-reps 7 '
+check "peers goes through the programs, and back in the second round" in_order \
+  dtensor_llama 'backend shm' 'backend mpi' 'backend gloo .*--check on' 'comm .*--backend shm,mpi,gloo' \
+  'comm .*round-2-comm' 'backend gloo .*--check off' 'backend mpi' 'backend shm' dtensor_llama 'table.py peers$'
+check "peers leaves no results of an earlier run" [ ! -e "$scratch/tree/peers/round-9-comm.csv" ]
+check "peers leaves a file for a round and program" [ -e "$scratch/tree/peers/round-2-dtensor-bf16.csv" ]
+
+fake mpirun 'case "$*" in *gloo*) echo "tpsp-bench: error: no gloo" >&2; exit 2 ;; esac'
+in_tree scripts/peers.sh --dtype fp32 --rounds 1 --out peers
+check "peers ends where a program fails, with its error" failed_with_one_line "gloo-fp32 failed" "no gloo"
+check "and shows no table" not_called '.*table.py'
+
+for option in '--seq 0' '--seq 5,x' '--dtype int8' '--rounds two' '--out' '--frob 1'; do
+  # shellcheck disable=SC2086  # an option and its value
+  in_tree scripts/peers.sh $option
+  check "peers refuses $option" failed_with_one_line "${option%% *}" usage
+done
+
 # --- slurm/l40.sh
 
 fresh_machine

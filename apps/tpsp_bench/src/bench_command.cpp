@@ -9,9 +9,9 @@
 
 #include "bench_options.h"
 #include "commands.h"
-#include "cores.h"
 #include "output.h"
 #include "provenance.h"
+#include "tpsp/bench/binding.h"
 #include "tpsp/bench/device.h"
 #include "tpsp/bench/machine_watch.h"
 #include "tpsp/bench/preview.h"
@@ -82,20 +82,22 @@ void warn_of_staging(const BenchJob& job, const Parts& parts, const Backend& cho
   }
 }
 
-void choose_threads(BenchJob& job, World& world, spdlog::logger& log) {
-  const auto cores = count_cores(world);
+void choose_threads(BenchJob& job, const RankCores& cores, World& world, spdlog::logger& log) {
   const int threads = job.threads.value_or(cores.mine);
   auto& row = job.sweep.prototype;
   const auto of_ranks = exchange_numbers(world, {static_cast<double>(threads)});
   row.threads = static_cast<int>(of_ranks.front().front());  // the same row on all ranks
   row.cores = cores.host;
+  row.binding = cores.by;
+  row.cpus = cores.cpus;
   if (std::any_of(of_ranks.begin(), of_ranks.end(), [&](const auto& one) { return one != of_ranks.front(); })) {
     log.warn("the ranks have different numbers of threads; rows say rank 0's, {}", row.threads);
   }
   at::set_num_threads(threads);
   const auto warnings = setup_warnings(world, job.sweep.device.is_cpu() ? threads : 1);
   row.warnings.insert(row.warnings.end(), warnings.begin(), warnings.end());
-  if (!job.threads && job.sweep.device.is_cpu() && threads * world.local_size() * 2 <= cores.host) {
+  const bool bound_before = cores.by == to_string(Binding::launcher);
+  if (bound_before && !job.threads && job.sweep.device.is_cpu() && threads * world.local_size() * 2 <= cores.host) {
     log.warn("{} ranks with {} threads each leave most of {} processors idle; bind them wider (mpirun --bind-to none)",
              world.local_size(), threads, cores.host);
   }
@@ -211,15 +213,19 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     agree(world, [&] { output->title(provenance); });
     if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench");
     run.emplace(Run{options, world, *output, known_to_rank_0(world, output->done())});
+    RankBinder binder(world);
     for (std::size_t i = 0; i < options.jobs.size(); ++i) {
       auto& job = options.jobs[i];
+      // Before the backend takes memory, which belongs to the cores that first touch it.
+      const auto cores = binder.bind_ranks(job.bind);
+      if (!cores.note.empty()) log->info("{}", cores.note);
       warn_of_staging(job, parts, backends[i], world, *log);
       const auto comm = backends[i].make(world, job.sweep.device);
       job.sweep.shares_memory = comm->shares_memory();
       job.sweep.prototype = with_provenance(job.sweep.prototype, provenance);
       job.sweep.prototype.backend = comm->backend();
       job.sweep.prototype.device_name = device_name(job.sweep.device);
-      choose_threads(job, world, *log);
+      choose_threads(job, cores, world, *log);
       run_job(*run, job, *comm);
       if (options.export_folder && run->measured) export_case(options, world, *comm);
     }

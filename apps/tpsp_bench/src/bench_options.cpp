@@ -57,6 +57,7 @@ BenchJob job_of(const Settings& settings, const CommandLine& line, const World& 
   sweep.seed = static_cast<std::uint64_t>(integer_setting(settings, "seed", 0, INT64_MAX));
   sweep.protocol.seed = sweep.seed;
   if (settings.has("threads")) job.threads = static_cast<int>(integer_setting(settings, "threads", 1, 4096));
+  job.bind = choice_setting(settings, "bind", {"auto", "off"}) == "auto";
   sweep.prototype.dtype = settings.at("dtype").text;
   sweep.prototype.device = sweep.device.is_cuda() ? "cuda" : "cpu";
   job.backend = settings.at("backend").text;
@@ -133,7 +134,7 @@ std::string facts_of(const BenchJob& job, const Backend& backend) {
                        protocol.max_time_s);
   facts += fmt::format("order {}\nweights {}\ncheck {}\nprofile {}\n", static_cast<int>(protocol.order),
                        to_string(sweep.weights), sweep.check, sweep.profile);
-  return facts + fmt::format("device {}\nbackend {}\n", sweep.prototype.device, backend.name);
+  return facts + fmt::format("device {}\nbackend {}\nbind {}\n", sweep.prototype.device, backend.name, job.bind);
 }
 
 }  // namespace

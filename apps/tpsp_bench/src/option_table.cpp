@@ -21,6 +21,7 @@ const std::vector<OptionSpec>& option_table() {
       {"device", "NAME", "auto", "auto, cpu or cuda", "Machine", {bench}, once, in_suite},
       {"backend", "NAME", "auto", "auto, or one that tpsp-bench info lists", "Machine", {bench}, once, in_suite},
       {"threads", "N", "", "per rank (default: the rank's share of cores)", "Machine", {bench}, once, in_suite},
+      {"bind", "auto|off", "auto", "own cores for ranks that nobody bound", "Machine", {bench}, once, in_suite},
       {"warmup", "N", "1", "untimed forwards, at least; 0 for none", "Protocol", {bench}, once, in_suite},
       {"min-reps", "N", "9", "timed forwards, at least", "Protocol", {bench}, once, in_suite},
       {"min-time", "S", "0.5", "seconds of them for each plan, at least", "Protocol", {bench}, once, in_suite},

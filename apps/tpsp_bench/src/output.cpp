@@ -34,7 +34,8 @@ Output::Output(const BenchOptions& options, const std::vector<Column>& columns, 
   for (auto row : files_->done()) book_.add(row);
   int cases = 0;
   double work = 0;
-  for (const auto& [sweep, backend, threads] : options.jobs) {
+  for (const auto& job : options.jobs) {
+    const auto& sweep = job.sweep;
     const auto plans = sweep.plans.size();
     cases += static_cast<int>(plans * sweep.seqs.size());
     for (const auto seq : sweep.seqs) work += static_cast<double>(plans) * work_of(sweep, seq);

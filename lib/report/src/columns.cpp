@@ -117,6 +117,8 @@ constexpr std::array entries = {
     field<&Row::host>("host", "", "machines of the ranks, joined with +", "gethostname"),
     field<&Row::device_name>("device_name", "", "processor or GPU of rank 0", "CUDA runtime or /proc/cpuinfo"),
     field<&Row::cores>("cores", "", "processors of rank 0's machine", "the system"),
+    field<&Row::binding>("binding", "", "who gave each rank cores of its own: tpsp-bench, launcher (before it started) or none; of machines that differ, joined with +", "--bind"),
+    field<&Row::cpus>("cpus", "", "processors that the ranks may run on, rank by rank, joined with ;", "the system"),
     field<&Row::memory_bytes>("memory_bytes", "bytes", "memory of rank 0's machine", "the system"),
     field<&Row::os>("os", "", "operating system and kernel of rank 0", "the system"),
     field<&Row::version>("version", "", "version of tpsp-bench", "the build"),

@@ -138,6 +138,8 @@ struct Row {
   std::string host;
   std::string device_name;
   int cores = 0;
+  std::string binding;  ///< "tpsp-bench", "launcher" or "none"; of hosts that differ, joined with +
+  std::string cpus;     ///< of each rank, "0-3;4-7"
   std::int64_t memory_bytes = 0;
   std::string os;
   std::string version;

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# PyTorch's DTensor and tpsp-bench on the same work on the CPU, in turns: which is faster, by how much?
+# Installs and builds what is missing, measures with two ranks of one thread, prints a table, and leaves it in peers.md
+# beside the raw results.
+# Usage: scripts/peers.sh [--seq 256,512,1024] [--dtype fp32,bf16] [--layers 2] [--rounds 3] [--reps 5] [--out FOLDER]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+
+usage="usage: scripts/peers.sh [--seq LIST] [--dtype LIST] [--layers N] [--rounds N] [--reps N] [--out FOLDER]"
+seq=256,512,1024
+dtypes=fp32,bf16
+layers=2
+rounds=3
+reps=5  # at least, of each plan in a round
+out=results/local/peers
+backends=shm,mpi,gloo
+ops=all-reduce,reduce-scatter,all-gather
+sizes=8388608,16777216,33554432
+
+is_number() { [[ $1 =~ ^[1-9][0-9]{0,5}$ ]]; }
+is_list_of_numbers() { [[ $1 =~ ^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5})*$ ]]; }
+is_list_of_dtypes() { [[ $1 =~ ^(fp32|bf16)(,(fp32|bf16))*$ ]]; }
+is_folder() { [ -n "$1" ]; }
+
+take() {  # TEST OPTION [VALUE]
+  [ $# = 3 ] || die "$2 wants a value; $usage"
+  "$1" "$3" || die "$2 '$3' is not understood; $usage"
+}
+
+while [ $# -gt 0 ]; do
+  case $1 in
+    --seq) take is_list_of_numbers "${@:1:2}"; seq=$2 ;;
+    --dtype) take is_list_of_dtypes "${@:1:2}"; dtypes=$2 ;;
+    --layers) take is_number "${@:1:2}"; layers=$2 ;;
+    --rounds) take is_number "${@:1:2}"; rounds=$2 ;;
+    --reps) take is_number "${@:1:2}"; reps=$2 ;;
+    --out) take is_folder "${@:1:2}"; out=$2 ;;
+    -h | --help) echo "$usage"; exit ;;
+    *) die "unknown argument '$1'; $usage" ;;
+  esac
+  shift 2
+done
+
+# Both programs are started alike: mpirun gives each rank a core.
+launch=(mpirun -n 2)
+
+measure() {  # NAME STDOUT COMMAND...: what goes to stderr is in NAME.log
+  local name=$1 output=$2
+  shift 2
+  say "$(basename "$name")"
+  "$@" >>"$output" 2>>"$name.log" ||
+    die "$(basename "$name") failed: $(grep -m 1 -i error "$name.log" || echo "see $name.log")"
+}
+
+free_port() {
+  .venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+run_dtensor() {  # ROUND DTYPE
+  local name=$out/round-$1-dtensor-$2
+  MASTER_ADDR=127.0.0.1 MASTER_PORT=$(free_port) measure "$name" "$name.csv" "${launch[@]}" .venv/bin/python \
+    scripts/peers/dtensor_llama.py --hidden 4096 --ffn 11008 --heads 32 --vocab 32000 --layers "$layers" --batch 2 \
+    --seq "$seq" --dtype "$2" --warmup 1 --reps "$reps" --min-time 0.5
+}
+
+run_forwards() {  # ROUND DTYPE BACKEND
+  local name=$out/round-$1-tpsp-bench-$3-$2 check=off
+  if [ "$1" = 1 ]; then check=on; fi  # the numbers do not change from round to round
+  measure "$name" "$name.log" "${launch[@]}" build/tpsp-bench --backend "$3" --model llama-7b --layers "$layers" \
+    --batch 2 --tp --sp --seq "$seq" --dtype "$2" --device cpu --threads 1 --warmup 1 --min-reps "$reps" \
+    --min-time 0.5 --max-noise 100 --check $check --out "$name.csv"
+}
+
+run_collectives() {  # ROUND
+  local name=$out/round-$1-comm
+  measure "$name" "$name.log" "${launch[@]}" build/tpsp-bench comm --op $ops --bytes $sizes --dtype fp32 \
+    --backend $backends --out "$name.csv"
+}
+
+# Every second round goes backwards, so that no program is always the first.
+run_round() {  # ROUND
+  local steps=() dtype backend i
+  for dtype in ${dtypes//,/ }; do
+    steps+=("run_dtensor $1 $dtype")
+    for backend in ${backends//,/ }; do steps+=("run_forwards $1 $dtype $backend"); done
+  done
+  steps+=("run_collectives $1")
+  for ((i = 0; i < ${#steps[@]}; ++i)); do
+    if [ $(($1 % 2)) = 1 ]; then ${steps[i]}; else ${steps[-1 - i]}; fi
+  done
+}
+
+scripts/setup.sh --with-peers
+build_program
+allow_mpirun_as_root
+if [ "$(physical_cores)" -lt 2 ]; then
+  say "fewer than 2 cores: the ranks share one, so times say little"
+  launch+=(--oversubscribe)
+fi
+export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=  # not earlier: nproc counts OpenMP's threads where they are set
+mkdir -p "$out"
+rm -f "$out"/round-* "$out/peers.md"
+for ((round = 1; round <= rounds; ++round)); do
+  say "round $round of $rounds"
+  run_round "$round"
+done
+.venv/bin/python scripts/peers/table.py "$out"
+say "done: $out/peers.md"

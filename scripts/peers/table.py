@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""What scripts/peers.sh measured, as one table: tpsp-bench's backends against PyTorch's DTensor, and its collectives.
+
+    python scripts/peers/table.py FOLDER
+
+reads FOLDER/round-N-PROGRAM.csv, prints the table, and writes it to FOLDER/peers.md. A time is the median over the
+rounds. A ratio is taken round by round, since what disturbs a machine lasts longer than one program: its median stands
+before the smallest and the largest. Exits with 4 where a result was wrong, with 2 where there is nothing to read.
+"""
+import csv
+import re
+import statistics
+import sys
+from pathlib import Path
+
+PEER = "DTensor"
+BACKENDS = ("shm", "mpi", "gloo")
+PLANS = ("tp", "tp+sp")
+FRACTIONS = ("gemm_fraction", "limit_fraction")
+NOTHING = "-"
+
+
+def fail(message, code=2):
+    print(f"table.py: error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+class Rounds(dict):
+    """{key: {round: number}}"""
+
+    def add(self, key, number, value):
+        self.setdefault(key, {})[number] = float(value)
+
+    def median(self, key):
+        return statistics.median(self[key].values()) if key in self else None
+
+    def ratio(self, key, base):
+        """(median, least, most) of the rounds that have both; None where there are none."""
+        ours, theirs = self.get(key, {}), self.get(base, {})
+        ratios = [ours[number] / theirs[number] for number in sorted(ours.keys() & theirs.keys())]
+        return (statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
+
+
+class Results:
+    def __init__(self):
+        self.forwards = Rounds()     # (dtype, seq, plan, program): seconds
+        self.fractions = Rounds()    # (column, dtype, seq, plan, program): of 1
+        self.collectives = Rounds()  # (dtype, collective, bytes, placement, backend): seconds
+        self.wrong = []              # sentences
+        self.rounds = set()
+
+    def read(self, path):
+        number = int(re.fullmatch(r"round-(\d+)-.*", path.stem)[1])
+        self.rounds.add(number)
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for line, row in enumerate(rows, 2):
+            try:
+                self.take(row, number, path.name)
+            except (KeyError, TypeError, ValueError) as error:
+                fail(f"{path}:{line}: no row of results ({error!r}); was the run ended?")
+
+    def take(self, row, number, name):
+        if "peer" in row:
+            key = row["dtype"], int(row["seq"]), row["plan"], PEER
+            self.forwards.add(key, number, row["median_s"])
+        elif "collective" in row:
+            key = row["dtype"], row["collective"], int(row["message_bytes"]), row["placement"], row["backend"]
+            self.collectives.add(key, number, row["latency_s"])
+            if int(row["wrong"] or 0):
+                self.wrong.append(f"{name}: {row['backend']} {row['collective']} of {row['message_bytes']} bytes: "
+                                  f"{row['wrong']} wrong values")
+        else:
+            self.take_forward(row, number, name)
+
+    def take_forward(self, row, number, name):
+        key = row["dtype"], int(row["seq"]), row["plan"], row["backend"]
+        if row["status"] != "ok" or row["check"] == "fail":
+            self.wrong.append(f"{name}: {row['backend']} {row['plan']} at seq {row['seq']}: {row['status']}, check "
+                              f"{row['check']}")
+            return
+        self.forwards.add(key, number, row["latency_s"])
+        for column in FRACTIONS:
+            if row.get(column):
+                self.fractions.add((column, *key), number, row[column])
+
+
+def seconds_text(seconds):
+    if seconds is None:
+        return NOTHING
+    unit, scale = ("s", 1) if seconds >= 1 else ("ms", 1e3)
+    return f"{seconds * scale:#.4g} {unit}"
+
+
+def ratio_text(ratio, digits):
+    return NOTHING if ratio is None else "{:.{d}f} ({:.{d}f}..{:.{d}f})".format(*ratio, d=digits)
+
+
+def fractions_text(results, column, case, program):
+    values = [results.fractions.median((column, *case, plan, program)) for plan in PLANS]
+    return NOTHING if values == [None] * 2 else "/".join("-" if v is None else f"{v:.2f}" for v in values)
+
+
+def forward_lines(results):
+    """The header and a line for each dtype, length and program."""
+    header = ["dtype", "seq", "program", "tp", "to DTensor", "tp+sp", "to DTensor"]
+    columns = [column for column in FRACTIONS if any(key[0] == column for key in results.fractions)]
+    lines = [header + [column.removesuffix("_fraction") for column in columns]]
+    programs = (PEER, *others(BACKENDS, {key[3] for key in results.forwards} - {PEER}))
+    for case in sorted({key[:2] for key in results.forwards}, key=lambda case: (case[0] != "fp32", *case)):
+        for program in programs:
+            keys = [(*case, plan, program) for plan in PLANS]
+            if not any(key in results.forwards for key in keys):
+                continue
+            line = [case[0], str(case[1]), program]
+            for plan, key in zip(PLANS, keys):
+                base = *case, plan, PEER
+                ratio = results.forwards.ratio(key, base) if program != PEER else None
+                line += [seconds_text(results.forwards.median(key)), ratio_text(ratio, 3)]
+            lines.append(line + [fractions_text(results, column, case, program) for column in columns])
+    return lines
+
+
+def others(known, found):
+    """The known names that were found, then the rest."""
+    return [name for name in known if name in found] + sorted(found - set(known))
+
+
+def collective_lines(results):
+    """The header and a line for each collective, size and placement."""
+    backends = others(BACKENDS, {key[4] for key in results.collectives})
+    first, rest = backends[0], backends[1:]
+    several = len({key[0] for key in results.collectives}) > 1
+    lines = [["collective", *(["dtype"] if several else []), "bytes", "place", *backends,
+              *(f"{backend}/{first}" for backend in rest)]]
+    order = ("all-reduce", "reduce-scatter", "all-gather")
+    names = others(order, {key[1] for key in results.collectives})
+    for case in sorted({key[:4] for key in results.collectives}, key=lambda case: (names.index(case[1]), *case)):
+        dtype, collective, size, placement = case
+        times = [seconds_text(results.collectives.median((*case, backend))) for backend in backends]
+        ratios = [ratio_text(results.collectives.ratio((*case, backend), (*case, first)), 2) for backend in rest]
+        lines.append([collective, *([dtype] if several else []), str(size), placement, *times, *ratios])
+    return lines
+
+
+def plain(lines):
+    """Columns as wide as they need to be; words to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    left = [column[1][:1].isalpha() for column in zip(*lines)]
+    return [" ".join(cell.ljust(width) if words else cell.rjust(width)
+                     for cell, width, words in zip(line, widths, left)).rstrip() for line in lines]
+
+
+def markdown(lines):
+    rule = ["---" if column[1][:1].isalpha() else "--:" for column in zip(*lines)]
+    return ["| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:])]
+
+
+def parts(results):
+    """(title, lines) of what was measured."""
+    rounds = f"{len(results.rounds)} round" + ("s" if len(results.rounds) != 1 else "")
+    if results.forwards:
+        title = f"A forward: PyTorch's DTensor, and tpsp-bench by backend (medians of {rounds}; least..most)"
+        yield title, forward_lines(results)
+    if results.collectives:
+        yield f"A collective: tpsp-bench by backend (medians of {rounds}; least..most)", collective_lines(results)
+
+
+def main():
+    if len(sys.argv) != 2:
+        fail("usage: table.py FOLDER")
+    folder = Path(sys.argv[1])
+    results = Results()
+    for path in sorted(folder.glob("round-*-*.csv")):
+        results.read(path)
+    if not results.forwards and not results.collectives:
+        fail(f"{folder}: no results; scripts/peers.sh writes them")
+    page = ["# Peers", ""]
+    for title, lines in parts(results):
+        print("\n".join((title, *plain(lines), "")))
+        page += [title, "", *markdown(lines), ""]
+    for sentence in results.wrong:
+        print(f"wrong: {sentence}")
+        page.append(f"Wrong: {sentence}")
+    try:
+        (folder / "peers.md").write_text("\n".join(page).rstrip() + "\n", encoding="utf-8")
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}", 6)
+    sys.exit(4 if results.wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""scripts/peers/table.py on made-up results, and the forward of scripts/peers/dtensor_llama.py on two ranks."""
+import csv
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+PEERS = Path(__file__).resolve().parents[2] / "scripts/peers"
+FORWARD = ("status", "check", "plan", "seq", "dtype", "backend", "latency_s", "gemm_fraction", "limit_fraction")
+PEER = ("peer", "plan", "seq", "dtype", "world", "reps", "median_s", "low_s", "high_s", "max_abs_diff")
+COLLECTIVE = ("collective", "message_bytes", "placement", "backend", "dtype", "world", "latency_s", "algbw_bytes_per_s",
+              "busbw_bytes_per_s", "wrong")
+
+
+def run(command, **environment):
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False,
+                          env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | environment)
+
+
+class Table(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def write(self, name, header, *rows):
+        with (self.folder / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([header, *rows])
+
+    def peer(self, number, dtype="fp32", seq=256, tp=2, both=4):
+        rows = [["dtensor", plan, seq, dtype, 2, 5, time, "", "", 0] for plan, time in (("tp", tp), ("tp+sp", both))]
+        self.write(f"round-{number}-dtensor-{dtype}", PEER, *rows)
+
+    def forward(self, number, backend, tp, both, dtype="fp32", seq=256, status="ok", header=FORWARD):
+        rows = [[status, "pass", plan, seq, dtype, backend, time, 0.9, 0.75][:len(header)]
+                for plan, time in (("tp", tp), ("tp+sp", both))]
+        self.write(f"round-{number}-tpsp-bench-{backend}-{dtype}", header, *rows)
+
+    def collectives(self, number, times, wrong=0):
+        rows = [["all-reduce", 8388608, "in", backend, "fp32", 2, time, 1, 1, wrong] for backend, time in times.items()]
+        self.write(f"round-{number}-comm", COLLECTIVE, *rows)
+
+    def table(self, code=0):
+        result = run([sys.executable, PEERS / "table.py", self.folder])
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        return result
+
+    def line(self, *words):
+        """The cells of the only line of the table that begins with these words."""
+        lines = [line.split() for line in self.table().stdout.splitlines()]
+        found = [line for line in lines if line[:len(words)] == list(words)]
+        self.assertEqual(len(found), 1, lines)
+        return found[0][len(words):]
+
+    def test_ratios_are_taken_round_by_round(self):
+        # Of all times the medians are 2 and 1.8: 0.9. Round by round it is 0.5, 0.8 and 0.9.
+        for number, (theirs, ours) in enumerate(((4, 2), (2, 1.6), (2, 1.8)), 1):
+            self.peer(number, tp=theirs, both=10)
+            self.forward(number, "shm", ours, 10 + number)
+        self.assertEqual(self.line("fp32", "256", "shm"),
+                         ["1.800", "s", "0.800", "(0.500..0.900)", "12.00", "s", "1.200", "(1.100..1.300)",
+                          "0.90/0.90", "0.75/0.75"])
+        self.assertEqual(self.line("fp32", "256", "DTensor"), ["2.000", "s", "-", "10.00", "s", "-", "-", "-"])
+
+    def test_programs_and_lengths_have_an_order(self):
+        for dtype in ("bf16", "fp32"):
+            self.peer(1, dtype=dtype)
+            for backend in ("gloo", "mpi", "shm"):
+                self.forward(1, backend, 1, 2, dtype=dtype)
+        cells = [line.split()[:3:2] for line in self.table().stdout.splitlines() if " 256 " in line]
+        self.assertEqual(cells, [[dtype, program] for dtype in ("fp32", "bf16")
+                                 for program in ("DTensor", "shm", "mpi", "gloo")])
+
+    def test_results_without_fractions_have_no_columns_for_them(self):
+        self.peer(1)
+        self.forward(1, "mpi", 1, 2, header=FORWARD[:7])
+        self.assertEqual(self.line("fp32", "256", "mpi")[-2:], ["0.500", "(0.500..0.500)"])
+        self.assertNotIn("gemm", self.table().stdout)
+
+    def test_a_program_that_was_not_run_leaves_no_line_and_a_round_without_the_peer_no_ratio(self):
+        self.peer(1)
+        self.forward(2, "mpi", 1, 2)
+        self.assertEqual(self.line("fp32", "256", "mpi")[:3], ["1.000", "s", "-"])
+        self.assertNotIn("shm", self.table().stdout)
+
+    def test_collectives_are_set_against_shared_memory(self):
+        self.collectives(1, {"gloo": 0.008, "mpi": 0.004, "shm": 0.002})
+        self.collectives(2, {"gloo": 0.009, "mpi": 0.003, "shm": 0.003})
+        self.assertEqual(self.line("all-reduce", "8388608", "in"),
+                         ["2.500", "ms", "3.500", "ms", "8.500", "ms", "1.50", "(1.00..2.00)", "3.50", "(3.00..4.00)"])
+        self.assertIn("mpi/shm", self.table().stdout)
+
+    def test_the_widest_table_fits_100_columns(self):
+        for number in (1, 2):
+            for dtype in ("fp32", "bf16"):
+                self.peer(number, dtype=dtype, seq=1024, tp=123.4567, both=0.1234567)
+                for backend in ("shm", "mpi", "gloo"):
+                    self.forward(number, backend, 100 * number, 0.1, dtype=dtype, seq=1024)
+            self.collectives(number, {"shm": 0.1234567, "mpi": 9.87654321 * number, "gloo": 9.1234})
+        lines = self.table().stdout.splitlines()
+        self.assertLessEqual(max(map(len, lines)), 100, lines)
+
+    def test_the_same_numbers_are_left_as_markdown(self):
+        self.peer(1)
+        self.forward(1, "shm", 1, 2)
+        self.collectives(1, {"shm": 0.002, "mpi": 0.004})
+        self.table()
+        page = (self.folder / "peers.md").read_text()
+        self.assertIn("| fp32 | 256 | shm | 1.000 s | 0.500 (0.500..0.500) |", page)
+        self.assertIn("| all-reduce | 8388608 | in | 2.000 ms | 4.000 ms | 2.00 (2.00..2.00) |", page)
+
+    def test_wrong_results_are_named_and_end_with_4(self):
+        self.collectives(1, {"shm": 0.002}, wrong=3)
+        self.assertIn("shm all-reduce of 8388608 bytes: 3 wrong values", self.table(4).stdout)
+        self.peer(1)
+        self.forward(1, "mpi", 1, 2, status="failed")
+        self.assertIn("mpi tp at seq 256: failed", self.table(4).stdout)
+
+    def test_no_results_and_damaged_ones_are_one_line(self):
+        self.assertIn("no results", self.table(2).stderr)
+        self.write("round-1-dtensor-fp32", PEER, ["dtensor", "tp", "many"])
+        result = self.table(2)
+        self.assertIn("round-1-dtensor-fp32.csv:2", result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1)
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def start_ranks(*arguments, **environment):
+    mpirun = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "CUDA_VISIBLE_DEVICES": "",
+              "OMP_NUM_THREADS": "1"}
+    return run(["mpirun", "-n", "2", "--oversubscribe", sys.executable, *arguments], **mpirun, **environment)
+
+
+SHAPES = ("--layers", "2", "--hidden", "64", "--ffn", "128", "--heads", "4", "--vocab", "100", "--seq", "16")
+# The plans on two ranks against the same model that no plan was applied to.
+AGAINST_WHOLE = f"""
+import sys
+sys.path.insert(0, {str(PEERS)!r})
+sys.argv = ["peer", *{SHAPES!r}]
+import dtensor_llama as peer, torch
+from torch.distributed.device_mesh import init_device_mesh
+options, device = peer.options(), peer.set_up_ranks()
+mesh = init_device_mesh("cpu", (2,))
+with torch.no_grad():
+    whole = peer.Llama(options)
+    peer.fill(whole, mesh, torch.float32, device, {{}})
+    tokens = torch.arange(32).reshape(2, 16) * 37 % 100
+    table = peer.rotary_table(16, 16, torch.float32, device)
+    expected = whole(tokens, table)
+    for plan, model in peer.make_models(options, mesh, torch.float32, device).items():
+        error = (model(tokens, table) - expected).abs().max().item()
+        peer.say(f"{{plan}} {{error < 1e-5 * expected.abs().max().item()}}")
+peer.dist.destroy_process_group()
+"""
+
+
+class Peer(unittest.TestCase):
+    def test_both_plans_give_the_logits_of_the_whole_model(self):
+        result = start_ranks("-c", AGAINST_WHOLE, MASTER_PORT=str(free_port()))
+        self.assertEqual(result.stdout.splitlines(), ["tp True", "tp+sp True"], result.stderr)
+
+    def test_a_row_for_each_plan(self):
+        result = start_ranks(PEERS / "dtensor_llama.py", *SHAPES, "--dtype", "bf16", "--reps", "6", "--min-time", "0",
+                             MASTER_PORT=str(free_port()))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        rows = list(csv.DictReader(result.stdout.splitlines()))
+        self.assertEqual([row["plan"] for row in rows], ["tp", "tp+sp"])
+        for row in rows:
+            self.assertEqual((row["peer"], row["seq"], row["dtype"], row["world"], row["reps"]),
+                             ("dtensor", "16", "bf16", "2", "6"))
+            low, median, high = (float(row[name]) for name in ("low_s", "median_s", "high_s"))
+            self.assertTrue(0 < low <= median <= high, row)
+
+    def test_sizes_that_ranks_can_not_share_are_refused(self):
+        result = start_ranks(PEERS / "dtensor_llama.py", "--seq", "3", MASTER_PORT=str(free_port()))
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("seq 3 can not be shared by 2 ranks", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
