@@ -152,7 +152,7 @@ TEST_CASE("streamed weights are the resident weights of one rank") {
   const ResidentWeights resident(plan, 0, recipe);
   const StreamedWeights streamed(plan.modules, recipe);
   for (const auto& module : plan.modules) {
-    if (module.kind == ModuleKind::container) continue;
+    if (module.kind == ModuleKind::container || module.kind == ModuleKind::linear) continue;
     INFO(module.name);
     CHECK(at::equal(streamed.get(module.name), resident.get(module.name)));
   }

@@ -101,12 +101,12 @@ Sharded Llama::embed(const at::Tensor& tokens) const {
 // The product alone: `value` has arrived, and the result keeps its natural layout, for a seam to reduce.
 Sharded Llama::multiply(Sharded value, const std::string& module) const {
   const auto& placement = plan_.at(module);
-  const auto weight = weights_.get(module);
-  const auto features = placement.cut == 0 ? weight.size(0) * context_.comm.size() : weight.size(0);
+  const auto weight = weights_.product(module);
+  const auto features = placement.cut == 0 ? weight->rows() * context_.comm.size() : weight->rows();
   const Span span(context_.observer, Part::gemm, module);
   auto result = new_sharded({value.global[0], value.global[1], features}, placement.natural, placement.out,
-                            weight.options(), context_.comm);
-  ops::linear(value.local, weight, result.local);
+                            value.local.options(), context_.comm);
+  ops::linear(value.local, *weight, result.local);
   return result;
 }
 
@@ -114,8 +114,32 @@ Sharded Llama::product(Sharded input, const std::string& module) const {
   return multiply(arrive(std::move(input), module), module);
 }
 
-Sharded Llama::linear(Sharded input, const std::string& module) const {
-  return redistribute(product(std::move(input), module), plan_.at(module).out, context_, module);
+// The products of all `modules`, which read what arrives at their container: one product where their weights are
+// joined.
+std::vector<Sharded> Llama::products(Sharded input, const std::string& container,
+                                     const std::vector<std::string>& modules) const {
+  std::vector<Sharded> results;
+  const auto joined = weights_.joined(container);
+  if (!joined) {
+    for (const auto& module : modules) results.push_back(product(input, module));
+    return results;
+  }
+  for (const auto& module : modules) input = arrive(std::move(input), module);  // checked; nothing moves
+  const Span span(context_.observer, Part::gemm, container);
+  const auto seq = input.global[0];
+  const auto batch = input.global[1];
+  const auto together = at::empty({seq, batch, joined->weight.rows()}, input.local.options());
+  ops::linear(input.local, joined->weight, together);
+  std::int64_t first = 0;
+  for (std::size_t i = 0; i < modules.size(); ++i) {
+    const auto& placement = plan_.at(modules[i]);
+    const auto rows = joined->rows[i];
+    const auto features = placement.cut == 0 ? rows * context_.comm.size() : rows;
+    results.push_back(
+        {.local = together.narrow(2, first, rows), .global = {seq, batch, features}, .layout = placement.natural});
+    first += rows;
+  }
+  return results;
 }
 
 at::Tensor Llama::normalized(const at::Tensor& input, const std::string& module) const {
@@ -197,9 +221,16 @@ Sharded Llama::with_heads_of(const Sharded& queries, Sharded keys, const std::st
 
 Llama::Delta Llama::attention(Sharded input, const std::string& module, const ops::RotaryTable& rotary) const {
   const auto head_dim = config_.head_dim();
-  auto q = in_heads(linear(input, module + ".wq"), context_, module + ".wq");
-  auto k = in_heads(linear(input, module + ".wk"), context_, module + ".wk");
-  auto v = in_heads(linear(std::move(input), module + ".wv"), context_, module + ".wv");
+  const std::vector<std::string> names{module + ".wq", module + ".wk", module + ".wv"};
+  auto results = products(std::move(input), module, names);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    results[i] = redistribute(std::move(results[i]), plan_.at(names[i]).out, context_, names[i]);
+    results[i] = in_heads(std::move(results[i]), context_, names[i]);
+  }
+  auto q = std::move(results[0]);
+  auto k = std::move(results[1]);
+  auto v = std::move(results[2]);
+  results.clear();
   check_whole_heads(q, head_dim, context_, module + ".wq");
   k = with_heads_of(q, std::move(k), module + ".wk");
   v = with_heads_of(q, std::move(v), module + ".wv");
@@ -207,6 +238,7 @@ Llama::Delta Llama::attention(Sharded input, const std::string& module, const op
   check_whole_heads(v, head_dim, context_, module + ".wv");
   q.local = ops::rotate(split_heads(q.local, head_dim), rotary);
   k.local = ops::rotate(split_heads(k.local, head_dim), rotary);
+  v.local = v.local.contiguous();  // what the three were cut from is free now
   {
     const Span span(context_.observer, Part::attention, module);
     q.local = ops::causal_attention(q.local, k.local, split_heads(v.local, head_dim));
@@ -217,8 +249,10 @@ Llama::Delta Llama::attention(Sharded input, const std::string& module, const op
 }
 
 Llama::Delta Llama::feed_forward(Sharded input, const std::string& module) const {
-  auto gate = product(input, module + ".w1");
-  auto up = linear(std::move(input), module + ".w3");
+  auto results = products(std::move(input), module, {module + ".w1", module + ".w3"});
+  auto gate = std::move(results[0]);
+  auto up = redistribute(std::move(results[1]), plan_.at(module + ".w3").out, context_, module + ".w3");
+  results.clear();
   auto gate_layout = plan_.at(module + ".w1").out;
   if (gate_layout.is_partial()) gate_layout = Layout::replicate();
   gate = redistribute_to_own(std::move(gate), gate_layout, context_, module + ".w1");

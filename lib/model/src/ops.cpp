@@ -69,10 +69,9 @@ void embedding(const at::Tensor& table, const at::Tensor& ids, std::int64_t firs
   out.masked_fill_(outside.unsqueeze(-1), 0);
 }
 
-void linear(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& out) {
-  if (out.is_meta()) return;
-  auto rows = rows_of(out);
-  at::mm_out(rows, rows_of(input), weight.t());
+void linear(const at::Tensor& input, const GemmWeight& weight, const at::Tensor& out) {
+  const auto rows = rows_of(input);
+  weight.multiply(rows.stride(1) == 1 ? rows : rows.contiguous(), rows_of(out));
 }
 
 at::Tensor rms_norm(const at::Tensor& input, const at::Tensor& weight, double eps) {

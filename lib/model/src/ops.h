@@ -6,15 +6,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "tpsp/gemm/weight.h"
+
 namespace tpsp::ops {
 
 /// Rows of `table` (`[rows, hidden]`, global rows first_row...) for `ids` (`[seq, batch]`) into `out`, `[seq, batch,
 /// hidden]`; zero where an id lies outside.
 void embedding(const at::Tensor& table, const at::Tensor& ids, std::int64_t first_row, const at::Tensor& out);
 
-/// `[seq, batch, in]` times `weight` (`[out, in]`) transposed into `out`, `[seq, batch, out]`, which may be a cut of a
-/// wider tensor.
-void linear(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& out);
+/// `[seq, batch, in]` times `weight` (`[out, in]`) transposed into `out`, `[seq, batch, out]`. Both may be cuts of
+/// wider tensors.
+void linear(const at::Tensor& input, const GemmWeight& weight, const at::Tensor& out);
 
 /// x / sqrt(mean(x^2) + eps) * weight over the last dimension, computed in fp32 (Zhang & Sennrich, arXiv:1910.07467).
 at::Tensor rms_norm(const at::Tensor& input, const at::Tensor& weight, double eps);

@@ -4,6 +4,9 @@
 #include <ATen/Parallel.h>
 
 #include <cmath>
+#include <numeric>
+#include <set>
+#include <utility>
 
 #include "tpsp/core/math.h"
 #include "tpsp/core/memory_use.h"
@@ -114,18 +117,72 @@ at::Tensor make_tokens(std::uint64_t seed, std::int64_t batch, std::int64_t seq,
   return tokens;
 }
 
+namespace {
+
+GemmWeight packed(at::Tensor weight, const WeightRecipe& recipe) {
+  const auto kernel = recipe.kernel ? recipe.kernel(weight.size(0), weight.size(1)) : GemmKernel::plain;
+  return {std::move(weight), kernel};
+}
+
+/// Makes one rank's weights.
+struct Maker {
+  const LoweredPlan& plan;
+  int rank;
+  const WeightRecipe& recipe;
+
+  WeightCut cut_of(const Module& module) const {
+    return {.dim = plan.at(module.name).cut, .rank = rank, .ranks = plan.world};
+  }
+  at::Tensor make(const Module& module) const { return make_weight(module, cut_of(module), recipe); }
+
+  std::shared_ptr<const JoinedWeight> join(const std::vector<const Module*>& modules) const {
+    std::vector<std::int64_t> rows;
+    for (const auto* module : modules) rows.push_back(local_shape(*module, cut_of(*module)).front());
+    const auto columns = local_shape(*modules.front(), cut_of(*modules.front())).back();
+    const auto all_rows = std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
+    auto together = at::empty({all_rows, columns}, at::TensorOptions(recipe.dtype).device(recipe.device));
+    std::int64_t first = 0;
+    for (std::size_t i = 0; i < modules.size(); ++i) {
+      together.narrow(0, first, rows[i]).copy_(make(*modules[i]));
+      first += rows[i];
+    }
+    return std::make_shared<const JoinedWeight>(JoinedWeight{packed(std::move(together), recipe), std::move(rows)});
+  }
+};
+
+}  // namespace
+
 ResidentWeights::ResidentWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe) {
   const MemoryScope scope(MemoryUse::weights);
+  const Maker maker{plan, rank, recipe};
+  std::map<std::string, const Module*> by_name;
+  for (const auto& module : plan.modules) by_name.emplace(module.name, &module);
+  std::set<std::string> done;
   for (const auto& module : plan.modules) {
-    if (module.kind == ModuleKind::container) continue;
-    const WeightCut cut{.dim = plan.at(module.name).cut, .rank = rank, .ranks = plan.world};
-    weights_.emplace(module.name, make_weight(module, cut, recipe));
+    if (done.contains(module.name)) continue;
+    if (module.kind == ModuleKind::linear) {
+      products_.emplace(module.name, std::make_shared<const GemmWeight>(packed(maker.make(module), recipe)));
+    } else if (module.kind != ModuleKind::container) {
+      tables_.emplace(module.name, maker.make(module));
+    } else if (plan.joins(module)) {
+      std::vector<const Module*> readers;
+      for (const auto& entry : module.entries) readers.push_back(by_name.at(entry));
+      joined_.emplace(module.name, maker.join(readers));
+      done.insert(module.entries.begin(), module.entries.end());
+    }
   }
+}
+
+std::shared_ptr<const JoinedWeight> ResidentWeights::joined(const std::string& container) const {
+  const auto found = joined_.find(container);
+  return found == joined_.end() ? nullptr : found->second;
 }
 
 std::int64_t ResidentWeights::bytes() const {
   std::int64_t total = 0;
-  for (const auto& [name, weight] : weights_) total += static_cast<std::int64_t>(weight.nbytes());
+  for (const auto& [name, table] : tables_) total += static_cast<std::int64_t>(table.nbytes());
+  for (const auto& [name, product] : products_) total += product->bytes();
+  for (const auto& [name, joint] : joined_) total += joint->weight.bytes();
   return total;
 }
 
@@ -135,6 +192,10 @@ StreamedWeights::StreamedWeights(const std::vector<Module>& modules, const Weigh
 
 at::Tensor StreamedWeights::get(const std::string& module) const {
   return make_weight(modules_.at(module), {}, recipe_);
+}
+
+std::shared_ptr<const GemmWeight> StreamedWeights::product(const std::string& module) const {
+  return std::make_shared<const GemmWeight>(get(module), GemmKernel::plain);
 }
 
 }  // namespace tpsp

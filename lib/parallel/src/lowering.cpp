@@ -131,6 +131,16 @@ bool LoweredPlan::shards_sequence() const {
   });
 }
 
+bool LoweredPlan::joins(const Module& container) const {
+  if (container.kind != ModuleKind::container || container.entries.empty()) return false;
+  const auto& first = at(container.entries.front());
+  return std::all_of(container.entries.begin(), container.entries.end(), [&](const auto& entry) {
+    const auto& placement = at(entry);
+    return placement.want && placement.want == at(container.name).want && placement.cut == first.cut &&
+           placement.natural == first.natural && placement.out == placement.natural && !placement.out.is_partial();
+  });
+}
+
 std::string LoweredPlan::signature() const {
   const auto word = [](const std::optional<Layout>& layout) { return layout ? to_string(*layout) : "-"; };
   std::string signature;
@@ -145,6 +155,9 @@ std::string LoweredPlan::cut_signature() const {
   std::string signature;
   for (const auto& [module, placement] : placements) {
     signature += placement.cut ? static_cast<char>('0' + *placement.cut) : '-';
+  }
+  for (const auto& module : modules) {
+    if (module.kind == ModuleKind::container) signature += joins(module) ? 'j' : '-';
   }
   return signature;
 }

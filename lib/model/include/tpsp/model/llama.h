@@ -47,7 +47,8 @@ class Llama {
   Sharded embed(const at::Tensor& tokens) const;
   Sharded multiply(Sharded value, const std::string& module) const;
   Sharded product(Sharded input, const std::string& module) const;
-  Sharded linear(Sharded input, const std::string& module) const;
+  std::vector<Sharded> products(Sharded input, const std::string& container,
+                                const std::vector<std::string>& modules) const;
   at::Tensor normalized(const at::Tensor& input, const std::string& module) const;
   Sharded norm(Sharded input, const std::string& module) const;
   Sharded add_norm(Sharded& stream, std::optional<Delta> delta, const std::string& norm_module,

@@ -4,18 +4,26 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
+#include <vector>
 
+#include "tpsp/gemm/weight.h"
 #include "tpsp/parallel/lowering.h"
 
 namespace tpsp {
+
+/// The kernel that multiplies with a weight of so many rows and columns.
+using KernelChoice = std::function<GemmKernel(std::int64_t rows, std::int64_t columns)>;
 
 /// What weights are made from and where they are put.
 struct WeightRecipe {
   std::uint64_t seed = 0;
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
+  KernelChoice kernel{};  ///< plain without one
 };
 
 /// The block of a weight that one rank holds: everything, or block `rank` of `ranks` along `dim`. A dimension that
@@ -38,31 +46,50 @@ at::Tensor make_weight(const Module& module, const WeightCut& cut, const WeightR
 /// Token numbers `[batch, seq]` (int64), the same on all ranks, from the same generator.
 at::Tensor make_tokens(std::uint64_t seed, std::int64_t batch, std::int64_t seq, std::int64_t vocabulary);
 
+/// The weights of several modules with one input, their rows one after the other.
+struct JoinedWeight {
+  GemmWeight weight;
+  std::vector<std::int64_t> rows;  ///< of each module
+};
+
 /// Where a forward pass gets its weights from.
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
+  /// Of an embedding or a norm.
   virtual at::Tensor get(const std::string& module) const = 0;
+  /// Of a linear module that is not joined with others.
+  virtual std::shared_ptr<const GemmWeight> product(const std::string& module) const = 0;
+  /// Of all modules that read a container's input; null where they are apart.
+  virtual std::shared_ptr<const JoinedWeight> joined(const std::string& container) const = 0;
 };
 
-/// All of one rank's weights, made once and kept. On the meta device they have shapes and no bytes.
+/// All of one rank's weights, made once and kept in the form that their products want. Modules that the plan lets join
+/// are one weight. On the meta device they have shapes and no bytes.
 class ResidentWeights final : public WeightSource {
  public:
   ResidentWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe);
 
-  at::Tensor get(const std::string& module) const override { return weights_.at(module); }
+  at::Tensor get(const std::string& module) const override { return tables_.at(module); }
+  std::shared_ptr<const GemmWeight> product(const std::string& module) const override { return products_.at(module); }
+  std::shared_ptr<const JoinedWeight> joined(const std::string& container) const override;
   std::int64_t bytes() const;
 
  private:
-  std::map<std::string, at::Tensor> weights_;
+  std::map<std::string, at::Tensor> tables_;
+  std::map<std::string, std::shared_ptr<const GemmWeight>> products_;
+  std::map<std::string, std::shared_ptr<const JoinedWeight>> joined_;
 };
 
-/// Whole weights, each made when it is asked for and forgotten by the caller: a reference of any depth fits.
+/// Whole weights, each made when it is asked for and forgotten by the caller: a reference of any depth fits. Products
+/// are plain and none are joined, so that a reference shares little with what it checks.
 class StreamedWeights final : public WeightSource {
  public:
   StreamedWeights(const std::vector<Module>& modules, const WeightRecipe& recipe);
 
   at::Tensor get(const std::string& module) const override;
+  std::shared_ptr<const GemmWeight> product(const std::string& module) const override;
+  std::shared_ptr<const JoinedWeight> joined(const std::string&) const override { return nullptr; }
 
  private:
   std::map<std::string, Module> modules_;

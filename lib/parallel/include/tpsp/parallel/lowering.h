@@ -42,6 +42,9 @@ struct LoweredPlan {
   const Placement& at(const std::string& module) const { return placements.at(module); }
   /// Whether some value is cut along the sequence, so that its length is padded to a multiple of the world size.
   bool shards_sequence() const;
+  /// Whether all modules that read the container's input compute from it as it arrives there, and cut their weights
+  /// alike: they can be one product, whatever the plan file calls them.
+  bool joins(const Module& container) const;
   /// Every module's style and layouts; equal for plans that do the same.
   std::string signature() const;
   /// Equal for plans that cut the weights alike, which can share one set of them.
