@@ -26,7 +26,7 @@ void fill_latency(Row& row, const std::vector<double>& samples) {
   row.latency_max_s = summary.max;
   row.latency_mad_s = summary.mad;
   row.latency_cv = summary.cv;
-  row.tokens_per_s = static_cast<double>(row.batch * row.seq) / summary.median;
+  if (row.seq > 0) row.tokens_per_s = static_cast<double>(row.batch * row.seq) / summary.median;
 }
 
 void fill_ranks(Row& row, const Measurement& measured, const std::vector<std::string>& hosts) {

@@ -52,11 +52,12 @@ std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int
   return std::max(reference_bytes(sweep, seq, world), forward + compared_bytes(sweep, seq, world));
 }
 
-std::optional<std::string> lack_of_memory(std::int64_t bytes, const DeviceProbe& probe, World& world) {
+std::optional<std::string> lack_of_memory(std::int64_t bytes, const DeviceProbe& probe, World& world,
+                                          std::string_view remedy) {
   const auto missing = max_over_ranks(world, {static_cast<double>(bytes - probe.available_bytes(world))}).front();
   if (missing <= 0) return std::nullopt;
   return fmt::format("needs {} on each rank, {} more than is free; {}", human_bytes(bytes),
-                     human_bytes(static_cast<std::int64_t>(missing)), memory_remedy);
+                     human_bytes(static_cast<std::int64_t>(missing)), remedy);
 }
 
 }  // namespace tpsp
