@@ -116,7 +116,8 @@ class Arguments {
 
  private:
   void add_option(CLI::App& app, const OptionSpec& spec) {
-    const auto fallback = spec.fallback.empty() ? std::string() : fmt::format(" (default: {})", spec.fallback);
+    const auto* const gap = spec.meaning.ends_with('\n') ? "" : " ";
+    const auto fallback = spec.fallback.empty() ? std::string() : fmt::format("{}(default: {})", gap, spec.fallback);
     const std::string letter = spec.name == "output" ? "-o," : "";
     auto* option = app.add_option(letter + "--" + spec.name, values_[spec.name], spec.meaning + fallback);
     // A second word after the option is not its value: "--model llama-7b plna" names no model.
