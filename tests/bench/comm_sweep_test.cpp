@@ -6,6 +6,7 @@
 
 #include "support/communicators.h"
 #include "tpsp/comm/backend.h"
+#include "tpsp/comm/forwarding.h"
 #include "tpsp/comm/threads.h"
 
 using namespace tpsp;
@@ -41,6 +42,20 @@ std::vector<Row> rows_of(const CommSweep& sweep, int world, const Change& change
   });
   return rows;
 }
+
+/// Remembers where the wholes of its rank lie.
+class RememberingCommunicator final : public ForwardingCommunicator {
+ public:
+  explicit RememberingCommunicator(Communicator& inner) : ForwardingCommunicator(inner) {}
+
+  at::Tensor new_whole(at::IntArrayRef sizes, const at::TensorOptions& options) override {
+    auto tensor = ForwardingCommunicator::new_whole(sizes, options);
+    places.push_back(tensor.const_data_ptr());
+    return tensor;
+  }
+
+  std::vector<const void*> places;
+};
 
 std::string words_of(const Row& row) {
   return row.collective + " " + row.placement + " " + std::to_string(row.message_bytes.value_or(0));
@@ -106,6 +121,20 @@ TEST_CASE("sizes that are rounded down to one are measured once, and one below a
   sweep.bytes = {7};
   CHECK(smallest_message(sweep, 2) == 8);
   CHECK_THROWS_WITH(rows_of(sweep, 2), Contains("7 is less than one element for each of 2 ranks"));
+}
+
+TEST_CASE("buffers in place are one memory for all ranks, whatever was measured before") {
+  auto sweep = sweep_of({8192, 65536, 16384});
+  sweep.places = {BufferPlace::in};
+  std::vector<std::vector<const void*>> places(2);
+  run_threads(2, [&](World& ranks) {
+    const auto comm = make_communicator(standard_backends(), "threads", ranks, at::kCPU);
+    RememberingCommunicator remembering(*comm);
+    run_comm_sweep(sweep, ranks, {&remembering}, {.row = [](const Row&) {}});
+    places[static_cast<std::size_t>(ranks.rank())] = remembering.places;
+  });
+  CHECK(places[0].size() == 9);
+  CHECK(places[0] == places[1]);
 }
 
 TEST_CASE("one wrong element of one rank fails the rows of that communicator alone, and is counted") {

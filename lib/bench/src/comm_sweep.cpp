@@ -135,7 +135,7 @@ class ShapeRun {
       }
       return rows_;
     }
-    for (auto* comm : context_.comms) comm->reserve(room_of(shape_, *comm));
+    for (auto* comm : context_.comms) make_room(*comm);
     for (auto* comm : context_.comms) counters_.push_back(std::make_unique<CountingCommunicator>(*comm));
     for (auto& counter : counters_) cases_.push_back(std::make_unique<CommCase>(shape_, *counter));
     auto wrong = check(1);
@@ -161,6 +161,13 @@ class ShapeRun {
     row.case_id = comm_case_id(sweep.protocol, row);
     row.key = comm_case_key(sweep.protocol, row);
     return row;
+  }
+
+  void make_room(Communicator& comm) const {
+    comm.reserve(room_of(shape_, comm));
+    // What an earlier case gave back is handed out again only after the ranks have met.
+    const auto options = at::dtype(shape_.dtype).device(shape_.device);
+    comm.all_gather(at::zeros({1}, options), at::zeros({comm.size()}, options));
   }
 
   void tell(std::string_view phase, int done = 0) const {
