@@ -138,7 +138,9 @@ TEST_CASE("buffers in place are one memory for all ranks, whatever was measured 
 }
 
 TEST_CASE("one wrong element of one rank fails the rows of that communicator alone, and is counted") {
-  const auto rows = rows_of(sweep_of({4096}), 2, [](const at::Tensor& result) { result.view(-1)[5].add_(1000); });
+  const auto rows = rows_of(sweep_of({4096}), 2, [](const at::Tensor& result) {
+    if (result.numel() > 5) result.view(-1)[5].add_(1000);
+  });
   REQUIRE(rows.size() == 14);
   for (std::size_t i = 0; i < rows.size(); i += 2) {
     const auto& changed = rows[i + 1];
