@@ -43,7 +43,8 @@ def library(name, package):
 
 
 def read(path):
-    """All rows of a CSV or JSON Lines file; a last line torn by a kill is left out. Throws BadFile."""
+    """The rows of forwards in a CSV or JSON Lines file; those of collectives alone and a last line torn by a kill are
+    left out. Throws BadFile."""
     formats = {".csv": csv_rows, ".jsonl": json_rows}
     if Path(path).suffix not in formats:
         raise BadFile(f"{path}: neither .csv nor .jsonl; give a file that tpsp-bench --out wrote")
@@ -55,7 +56,7 @@ def read(path):
         raise BadFile(f"{path}: no results file: it is not text") from error
     rows = formats[Path(path).suffix](path, text)
     if not rows:
-        raise BadFile(f"{path}: no rows; was the run stopped before its first case?")
+        raise BadFile(f"{path}: no rows of forwards; was the run stopped before its first case?")
     return rows
 
 
@@ -66,6 +67,8 @@ def csv_rows(path, text):
             continue
         if header is None:
             header = cells
+        elif "collective" in header and len(cells) == len(header) and cells[header.index("collective")]:
+            continue
         elif len(cells) == len(header):
             rows.append({name: cell for name, cell in zip(header, map(typed, header, cells)) if cell is not None})
         elif number <= text.count("\n"):
@@ -85,6 +88,8 @@ def json_rows(path, text):
             if number > text.count("\n") and rows:
                 break
             raise BadFile(f"{path}:{number}: no results file: the line is not JSON ({error})") from error
+        if isinstance(row, dict) and row.get("collective"):
+            continue
         require_columns(f"{path}:{number}", row if isinstance(row, dict) else (), row)
         rows.append({name: cell for name, cell in row.items() if cell not in (None, "", [])})
     return rows

@@ -50,19 +50,45 @@ inline Row full_row() {
   row.order = "random";
   row.turns = "tp;tp+sp";
   row.weights = "shared";
+  row.gemm = "mkl";
   row.stop = "noise";
   double number = 0.1;
-  for (auto* field : {&row.latency_p10_s, &row.latency_p90_s, &row.latency_p99_s, &row.latency_mad_s, &row.latency_cv,
-                      &row.rank_spread, &row.ratio, &row.ratio_low, &row.ratio_high, &row.split_s, &row.gemm_s,
-                      &row.attention_s, &row.norm_s, &row.wait_s, &row.move_s, &row.seam_s, &row.other_s}) {
+  for (auto* field : {&row.latency_p10_s,
+                      &row.latency_p90_s,
+                      &row.latency_p99_s,
+                      &row.latency_mad_s,
+                      &row.latency_cv,
+                      &row.algbw_bytes_per_s,
+                      &row.busbw_bytes_per_s,
+                      &row.rank_spread,
+                      &row.ratio,
+                      &row.ratio_low,
+                      &row.ratio_high,
+                      &row.split_s,
+                      &row.gemm_s,
+                      &row.attention_s,
+                      &row.norm_s,
+                      &row.wait_s,
+                      &row.move_s,
+                      &row.seam_s,
+                      &row.other_s,
+                      &row.product_flops,
+                      &row.peak_flops_per_s,
+                      &row.peak_bytes_per_s,
+                      &row.gemm_fraction,
+                      &row.limit_s,
+                      &row.limit_fraction}) {
     *field = number += 0.015625;
   }
   std::int64_t count = 1;
   for (auto* field : {&row.predicted_bytes, &row.allocated_after_bytes, &row.process_bytes, &row.activations_bytes,
                       &row.logits_bytes, &row.collective_bytes, &row.resident_bytes, &row.before_head_bytes,
-                      &row.all_reduces, &row.all_gathers, &row.reduce_scatters}) {
+                      &row.all_reduces, &row.all_gathers, &row.reduce_scatters, &row.message_bytes, &row.wrong}) {
     *field = count *= 7;
   }
+  row.collective = "seam";
+  row.placement = "in";
+  row.calls = 12;
   row.slowest_rank = 1;
   row.slowest_host = "node1";
   row.baseline = "tp";

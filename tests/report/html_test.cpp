@@ -122,4 +122,16 @@ TEST_CASE("rows without samples keep the ratio that they bring") {
   CHECK(data["verdicts"][0]["low"] == 1.2);
 }
 
+TEST_CASE("rows of collectives are in the page, and say nothing of plans") {
+  Row row = with_plan("", {1});
+  row.collective = "all-reduce";
+  row.baseline = "shm";
+  row.ratio = 1.25;
+  Row bare = row;
+  bare.samples_s.clear();
+  const json data = data_of({row, bare});
+  CHECK(data["rows"][0]["collective"] == "all-reduce");
+  CHECK(data["verdicts"].empty());
+}
+
 TEST_CASE("no rows make a page as well") { CHECK(data_of({})["rows"].empty()); }

@@ -48,6 +48,59 @@ TEST_CASE("the table has the shared facts and then the header and then one line 
         "tp+sp         1024 12.34 ms   0.4%        - 1.25 GB  1.50 GB 41.9 MB pass 3e-07\n");
 }
 
+namespace {
+
+Row collective_row() {
+  Row row;
+  row.collective = "reduce-scatter";
+  row.message_bytes = 33554432;
+  row.placement = "out";
+  row.world = 2;
+  row.dtype = "bf16";
+  row.device = "cpu";
+  row.backend = "shm";
+  row.latency_s = 0.00654321;
+  row.algbw_bytes_per_s = 5.128e9;
+  row.busbw_bytes_per_s = 2.564e9;
+  row.check = Check::pass;
+  row.wrong = 0;
+  return row;
+}
+
+}  // namespace
+
+TEST_CASE("rows of collectives have nccl-tests' columns, and backends share a heading") {
+  Row other = collective_row();
+  other.backend = "threads";
+  CHECK(table_of({collective_row(), other}) ==
+        "collectives alone\n"
+        "2 ranks · 1 thread each · cpu\n"
+        "\n"
+        "       size op             type backend place       time   algbw   busbw  #wrong\n"
+        "        (B)                                         (us)  (GB/s)  (GB/s)\n"
+        "   33554432 reduce-scatter bf16 shm     out      6543.21    5.13    2.56       0\n"
+        "   33554432 reduce-scatter bf16 threads out      6543.21    5.13    2.56       0\n");
+}
+
+TEST_CASE("a collective's widest cells fit eighty columns, and wrong results are counted") {
+  Row row = collective_row();
+  row.message_bytes = 99'999'999'999;
+  row.backend = "a-long-name";
+  row.latency_s = 1234.5;
+  row.algbw_bytes_per_s = row.busbw_bytes_per_s = 9'999e9;
+  row.wrong = 123'456'789;
+  row.status = Status::failed;
+  row.message = "7 elements of the results of two calls are wrong";
+  CHECK_THAT(table_of({row}), Contains("  1e+08\n"));
+  row.wrong = 77;
+  CHECK_THAT(table_of({row}), Contains("     77\n"));
+  Row skipped = row;
+  skipped.status = Status::skipped;
+  skipped.wrong.reset();
+  CHECK_THAT(table_of({skipped}), Contains("skipped\n"));
+  for (const std::string& line : lines_of(table_of({row, skipped}))) CHECK(characters(line) <= 80);
+}
+
 TEST_CASE("rows that share a heading follow each other without a second one") {
   Row second = example_row();
   second.plan = "tp";

@@ -137,3 +137,22 @@ TEST_CASE("a verdict in words has the plans and the ratio and how sure it is") {
   verdict.ratio = {1.25, std::nullopt, Verdict::undecided};
   CHECK(in_words(verdict) == "tp+sp against tp at seq 256: undecided, 1.250 of its time (too few repetitions)");
 }
+
+TEST_CASE("the backends of one collective are compared in the columns, without words") {
+  VerdictBook book;
+  const auto row_of_backend = [](const std::string& backend, double factor) {
+    Row row = row_of("", drifting(factor));
+    row.collective = "all-reduce";
+    row.turns = "shm;mpi";
+    row.backend = backend;
+    return row;
+  };
+  Row first = row_of_backend("shm", 1);
+  Row second = row_of_backend("mpi", 2);
+  CHECK(book.add(first).empty());
+  CHECK(book.add(second).empty());
+  CHECK(first.baseline.empty());
+  CHECK(second.baseline == "shm");
+  CHECK(second.ratio.value() == Approx(2));
+  CHECK(second.verdict == "slower");
+}

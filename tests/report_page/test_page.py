@@ -170,7 +170,21 @@ def check_single(seen, expect):
            kinds(seen))
 
 
-SPECIAL = {"usual": check_usual, "failures": check_failures, "no-details": check_no_details, "hostile": check_hostile,
+def check_collectives(seen, expect):
+    expect(len(seen["families"]) == 2, "collectives are in no plot of forwards", seen["families"])
+    expect("4 rows of collectives alone, with right results" in seen["answer"], "the answer tells of collectives",
+           seen["answer"])
+    expect("All 12 rows passed the check" in seen["answer"], "the check of forwards is told apart", seen["answer"])
+
+
+def check_collectives_only(seen, expect):
+    expect(seen["plots"] == [], "there is no plot of forwards", kinds(seen))
+    expect("4 rows of collectives alone" in seen["answer"], "the answer tells of collectives", seen["answer"])
+    expect("against" not in seen["answer"], "nothing is said of plans", seen["answer"])
+
+
+SPECIAL = {"collectives": check_collectives, "collectives-only": check_collectives_only,
+           "usual": check_usual, "failures": check_failures, "no-details": check_no_details, "hostile": check_hostile,
            "many": check_many, "single": check_single}
 
 

@@ -178,6 +178,30 @@ std::vector<Row> with_failures() {
   return rows;
 }
 
+// Collectives alone, beside forwards or not.
+std::vector<Row> with_collectives(std::vector<Row> rows) {
+  for (const char* backend : {"shm", "mpi"}) {
+    for (const std::int64_t bytes : {std::int64_t{8} << 20, std::int64_t{32} << 20}) {
+      Row row;
+      row.collective = "all-reduce";
+      row.message_bytes = bytes;
+      row.placement = std::string("in");  // g++ 12 warns of the assignment of a literal
+      row.case_id = std::to_string(bytes);
+      row.world = 2;
+      row.dtype = "fp32";
+      row.device = "cpu";
+      row.backend = backend;
+      row.latency_s = static_cast<double>(bytes) / (row.backend == "shm" ? 9e9 : 2e9);
+      row.samples_s = {*row.latency_s};
+      row.busbw_bytes_per_s = static_cast<double>(bytes) / *row.latency_s;
+      row.check = Check::pass;
+      row.wrong = 0;
+      rows.push_back(row);
+    }
+  }
+  return rows;
+}
+
 std::vector<Row> without_details(std::vector<Row> rows) {
   for (Row& row : rows) {
     row.samples_s.clear();
@@ -249,5 +273,7 @@ int main(int argc, char** argv) {
   write(folder, "many", made_up(many()));
   write(folder, "tiny", made_up(tiny()));
   write(folder, "single", made_up(single()));
+  write(folder, "collectives", with_collectives(usual()));
+  write(folder, "collectives-only", with_collectives({}));
   write(folder, "empty", {});
 }

@@ -201,6 +201,18 @@ class OtherRows(InFolder):
         self.assertEqual(len(results_file.read(path)), 1)
 
 
+    def test_rows_of_collectives_are_left_out(self):
+        collective = {"schema": 2, "status": "ok", "collective": "all-reduce", "message_bytes": 8192, "world": 2}
+        path = write_rows(self.folder / "both.jsonl", [collective, *PAIR])
+        self.assertEqual(len(results_file.read(path)), len(PAIR))
+        lines = EXAMPLE.with_suffix(".csv").read_text().split("\n")
+        header = lines[0].split(",")
+        cells = ",".join(str(collective.get(name, "")) for name in header)
+        path = self.folder / "both.csv"
+        path.write_text("\n".join([lines[0], cells, *lines[1:]]))
+        self.assertEqual(results_file.read(path), results_file.read(EXAMPLE.with_suffix(".csv")))
+
+
 class Refusals(InFolder):
     def refused(self, name, text, *texts, code=2):
         path = self.folder / name

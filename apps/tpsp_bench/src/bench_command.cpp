@@ -1,19 +1,17 @@
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <functional>
-#include <map>
 #include <optional>
 
 #include "bench_options.h"
 #include "commands.h"
+#include "measuring.h"
 #include "output.h"
 #include "provenance.h"
 #include "tpsp/bench/binding.h"
 #include "tpsp/bench/device.h"
-#include "tpsp/bench/machine_watch.h"
 #include "tpsp/bench/preview.h"
 #include "tpsp/core/files.h"
 #include "tpsp/core/log.h"
@@ -82,55 +80,36 @@ void warn_of_staging(const BenchJob& job, const Parts& parts, const Backend& cho
   }
 }
 
-void choose_threads(BenchJob& job, const RankCores& cores, World& world, spdlog::logger& log) {
-  const int threads = job.threads.value_or(cores.mine);
-  auto& row = job.sweep.prototype;
-  const auto of_ranks = exchange_numbers(world, {static_cast<double>(threads)});
-  row.threads = static_cast<int>(of_ranks.front().front());  // the same row on all ranks
-  row.cores = cores.host;
-  row.binding = cores.by;
-  row.cpus = cores.cpus;
-  if (std::any_of(of_ranks.begin(), of_ranks.end(), [&](const auto& one) { return one != of_ranks.front(); })) {
-    log.warn("the ranks have different numbers of threads; rows say rank 0's, {}", row.threads);
-  }
-  at::set_num_threads(threads);
-  const auto warnings = setup_warnings(world, job.sweep.device.is_cpu() ? threads : 1);
-  row.warnings.insert(row.warnings.end(), warnings.begin(), warnings.end());
-  const bool bound_before = cores.by == to_string(Binding::launcher);
-  if (bound_before && !job.threads && job.sweep.device.is_cpu() && threads * world.local_size() * 2 <= cores.host) {
-    log.warn("{} ranks with {} threads each leave most of {} processors idle; bind them wider (mpirun --bind-to none)",
-             world.local_size(), threads, cores.host);
-  }
+// Of one case, to guess how long the rest of a run takes: the products grow with both.
+double work_of(const Sweep& sweep, std::int64_t seq) {
+  return static_cast<double>(sweep.model.parameters()) * static_cast<double>(sweep.batch * seq);
 }
 
-// A failed check counts most.
-ExitCode worse(ExitCode a, ExitCode b) { return std::max(a, b); }
-
-ExitCode worse(ExitCode code, const Row& row) {
-  if (row.check == Check::fail) return worse(code, ExitCode::check_failed);
-  return worse(code, row.status == Status::ok ? ExitCode::ok : ExitCode::rows_not_ok);
+OutputPlan output_plan(const BenchOptions& options) {
+  OutputPlan plan{.outs = options.outs, .resume = options.resume};
+  for (const auto& job : options.jobs) {
+    const auto& sweep = job.sweep;
+    const auto plans = sweep.plans.size();
+    plan.rows += static_cast<int>(plans * sweep.seqs.size());
+    for (const auto seq : sweep.seqs) plan.work += static_cast<double>(plans) * work_of(sweep, seq);
+  }
+  return plan;
 }
 
-spdlog::level::level_enum log_level(const CommandLine& line) {
-  if (line.flags.contains("quiet")) return spdlog::level::err;
-  return line.flags.contains("verbose") ? spdlog::level::debug : spdlog::level::info;
-}
-
-/// What the files say of the cases that they have, by key.
-using Known = std::map<std::string, ExitCode>;
-
-// Rank 0 has read the files; the others are told what they hold.
-Known known_to_rank_0(World& world, const std::vector<Row>& rows) {
-  std::string mine;
-  for (const auto& row : rows) {
-    mine += fmt::format("{} {}\n", row.key, static_cast<int>(worse(ExitCode::ok, row)));
-  }
-  Known known;
-  for (const auto& line : split(world.exchange(mine).front(), '\n')) {
-    const auto words = split(line, ' ');
-    if (words.size() == 2) known[words[0]] = static_cast<ExitCode>(words[1].front() - '0');
-  }
-  return known;
+// Measures what the rows are set against, and which kernels to use, with the threads that the job will have.
+// Collective.
+void know_the_machine(BenchJob& job, World& world, spdlog::logger& log) {
+  auto& sweep = job.sweep;
+  const auto longest = *std::max_element(sweep.seqs.begin(), sweep.seqs.end());
+  sweep.kernels = choose_kernels(sweep.gemm, sweep.plans, sweep.batch * longest, sweep.dtype, sweep.device, world);
+  if (!job.peaks) return;
+  auto mine = measure_peaks(sweep.dtype, sweep.device, [&] { world.barrier(); });
+  const auto least = max_over_ranks(world, {-mine.gemm_flops_per_s, -mine.memory_bytes_per_s});
+  mine.gemm_flops_per_s = -least[0];
+  mine.memory_bytes_per_s = -least[1];
+  sweep.peaks = mine;
+  log.info("each rank: matrix products up to {:.0f} GFLOP/s ({}), memory {:.1f} GB/s", mine.gemm_flops_per_s / 1e9,
+           mine.gemm_kernel, mine.memory_bytes_per_s / 1e9);
 }
 
 /// What a run of several sweeps shares.
@@ -146,28 +125,25 @@ struct Run {
 };
 
 void run_job(Run& run, const BenchJob& job, Communicator& comm) {
-  run.output.begin(job);
   const auto on_row = [&](const Row& row) {
     agree(run.world, [&] {
-      run.output.add(row);
+      run.output.add(row, work_of(job.sweep, row.seq));
       if (run.options.trace && run.world.rank() == 0) write_file(*run.options.trace, run.trace.json());
     });
     run.code = worse(run.code, row);
     run.measured = row.latency_s.has_value();
   };
-  const auto is_done = [&](const std::string& key) {
-    const auto found = run.known.find(key);
-    if (found == run.known.end()) return false;
-    run.code = worse(run.code, found->second);
-    return true;
-  };
-  run_sweep(job.sweep, run.world, comm,
-            {.row = on_row,
-             .step = [&](const SweepStep& step) { run.output.step(step); },
-             .is_done = run.known.empty() ? std::function<bool(const std::string&)>() : is_done,
-             .left_out = [&](std::int64_t seq, std::size_t plans) { run.output.leave_out(seq, plans); },
-             .trace = run.options.trace ? &run.trace : nullptr,
-             .ledger = &run.ledger});
+  run_sweep(
+      job.sweep, run.world, comm,
+      {.row = on_row,
+       .step =
+           [&](const SweepStep& step) {
+             run.output.step(fmt::format("{} at seq {}", step.plans, step.seq), step.phase, step.done);
+           },
+       .is_done = is_known(run.known, run.code),
+       .left_out = [&](std::int64_t seq, std::size_t plans) { run.output.leave_out(plans, work_of(job.sweep, seq)); },
+       .trace = run.options.trace ? &run.trace : nullptr,
+       .ledger = &run.ledger});
 }
 
 void tell_where_time_went(const Ledger& ledger, double total_s, spdlog::logger& log) {
@@ -204,7 +180,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     });
     require_same(world, facts_of(options, backends));
     agree(world, [&] {
-      output.emplace(options, parts.columns, world, quiet, *log);
+      output.emplace(output_plan(options), parts.columns, world, quiet, *log);
       if (options.trace && world.rank() == 0) write_file(*options.trace, Trace().json());
     });
 
@@ -225,7 +201,8 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       job.sweep.prototype = with_provenance(job.sweep.prototype, provenance);
       job.sweep.prototype.backend = comm->backend();
       job.sweep.prototype.device_name = device_name(job.sweep.device);
-      choose_threads(job, cores, world, *log);
+      choose_threads(job.sweep.prototype, job.threads, cores, job.sweep.device, world, *log);
+      know_the_machine(job, world, *log);
       run_job(*run, job, *comm);
       if (options.export_folder && run->measured) export_case(options, world, *comm);
     }

@@ -14,31 +14,16 @@
 namespace tpsp {
 namespace {
 
-constexpr double percent = 0.01;
-constexpr double longest_s = 1e6;
-
-Protocol protocol_setting(const Settings& settings) {
-  constexpr std::int64_t most_reps = 1'000'000;
-  Protocol protocol;
-  protocol.warmup = static_cast<int>(integer_setting(settings, "warmup", 0, 10'000));
-  protocol.min_reps = static_cast<int>(integer_setting(settings, "min-reps", 1, most_reps));
-  protocol.min_time_s = real_setting(settings, "min-time", 0, longest_s);
-  protocol.max_noise = percent * real_setting(settings, "max-noise", 0, 100);
-  protocol.max_time_s = real_setting(settings, "max-time", 0, longest_s);
-  if (settings.has("reps")) protocol.reps = static_cast<int>(integer_setting(settings, "reps", 1, most_reps));
-  const bool in_turns = choice_setting(settings, "order", {"random", "sequential"}) == "random";
-  protocol.order = in_turns ? Order::random : Order::sequential;
-  return protocol;
-}
-
 WeightPolicy weights_setting(const Settings& settings) {
   const auto name = choice_setting(settings, "weights", {"shared", "own", "kept"});
   if (name == "shared") return WeightPolicy::shared;
   return name == "own" ? WeightPolicy::own : WeightPolicy::kept;
 }
 
-c10::Device device_setting(const Settings& settings, const World& world) {
-  return choose_device(choice_setting(settings, "device", {"auto", "cpu", "cuda"}), world);
+GemmPolicy gemm_setting(const Settings& settings) {
+  const auto name = choice_setting(settings, "gemm", {"auto", "packed", "plain"});
+  if (name == "auto") return GemmPolicy::automatic;
+  return name == "packed" ? GemmPolicy::packed : GemmPolicy::plain;
 }
 
 BenchJob job_of(const Settings& settings, const CommandLine& line, const World& world) {
@@ -57,6 +42,8 @@ BenchJob job_of(const Settings& settings, const CommandLine& line, const World& 
   sweep.seed = static_cast<std::uint64_t>(integer_setting(settings, "seed", 0, INT64_MAX));
   sweep.protocol.seed = sweep.seed;
   if (settings.has("threads")) job.threads = static_cast<int>(integer_setting(settings, "threads", 1, 4096));
+  sweep.gemm = gemm_setting(settings);
+  job.peaks = choice_setting(settings, "peaks", {"on", "off"}) == "on";
   job.bind = choice_setting(settings, "bind", {"auto", "off"}) == "auto";
   sweep.prototype.dtype = settings.at("dtype").text;
   sweep.prototype.device = sweep.device.is_cuda() ? "cuda" : "cpu";
@@ -106,13 +93,6 @@ void require_world(const Settings& settings, const World& world) {
                    .remedy = "start as many with mpirun -n, or leave world out"});
 }
 
-std::vector<std::filesystem::path> out_setting(const Settings& settings) {
-  if (!settings.has("out")) return {"tpsp-results.csv", "tpsp-results.jsonl"};
-  std::vector<std::filesystem::path> outs;
-  for (const auto& out : split(settings.at("out").text, ',')) outs.emplace_back(trim(out));
-  return outs;
-}
-
 std::string trace_setting(const Settings& settings, const std::vector<BenchJob>& jobs) {
   const auto& [text, where] = settings.at("trace");
   refuse_results_file(text, where);
@@ -123,18 +103,15 @@ std::string trace_setting(const Settings& settings, const std::vector<BenchJob>&
 std::string facts_of(const BenchJob& job, const Backend& backend) {
   const auto& sweep = job.sweep;
   const auto& model = sweep.model;
-  const auto& protocol = sweep.protocol;
   auto facts = fmt::format("model {} {} {} {} {} {} {} {} {}\n", model.name, model.hidden, model.layers, model.heads,
                            model.kv_heads, model.ffn, model.vocabulary, model.norm_eps, model.rope_theta);
   for (const auto& plan : sweep.plans) facts += fmt::format("plan {} {}\n", plan.name, plan.signature());
   facts += fmt::format("seq {}\nbatch {}\ndtype {}\nseed {}\n", fmt::join(sweep.seqs, ","), sweep.batch,
                        sweep.prototype.dtype, sweep.seed);
-  facts += fmt::format("warmup {}\nreps {}\nmin-reps {}\nmin-time {}\nmax-noise {}\nmax-time {}\n", protocol.warmup,
-                       protocol.reps.value_or(0), protocol.min_reps, protocol.min_time_s, protocol.max_noise,
-                       protocol.max_time_s);
-  facts += fmt::format("order {}\nweights {}\ncheck {}\nprofile {}\n", static_cast<int>(protocol.order),
-                       to_string(sweep.weights), sweep.check, sweep.profile);
-  return facts + fmt::format("device {}\nbackend {}\nbind {}\n", sweep.prototype.device, backend.name, job.bind);
+  facts += facts_of(sweep.protocol);
+  facts += fmt::format("weights {}\ncheck {}\nprofile {}\n", to_string(sweep.weights), sweep.check, sweep.profile);
+  return facts + fmt::format("device {}\nbackend {}\nbind {}\ngemm {}\npeaks {}\n", sweep.prototype.device,
+                             backend.name, job.bind, static_cast<int>(sweep.gemm), job.peaks);
 }
 
 }  // namespace

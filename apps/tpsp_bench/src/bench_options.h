@@ -19,6 +19,7 @@ struct BenchJob {
   Sweep sweep;
   std::string backend;  ///< as asked for
   std::optional<int> threads;
+  bool peaks = true;
   bool bind = true;  ///< ranks that nobody bound are given cores of their own
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "tpsp/bench/device.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
 
@@ -61,6 +62,48 @@ std::int64_t batch_setting(const Settings& settings) {
 
 c10::ScalarType dtype_setting(const Settings& settings) {
   return choice_setting(settings, "dtype", {"fp32", "bf16"}) == "bf16" ? c10::kBFloat16 : c10::kFloat;
+}
+
+std::vector<std::string> words_setting(const Settings& settings, const std::string& name) {
+  std::vector<std::string> words;
+  for (const auto& item : split(settings.at(name).text, ',')) {
+    const std::string word(trim(item));
+    if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
+  }
+  return words;
+}
+
+Protocol protocol_setting(const Settings& settings) {
+  constexpr double percent = 0.01;
+  constexpr double longest_s = 1e6;
+  constexpr std::int64_t most_reps = 1'000'000;
+  Protocol protocol;
+  protocol.warmup = static_cast<int>(integer_setting(settings, "warmup", 0, 10'000));
+  protocol.min_reps = static_cast<int>(integer_setting(settings, "min-reps", 1, most_reps));
+  protocol.min_time_s = real_setting(settings, "min-time", 0, longest_s);
+  protocol.max_noise = percent * real_setting(settings, "max-noise", 0, 100);
+  protocol.max_time_s = real_setting(settings, "max-time", 0, longest_s);
+  if (settings.has("reps")) protocol.reps = static_cast<int>(integer_setting(settings, "reps", 1, most_reps));
+  const bool in_turns = choice_setting(settings, "order", {"random", "sequential"}) == "random";
+  protocol.order = in_turns ? Order::random : Order::sequential;
+  return protocol;
+}
+
+std::string facts_of(const Protocol& protocol) {
+  return fmt::format("warmup {}\nreps {}\nmin-reps {}\nmin-time {}\nmax-noise {}\nmax-time {}\norder {}\n",
+                     protocol.warmup, protocol.reps.value_or(0), protocol.min_reps, protocol.min_time_s,
+                     protocol.max_noise, protocol.max_time_s, static_cast<int>(protocol.order));
+}
+
+c10::Device device_setting(const Settings& settings, const World& world) {
+  return choose_device(choice_setting(settings, "device", {"auto", "cpu", "cuda"}), world);
+}
+
+std::vector<std::filesystem::path> out_setting(const Settings& settings) {
+  if (!settings.has("out")) return {"tpsp-results.csv", "tpsp-results.jsonl"};
+  std::vector<std::filesystem::path> outs;
+  for (const auto& out : split(settings.at("out").text, ',')) outs.emplace_back(trim(out));
+  return outs;
 }
 
 ModelConfig model_setting(const Settings& settings) {

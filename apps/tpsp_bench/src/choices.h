@@ -1,13 +1,16 @@
 // Settings turned into the values that the commands work with.
 #pragma once
 
+#include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "settings.h"
+#include "tpsp/bench/protocol.h"
 #include "tpsp/model/config.h"
 #include "tpsp/parallel/lowering.h"
 
@@ -24,6 +27,14 @@ void refuse_results_file(const std::string& path, const std::string& where);
 std::vector<std::int64_t> seq_setting(const Settings& settings);
 std::int64_t batch_setting(const Settings& settings);
 c10::ScalarType dtype_setting(const Settings& settings);
+/// The words of a list, each once.
+std::vector<std::string> words_setting(const Settings& settings, const std::string& name);
+/// But for the seed of its order.
+Protocol protocol_setting(const Settings& settings);
+/// What ranks must agree on of it, one fact a line.
+std::string facts_of(const Protocol& protocol);
+c10::Device device_setting(const Settings& settings, const World& world);
+std::vector<std::filesystem::path> out_setting(const Settings& settings);
 /// The model of --model with --layers applied. Without --model: llama-7b with 2 layers.
 ModelConfig model_setting(const Settings& settings);
 

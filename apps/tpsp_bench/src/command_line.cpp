@@ -20,6 +20,7 @@ constexpr const char* examples =
     "  mpirun -n 2 tpsp-bench                       tp and tp+sp, seq 256 512 1024\n"
     "  mpirun -n 2 tpsp-bench --sp --seq 1024       one plan, one length\n"
     "  mpirun -n 2 tpsp-bench --suite smoke         a suite of cases, of twenty rows\n"
+    "  mpirun -n 2 tpsp-bench comm --bytes 8M       the collectives alone\n"
     "  tpsp-bench plan --plan tp+sp --world 8       what a plan will do; needs no MPI\n"
     "  tpsp-bench compare before.jsonl after.jsonl  which cases became slower\n"
     "\n"
@@ -40,9 +41,9 @@ const std::vector<Flag>& flag_table() {
       {"tp", "short for --plan tp", "Case", {bench, plan}},
       {"sp", "short for --plan tp+sp", "Case", {bench, plan}},
       {"allow-unused-rules", "a rule that matches nothing is no error", "Case", {bench, plan}},
-      {"verbose", "say on stderr where each setting comes from", "Output", {bench}},
-      {"quiet", "no table, errors only", "Output", {bench}},
-      {"resume", "add the cases that the files lack", "Output", {bench}},
+      {"verbose", "say on stderr where each setting comes from", "Output", {bench, comm}},
+      {"quiet", "no table, errors only", "Output", {bench, comm}},
+      {"resume", "add the cases that the files lack", "Output", {bench, comm}},
       {"json", "JSON instead of a table", "Output", {plan}},
   };
   return table;
@@ -72,6 +73,7 @@ struct Subcommand {
 
 const std::vector<Subcommand>& subcommand_table() {
   static const std::vector<Subcommand> table{
+      {Command::comm, "comm", "The collectives alone, by size, backend and placement", {}},
       {Command::plan, "plan", "What a plan will do: shapes, collectives, bytes, memory", {}},
       {Command::compare, "compare", "Two results files: what became faster or slower", {"BEFORE", "AFTER"}},
       {Command::report, "report", "A results file as one page with tables and plots", {"RESULTS"}},
@@ -114,7 +116,8 @@ class Arguments {
 
  private:
   void add_option(CLI::App& app, const OptionSpec& spec) {
-    const auto fallback = spec.fallback.empty() ? std::string() : fmt::format(" (default: {})", spec.fallback);
+    const auto* const gap = spec.meaning.ends_with('\n') ? "" : " ";
+    const auto fallback = spec.fallback.empty() ? std::string() : fmt::format("{}(default: {})", gap, spec.fallback);
     const std::string letter = spec.name == "output" ? "-o," : "";
     auto* option = app.add_option(letter + "--" + spec.name, values_[spec.name], spec.meaning + fallback);
     // A second word after the option is not its value: "--model llama-7b plna" names no model.

@@ -9,6 +9,8 @@ namespace tpsp {
 
 /// Measures: collective, on all ranks. Returns the program's exit code.
 ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world);
+/// Measures collectives alone: collective, on all ranks. Returns the program's exit code.
+ExitCode comm_command(const CommandLine& line, const Parts& parts, World& world);
 /// Prints previews: one process.
 void plan_command(const CommandLine& line);
 /// Compares two results files: one process. Returns 3 where --fail-on says so.

@@ -19,28 +19,15 @@ Progress::Kind progress_kind(bool quiet) {
   return stdout_is_terminal() ? Progress::Kind::line : Progress::Kind::log;
 }
 
-// Of one case, to guess how long the rest of a run takes: the products grow with both.
-double work_of(const Sweep& sweep, std::int64_t seq) {
-  return static_cast<double>(sweep.model.parameters()) * static_cast<double>(sweep.batch * seq);
-}
-
 }  // namespace
 
-Output::Output(const BenchOptions& options, const std::vector<Column>& columns, const World& world, bool quiet,
+Output::Output(const OutputPlan& plan, const std::vector<Column>& columns, const World& world, bool quiet,
                spdlog::logger& log)
-    : outs_(options.outs) {
+    : outs_(plan.outs) {
   if (world.rank() != 0) return;
-  files_.emplace(options.outs, columns, options.resume);
+  files_.emplace(plan.outs, columns, plan.resume);
   for (auto row : files_->done()) book_.add(row);
-  int cases = 0;
-  double work = 0;
-  for (const auto& job : options.jobs) {
-    const auto& sweep = job.sweep;
-    const auto plans = sweep.plans.size();
-    cases += static_cast<int>(plans * sweep.seqs.size());
-    for (const auto seq : sweep.seqs) work += static_cast<double>(plans) * work_of(sweep, seq);
-  }
-  progress_.emplace(progress_kind(quiet), cases, work, log);
+  progress_.emplace(progress_kind(quiet), plan.rows, plan.work, log);
   if (!quiet) table_.emplace(std::cout, wants_color());
 }
 
@@ -65,16 +52,16 @@ void Output::title(const Row& prototype) {
   });
 }
 
-void Output::step(const SweepStep& step) {
-  if (progress_) progress_->step(step);
+void Output::step(const std::string& what, std::string_view phase, int done) {
+  if (progress_) progress_->step(what, phase, done);
 }
 
-void Output::leave_out(std::int64_t seq, std::size_t plans) {
+void Output::leave_out(std::size_t rows, double work) {
   if (!progress_) return;
-  for (std::size_t i = 0; i < plans; ++i) progress_->left_out(work_of(job_->sweep, seq));
+  for (std::size_t i = 0; i < rows; ++i) progress_->left_out(work);
 }
 
-void Output::add(Row row) {
+void Output::add(Row row, double work) {
   if (!files_) return;
   const auto& known = files_->done();
   const bool is_known = std::any_of(known.begin(), known.end(), [&](const Row& old) { return old.key == row.key; });
@@ -83,7 +70,7 @@ void Output::add(Row row) {
     verdicts_.insert(verdicts_.end(), verdicts.begin(), verdicts.end());
     files_->add(row);
   }
-  progress_->row_done(work_of(job_->sweep, row.seq));
+  progress_->row_done(work);
   print([&](TablePrinter& table) { table.row(row); });
 }
 

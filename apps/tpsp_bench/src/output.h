@@ -1,36 +1,45 @@
 // Where rows go: the files, a table on the terminal, the verdicts at the end.
 #pragma once
 
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "bench_options.h"
 #include "progress.h"
+#include "tpsp/comm/world.h"
 #include "tpsp/report/results.h"
 #include "tpsp/report/table.h"
 #include "tpsp/report/verdicts.h"
 
 namespace tpsp {
 
+struct OutputPlan {
+  std::vector<std::filesystem::path> outs;
+  bool resume = false;
+  int rows = 0;     ///< to come
+  double work = 0;  ///< of them all in any unit, to guess how long the rest takes
+};
+
 /// What rank 0 shows and writes; on other ranks it does nothing.
 class Output {
  public:
   /// Opens the files. Throws Error(output_failed) or bad_input as ResultFiles does.
-  Output(const BenchOptions& options, const std::vector<Column>& columns, const World& world, bool quiet,
+  Output(const OutputPlan& plan, const std::vector<Column>& columns, const World& world, bool quiet,
          spdlog::logger& log);
 
   /// The rows that the files have already; empty on other ranks.
   std::vector<Row> done() const { return files_ ? files_->done() : std::vector<Row>(); }
   void title(const Row& prototype);
-  /// The rows of `job` come next.
-  void begin(const BenchJob& job) { job_ = &job; }
-  void step(const SweepStep& step);
-  /// A length of which the files have all `plans` rows.
-  void leave_out(std::int64_t seq, std::size_t plans);
+  /// As Progress::step.
+  void step(const std::string& what, std::string_view phase, int done);
+  /// So many rows are in the files already; `work` is one row's.
+  void leave_out(std::size_t rows, double work);
   /// Writes a row, unless the files have it, and prints it.
-  void add(Row row);
+  void add(Row row, double work);
   void finish();
 
  private:
@@ -42,7 +51,6 @@ class Output {
   std::optional<Progress> progress_;
   VerdictBook book_;
   std::vector<PlanVerdict> verdicts_;
-  const BenchJob* job_ = nullptr;
 };
 
 }  // namespace tpsp

@@ -32,7 +32,7 @@ ExitCode run_ranks(int argc, const char* const* argv, const Parts& parts, World&
   CommandLine line;
   try {
     agree(world, [&] { line = parse_command_line(argc, argv); });
-    return bench_command(line, parts, world);
+    return line.command == Command::comm ? comm_command(line, parts, world) : bench_command(line, parts, world);
   } catch (const AgreedError& error) {
     say_error(world.rank(), error.what());
     return error.code();
@@ -54,7 +54,8 @@ ExitCode run_command(const CommandLine& line, const Parts& parts) {
     case Command::report: report_command(line, parts); break;
     case Command::columns: fmt::print("{}", columns_help(parts.columns)); break;
     case Command::info: info_command(parts); break;
-    case Command::bench: break;  // not alone
+    case Command::bench:
+    case Command::comm: break;  // not alone
   }
   return ExitCode::ok;
 }
@@ -86,7 +87,7 @@ void check_size(const Launch& launch, const World& world) {
 bool needs_ranks(int argc, const char* const* argv) {
   try {
     const auto line = parse_command_line(argc, argv);
-    return !line.output && line.command == Command::bench;
+    return !line.output && (line.command == Command::bench || line.command == Command::comm);
   } catch (const Error&) {
     return true;  // the ranks say so together
   }

@@ -11,9 +11,9 @@
 namespace tpsp {
 namespace {
 
-std::string phase_text(const SweepStep& step) {
-  const bool counted = step.phase == "warm-up" || step.phase == "timing";
-  return counted ? fmt::format("{}, {} done", step.phase, step.done) : std::string(step.phase);
+std::string phase_text(std::string_view phase, int done) {
+  const bool counted = phase == "warm-up" || phase == "timing";
+  return counted ? fmt::format("{}, {} done", phase, done) : std::string(phase);
 }
 
 }  // namespace
@@ -36,12 +36,12 @@ std::string Progress::time_left() const {
   return fmt::format(", about {} left", rough_duration(elapsed_s / work_done_ * (work_ - work_done_)));
 }
 
-void Progress::step(const SweepStep& step) {
+void Progress::step(const std::string& what, std::string_view phase, int done) {
   constexpr std::size_t narrow = 79;
   if (kind_ == Kind::none) return;
-  const auto where = fmt::format("[{}/{}] {} at seq {}", done_ + 1, cases_, step.plans, step.seq);
+  const auto where = fmt::format("[{}/{}] {}", done_ + 1, cases_, what);
   if (kind_ == Kind::line) {
-    const auto text = shortened(fmt::format("{}: {}{}", where, phase_text(step), time_left()), narrow);
+    const auto text = shortened(fmt::format("{}: {}{}", where, phase_text(phase, done), time_left()), narrow);
     std::cout << fmt::format("\r{:<{}}", text, shown_) << std::flush;
     shown_ = std::max(shown_, characters(text));
   } else if (where != last_logged_) {

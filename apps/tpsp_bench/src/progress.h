@@ -5,8 +5,7 @@
 
 #include <chrono>
 #include <string>
-
-#include "tpsp/bench/sweep.h"
+#include <string_view>
 
 namespace tpsp {
 
@@ -24,7 +23,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void step(const SweepStep& step);
+  /// `what` is measured, such as "tp and tp+sp at seq 256"; `done` repetitions of the phase are.
+  void step(const std::string& what, std::string_view phase, int done);
   void row_done(double work);
   /// A case that needs no work.
   void left_out(double work);

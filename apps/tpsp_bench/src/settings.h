@@ -11,11 +11,12 @@
 
 namespace tpsp {
 
-enum class Command { bench, plan, compare, report, columns, info };
+enum class Command { bench, comm, plan, compare, report, columns, info };
 
 bool serves(const std::vector<Command>& commands, Command command);
 
-/// One option that takes a value. All of them are in one table, `option_table`.
+/// One option that takes a value. All of them are in one table, `option_table`; one that means something else to
+/// another command is there twice.
 struct OptionSpec {
   std::string name;      ///< long name without dashes, also the key in --config and, upper-cased, of TPSP_NAME
   std::string metavar;   ///< how --help shows the value

@@ -11,12 +11,15 @@ std::uint64_t fnv1a(std::string_view text) {
   return hash;
 }
 
-std::string protocol_text(const Sweep& sweep) {
-  const auto& p = sweep.protocol;
+std::string protocol_text(const Protocol& p) {
   const auto rule = p.reps ? fmt::format("reps {}", *p.reps)
                            : fmt::format("{} {} {} {}", p.min_reps, p.min_time_s, p.max_noise, p.max_time_s);
-  return fmt::format("{} {} {} {} {} {}", p.warmup, rule, static_cast<int>(p.order), to_string(sweep.weights),
-                     sweep.check, sweep.profile);
+  return fmt::format("{} {} {}", p.warmup, rule, static_cast<int>(p.order));
+}
+
+std::string protocol_text(const Sweep& sweep) {
+  return fmt::format("{} {} {} {} {}", protocol_text(sweep.protocol), to_string(sweep.weights), sweep.check,
+                     sweep.profile, static_cast<int>(sweep.gemm));
 }
 
 std::string facts_of(const Sweep& sweep, const Row& row) {
@@ -30,12 +33,24 @@ std::string facts_of(const Sweep& sweep, const Row& row) {
 
 std::string hash_of(const std::string& text) { return fmt::format("{:016x}", fnv1a(text)); }
 
+std::string facts_of(const Protocol& protocol, const Row& row) {
+  const auto facts = fmt::format("{} {} {} {} {} {} {} {}", row.collective, row.message_bytes.value_or(0),
+                                 row.placement, row.world, row.dtype, row.device, row.threads, row.seed);
+  return fmt::format("{}\ncollective\n{}\n{}", row_schema, facts, protocol_text(protocol));
+}
+
 }  // namespace
 
 std::string case_id(const Sweep& sweep, const Row& row) { return hash_of(facts_of(sweep, row)); }
 
 std::string case_key(const Sweep& sweep, const LoweredPlan& plan, const Row& row) {
   return hash_of(fmt::format("{}\n{}\n{}", facts_of(sweep, row), plan.name, plan.signature()));
+}
+
+std::string comm_case_id(const Protocol& protocol, const Row& row) { return hash_of(facts_of(protocol, row)); }
+
+std::string comm_case_key(const Protocol& protocol, const Row& row) {
+  return hash_of(fmt::format("{}\n{}", facts_of(protocol, row), row.backend));
 }
 
 }  // namespace tpsp

@@ -14,4 +14,8 @@ std::string case_id(const Sweep& sweep, const Row& row);
 /// The same, and what the plan is called and does.
 std::string case_key(const Sweep& sweep, const LoweredPlan& plan, const Row& row);
 
+/// The same two of a collective alone: what tells it from all others but its backend, and with its backend.
+std::string comm_case_id(const Protocol& protocol, const Row& row);
+std::string comm_case_key(const Protocol& protocol, const Row& row);
+
 }  // namespace tpsp

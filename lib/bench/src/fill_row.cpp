@@ -26,7 +26,7 @@ void fill_latency(Row& row, const std::vector<double>& samples) {
   row.latency_max_s = summary.max;
   row.latency_mad_s = summary.mad;
   row.latency_cv = summary.cv;
-  row.tokens_per_s = static_cast<double>(row.batch * row.seq) / summary.median;
+  if (row.seq > 0) row.tokens_per_s = static_cast<double>(row.batch * row.seq) / summary.median;
 }
 
 void fill_ranks(Row& row, const Measurement& measured, const std::vector<std::string>& hosts) {
@@ -60,11 +60,18 @@ Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
   row.plan_text = plan.text;
   row.batch = sweep.batch;
   row.seq = seq;
-  const auto expected = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, sweep.shares_memory);
+  const auto expected = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, preview_of(sweep));
   row.seq_padded = expected.seq_padded;
   row.vocab_padded = expected.vocab_padded;
   row.weights_bytes = expected.weights_bytes;
   row.predicted_bytes = expected.peak.total();
+  row.gemm = sweep.kernels.text();
+  row.product_flops = expected.product_flops;
+  if (sweep.peaks) {
+    row.peak_flops_per_s = sweep.peaks->gemm_flops_per_s;
+    row.peak_bytes_per_s = sweep.peaks->memory_bytes_per_s;
+    row.limit_s = (expected.product_flops + expected.attention_flops) / sweep.peaks->gemm_flops_per_s;
+  }
   row.world = plan.world;
   row.seed = sweep.seed;
   row.utc_time = utc_time();
@@ -86,6 +93,7 @@ void fill_measurement(Row& row, const Measurement& measured, const std::vector<s
   row.reps = static_cast<int>(measured.samples_s.size());
   row.stop = to_string(measured.stop);
   fill_latency(row, measured.samples_s);
+  if (row.limit_s) row.limit_fraction = *row.limit_s / *row.latency_s;
   fill_ranks(row, measured, hosts);
   row.allocated_bytes = measured.allocated_bytes;
   row.allocated_after_bytes = measured.allocated_after_bytes;
@@ -106,6 +114,7 @@ void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
   const auto part = [&](Part which) { return profile.parts_s[static_cast<std::size_t>(which)]; };
   row.split_s = profile.total_s;
   row.gemm_s = part(Part::gemm);
+  if (row.peak_flops_per_s) row.gemm_fraction = *row.product_flops / *row.gemm_s / *row.peak_flops_per_s;
   row.attention_s = part(Part::attention);
   row.norm_s = part(Part::norm);
   row.seam_s = part(Part::seam);

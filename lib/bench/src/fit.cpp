@@ -41,23 +41,24 @@ std::int64_t compared_bytes(const Sweep& sweep, std::int64_t seq, int world) {
 }  // namespace
 
 std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan) {
-  const auto weights = preview(sweep.model, plan, 1, 1, sweep.dtype).weights_bytes;
+  const auto weights = preview(sweep.model, plan, 1, 1, sweep.dtype, preview_of(sweep)).weights_bytes;
   const bool converted = sweep.device.is_cpu() && sweep.dtype != c10::kFloat;
   return weights + (converted ? largest_fp32_slice(plan) : 0);
 }
 
 std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world) {
   const auto forward =
-      preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, sweep.shares_memory).peak_activation_bytes;
+      preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, preview_of(sweep)).peak_activation_bytes;
   if (!sweep.check) return forward;
   return std::max(reference_bytes(sweep, seq, world), forward + compared_bytes(sweep, seq, world));
 }
 
-std::optional<std::string> lack_of_memory(std::int64_t bytes, const DeviceProbe& probe, World& world) {
+std::optional<std::string> lack_of_memory(std::int64_t bytes, const DeviceProbe& probe, World& world,
+                                          std::string_view remedy) {
   const auto missing = max_over_ranks(world, {static_cast<double>(bytes - probe.available_bytes(world))}).front();
   if (missing <= 0) return std::nullopt;
   return fmt::format("needs {} on each rank, {} more than is free; {}", human_bytes(bytes),
-                     human_bytes(static_cast<std::int64_t>(missing)), memory_remedy);
+                     human_bytes(static_cast<std::int64_t>(missing)), remedy);
 }
 
 }  // namespace tpsp

@@ -21,6 +21,7 @@ std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan);
 std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world);
 
 /// Nothing when every rank has `bytes` of memory left; else what a skipped row says. Collective.
-std::optional<std::string> lack_of_memory(std::int64_t bytes, const DeviceProbe& probe, World& world);
+std::optional<std::string> lack_of_memory(std::int64_t bytes, const DeviceProbe& probe, World& world,
+                                          std::string_view remedy = memory_remedy);
 
 }  // namespace tpsp

@@ -13,7 +13,7 @@ namespace tpsp {
 namespace {
 
 WeightRecipe recipe_of(const Sweep& sweep) {
-  return {.seed = sweep.seed, .dtype = sweep.dtype, .device = sweep.device};
+  return {.seed = sweep.seed, .dtype = sweep.dtype, .device = sweep.device, .kernel = sweep.kernels.as_function()};
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ void GroupRun::reserve(const PlanGroup& plans, std::int64_t seq) {
   const auto& sweep = context_.sweep;
   Room room;
   for (const auto* plan : plans) {
-    room = room.max(preview(sweep.model, *plan, sweep.batch, seq, sweep.dtype, sweep.shares_memory).room);
+    room = room.max(preview(sweep.model, *plan, sweep.batch, seq, sweep.dtype, preview_of(sweep)).room);
   }
   context_.comm.reserve(room);
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 
 #include "tpsp/bench/memory.h"
 #include "tpsp/model/llama.h"
@@ -55,6 +56,28 @@ std::vector<PreviewModule> module_table(const LoweredPlan& plan) {
   return modules;
 }
 
+double product_flops(const LoweredPlan& plan, std::int64_t tokens) {
+  double weights = 0;
+  for (const auto& module : plan.modules) {
+    if (module.kind != ModuleKind::linear) continue;
+    const auto shape = local_shape(module, {.dim = plan.at(module.name).cut, .rank = 0, .ranks = plan.world});
+    weights += static_cast<double>(shape[0]) * static_cast<double>(shape[1]);
+  }
+  return 2 * weights * static_cast<double>(tokens);
+}
+
+// Scores and their product with the values, of the half that the mask leaves.
+double attention_flops(const ModelConfig& config, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq) {
+  double flops = 0;
+  for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+    const bool cut = plan.at("layers." + std::to_string(layer) + ".attention.wq").cut == 0;
+    const auto length = static_cast<double>(seq);
+    flops +=
+        2 * static_cast<double>(batch) * length * length * static_cast<double>(config.hidden) / (cut ? plan.world : 1);
+  }
+  return flops;
+}
+
 /// Notes the peak at the moment when the head begins.
 class HeadWatch final : public Observer {
  public:
@@ -74,10 +97,10 @@ class HeadWatch final : public Observer {
 }  // namespace
 
 Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                c10::ScalarType dtype, bool shares_memory) {
+                c10::ScalarType dtype, const PreviewOf& of) {
   AllocationMeter meter(c10::kMeta);
-  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta});
-  DryCommunicator comm(0, plan.world, shares_memory);
+  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta, .kernel = of.kernel});
+  DryCommunicator comm(0, plan.world, of.shares_memory);
   TransitionLog log;
   HeadWatch head(meter);
   const Llama model(config, plan, weights, {.comm = comm, .log = &log, .observer = &head});
@@ -90,6 +113,8 @@ Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t
                  .seq_padded = model.padded_seq(seq),
                  .vocab_padded = model.padded_vocabulary(),
                  .weights_bytes = weights.bytes(),
+                 .product_flops = product_flops(plan, batch * model.padded_seq(seq)),
+                 .attention_flops = attention_flops(config, plan, batch, model.padded_seq(seq)),
                  .peak = meter.peak(),
                  .peak_activation_bytes = meter.peak_bytes() - before,
                  .before_head_bytes = head.peak_bytes() - before,

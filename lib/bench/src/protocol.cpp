@@ -23,23 +23,22 @@ double timed(const Workload& workload, World& world, DeviceProbe& probe) {
 /// Contestants that take turns, with what is known of each so far.
 class Rounds {
  public:
-  Rounds(std::span<const Workload> workloads, const Protocol& protocol, World& world, CountingCommunicator& comm,
-         DeviceProbe& probe, const ProtocolListener& listener)
-      : workloads_(workloads),
+  Rounds(std::span<const Contestant> contestants, const Protocol& protocol, World& world, DeviceProbe& probe,
+         const ProtocolListener& listener)
+      : contestants_(contestants),
         protocol_(protocol),
         world_(world),
-        comm_(comm),
         probe_(probe),
         listener_(listener),
-        results_(workloads.size()),
-        turns_(workloads.size()),
+        results_(contestants.size()),
+        turns_(contestants.size()),
         random_(protocol.seed) {
     std::iota(turns_.begin(), turns_.end(), std::size_t{0});
     for (auto& result : results_) result.rank_samples_s.resize(static_cast<std::size_t>(world.size()));
   }
 
   std::vector<Measurement> run() {
-    for (std::size_t i = 0; i < workloads_.size(); ++i) warm_up(i);
+    for (std::size_t i = 0; i < contestants_.size(); ++i) warm_up(i);
     for (int done = 0; !finished(done); ++done) {
       tell("timing", done);
       std::shuffle(turns_.begin(), turns_.end(), random_);  // the same on all ranks: same seed, same library
@@ -61,7 +60,7 @@ class Rounds {
     double last_s = 0;
     for (bool settled = protocol_.warmup == 0; !settled; ++warmup) {
       tell("warm-up", warmup);
-      const double mine_s = timed(workloads_[which], world_, probe_);
+      const double mine_s = timed(contestants_[which].work, world_, probe_);
       const double now_s = max_over_ranks(world_, {mine_s}).front();
       results_[which].forwards_s += mine_s;
       const bool stopped_falling = warmup > 0 && now_s > still_falling * last_s;
@@ -72,10 +71,11 @@ class Rounds {
 
   void take_sample(std::size_t which) {
     auto& result = results_[which];
-    comm_.reset();
+    auto& comm = contestants_[which].comm;
+    comm.reset();
     probe_.reset_peaks();
-    const double mine_s = timed(workloads_[which], world_, probe_);
-    result.counts = comm_.counts();
+    const double mine_s = timed(contestants_[which].work, world_, probe_);
+    result.counts = comm.counts();
     result.allocated_bytes = std::max(result.allocated_bytes, probe_.peak_allocated_bytes());
     result.reserved_bytes = std::max(result.reserved_bytes, probe_.peak_reserved_bytes());
     result.allocated_after_bytes = probe_.allocated_bytes();
@@ -94,7 +94,9 @@ class Rounds {
   // Decided from what all ranks know alike.
   bool finished(int done) {
     if (protocol_.reps) return done >= *protocol_.reps;
-    if (done < std::max(protocol_.min_reps, 1) || timed_s_ < protocol_.min_time_s * contestants()) return false;
+    if (done < std::max(protocol_.min_reps, 1) ||
+        timed_s_ < protocol_.min_time_s * static_cast<double>(contestants_.size()))
+      return false;
     if (done < next_look_ && timed_s_ < protocol_.max_time_s) return false;
     next_look_ = done + 1 + done / 20;  // a look sorts all samples
     const bool known = std::all_of(results_.begin(), results_.end(), [&](const Measurement& result) {
@@ -106,8 +108,6 @@ class Rounds {
     return true;
   }
 
-  double contestants() const { return static_cast<double>(workloads_.size()); }
-
   // The largest rank's memory.
   void combine_memory(Measurement& mine) {
     std::vector<double> bytes;
@@ -118,10 +118,9 @@ class Rounds {
     for (auto* field : fields) *field = static_cast<std::int64_t>(*largest++);
   }
 
-  std::span<const Workload> workloads_;
+  std::span<const Contestant> contestants_;
   const Protocol& protocol_;
   World& world_;
-  CountingCommunicator& comm_;
   DeviceProbe& probe_;
   const ProtocolListener& listener_;
   std::vector<Measurement> results_;
@@ -142,16 +141,23 @@ std::string_view to_string(Stop stop) {
   return "unknown";
 }
 
-std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
-                                 CountingCommunicator& comm, DeviceProbe& probe, const ProtocolListener& listener) {
-  const std::span all(workloads);
+std::vector<Measurement> measure(const std::vector<Contestant>& contestants, const Protocol& protocol, World& world,
+                                 DeviceProbe& probe, const ProtocolListener& listener) {
+  const std::span all(contestants);
   const auto together = protocol.order == Order::random ? all.size() : std::size_t{1};
   std::vector<Measurement> results;
   for (std::size_t first = 0; first < all.size(); first += together) {
-    auto some = Rounds(all.subspan(first, together), protocol, world, comm, probe, listener).run();
+    auto some = Rounds(all.subspan(first, together), protocol, world, probe, listener).run();
     std::move(some.begin(), some.end(), std::back_inserter(results));
   }
   return results;
+}
+
+std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
+                                 CountingCommunicator& comm, DeviceProbe& probe, const ProtocolListener& listener) {
+  std::vector<Contestant> contestants;
+  for (const auto& work : workloads) contestants.push_back({.work = work, .comm = comm});
+  return measure(contestants, protocol, world, probe, listener);
 }
 
 }  // namespace tpsp

@@ -149,6 +149,10 @@ std::string_view to_string(WeightPolicy policy) {
   return "unknown";
 }
 
+PreviewOf preview_of(const Sweep& sweep) {
+  return {.shares_memory = sweep.shares_memory, .kernel = sweep.kernels.as_function()};
+}
+
 void run_sweep(const Sweep& sweep, World& world, Communicator& comm, const SweepFollower& follower) {
   const c10::InferenceMode no_gradients;
   const auto probe = make_device_probe(sweep.device);

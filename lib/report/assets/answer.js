@@ -47,19 +47,29 @@ function everyComparison() {
 }
 
 function checkSentence() {
-  const counts = (check) => rows.filter((row) => row.check === check).length;
-  const errors = rows.filter((row) => row.check === "pass").map((row) => row.max_rel_err).filter(isNumber);
+  const forwards = rows.filter((row) => !row.collective);
+  if (!forwards.length) return null;
+  const counts = (check) => forwards.filter((row) => row.check === check).length;
+  const errors = forwards.filter((row) => row.check === "pass").map((row) => row.max_rel_err).filter(isNumber);
   const largest = errors.length ? `; their largest relative error is ${digits(Math.max(...errors), 2)}` : "";
   const [passed, failed] = [counts("pass"), counts("fail")];
-  if (failed) return html("p", {class: "bad"}, `✗ ${plural(failed, "row")} of ${rows.length} failed the check of the ` +
+  if (failed) return html("p", {class: "bad"}, `✗ ${plural(failed, "row")} of ${forwards.length} failed the check of the ` +
     `numbers; ${passed} passed${largest}.`);
   if (!passed) return html("p", {}, "The numbers of no row were checked.");
-  if (passed === rows.length) {
+  if (passed === forwards.length) {
     return html("p", {}, `${passed === 1 ? "The row" : `All ${passed} rows`} passed the check against the unsharded ` +
       `reference${largest.replace("their", passed === 1 ? "its" : "their")}.`);
   }
-  return html("p", {}, `${plural(passed, "row")} of ${rows.length} passed the check against the unsharded reference` +
+  return html("p", {}, `${plural(passed, "row")} of ${forwards.length} passed the check against the unsharded reference` +
     `${largest}. The others were not checked.`);
+}
+
+function collectivesSentence() {
+  const own = rows.filter((row) => row.collective);
+  if (!own.length) return null;
+  const wrong = own.filter((row) => row.check === "fail").length;
+  return wrong ? html("p", {class: "bad"}, `✗ ${plural(wrong, "row")} of ${own.length} of collectives had wrong results.`)
+    : html("p", {}, `${plural(own.length, "row")} of collectives alone, with right results; the table has them.`);
 }
 
 function problemList() {
@@ -89,5 +99,5 @@ function answer() {
   const brackets = `In brackets the ratio of the median times and its interval at ${confidence}.`;
   const note = html("p", {class: "note"}, brackets);
   return [html("ul", {}, ...families(rows).map(familyAnswer)), data.verdicts.length ? note : null, everyComparison(),
-          checkSentence(), problemList(), warningList()];
+          checkSentence(), collectivesSentence(), problemList(), warningList()];
 }

@@ -118,7 +118,7 @@ function drawTicksBelow(root, scale, toX, bottom, width) {
 
 // ---- marks and lines of plans
 
-const planNames = unique(rows.map((row) => row.plan));
+const planNames = unique(rows.filter((row) => !row.collective).map((row) => row.plan));
 const planIndex = (plan) => Math.max(0, planNames.indexOf(plan));
 const planClass = (plan) => `s${planIndex(plan) % 8}`;
 const dashes = ["none", "7 3", "2 3", "9 3 2 3", "12 4", "4 2", "1 4", "6 2 1 2 1 2"];

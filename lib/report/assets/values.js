@@ -93,12 +93,13 @@ function caseName(row, without = []) {
 
 const caseKey = (row, without = []) =>
   JSON.stringify(caseParts.filter(([name]) => !without.includes(name)).map(([name]) => row[name]));
-const rowName = (row) => `${row.plan} at seq ${row.seq}`;
+const rowName = (row) => (row.collective ? `${row.collective} of ${bytes(row.message_bytes)} by ${row.backend}`
+  : `${row.plan} at seq ${row.seq}`);
 
-// Rows that differ only in plan and length, as {name, rows}. Runs are kept apart where they measured the same.
+// Forwards that differ only in plan and length, as {name, rows}. Runs are kept apart where they measured the same.
 function families(all, without = []) {
-  const result = [];
-  for (const members of grouped(all, (row) => caseKey(row, without)).values()) {
+  const result = [], forwards = all.filter((row) => !row.collective);
+  for (const members of grouped(forwards, (row) => caseKey(row, without)).values()) {
     const name = caseName(members[0], without);
     const cases = members.map((row) => JSON.stringify([row.plan, row.seq, row.world]));
     if (unique(cases).length === members.length) {

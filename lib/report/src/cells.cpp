@@ -19,10 +19,27 @@ char sign_of(const std::string& verdict) {
 }  // namespace
 
 std::string what_is_measured(const Row& row) {
+  if (!row.collective.empty()) return "collectives alone";
   return fmt::format("{} · {} · batch {} · {}", row.model, counted(row.layers, "layer"), row.batch, row.dtype);
 }
 
 std::string latency_cell(const Row& row) { return row.latency_s ? human_seconds(*row.latency_s) : absent; }
+
+std::string microseconds_cell(const Row& row) {
+  if (!row.latency_s) return absent;
+  const double value = *row.latency_s * 1e6;
+  return fmt::format("{:.{}f}", value, value < 99999.5 ? 2 : 0);
+}
+
+std::string gigabytes_cell(const std::optional<double>& bytes_per_s) {
+  return bytes_per_s ? fmt::format("{:.{}f}", *bytes_per_s / 1e9, *bytes_per_s < 1e12 ? 2 : 0) : absent;
+}
+
+std::string wrong_cell(const Row& row) {
+  if (row.wrong)
+    return *row.wrong < 1'000'000 ? std::to_string(*row.wrong) : fmt::format("{:.0e}", static_cast<double>(*row.wrong));
+  return row.status == Status::ok ? absent : check_cell(row);
+}
 
 std::string noise_cell(const Row& row) {
   if (!row.latency_s || !row.latency_low_s || !row.latency_high_s || *row.latency_s <= 0) return absent;

@@ -60,7 +60,8 @@ const Row* partner(const Cases& cases, const Case& wanted) {
 }  // namespace
 
 std::vector<std::string> case_columns() {
-  return {"model", "layers", "plan", "batch", "seq", "world", "dtype", "device", "backend", "threads"};
+  return {"model",     "layers", "plan",  "batch",  "seq",     "collective", "message_bytes",
+          "placement", "world",  "dtype", "device", "backend", "threads"};
 }
 
 Comparison compare(const std::vector<Row>& before, const std::vector<Row>& after, const std::vector<Column>& columns,

@@ -75,7 +75,7 @@ Labels labels_of(const Comparison& comparison) {
     }
     if (differs) {
       labels.fields.push_back(field);
-    } else {
+    } else if (!text(first).empty()) {
       labels.shared += fmt::format("{}{} {}", labels.shared.empty() ? "" : " · ", column.name, text(first));
     }
   }

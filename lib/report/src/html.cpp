@@ -102,7 +102,7 @@ std::vector<RowVerdict> compare_plans(std::vector<Row>& rows) {
   std::vector<RowVerdict> result;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (const auto measured = measured_verdict(rows[i]); measured && rows[i].samples_s.empty()) {
-      result.push_back({i, *measured});
+      if (rows[i].collective.empty()) result.push_back({i, *measured});
     } else {
       for (PlanVerdict& verdict : book.add(rows[i])) result.push_back({i, std::move(verdict)});
     }

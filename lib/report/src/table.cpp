@@ -5,6 +5,7 @@
 #include <array>
 #include <optional>
 #include <ostream>
+#include <span>
 
 #include "cells.h"
 #include "styles.h"
@@ -18,6 +19,7 @@ struct Field {
   int width;
   bool left;
   std::string (*cell)(const Row&);
+  const char* unit = "";  ///< below the name
 };
 
 std::string bytes(const std::optional<std::int64_t>& value) { return value ? human_bytes(*value) : "-"; }
@@ -35,13 +37,39 @@ constexpr std::array fields = {
     Field{"check", 10, true, check_cell},
 };
 
+constexpr std::array comm_fields = {
+    Field{"size", 11, false, [](const Row& row) { return std::to_string(row.message_bytes.value_or(0)); }, "(B)"},
+    Field{"op", 14, true, [](const Row& row) { return shortened(row.collective, 14); }},
+    Field{"type", 4, true, [](const Row& row) { return shortened(row.dtype, 4); }},
+    Field{"backend", 7, true, [](const Row& row) { return shortened(row.backend, 7); }},
+    Field{"place", 5, true, [](const Row& row) { return shortened(row.placement, 5); }},
+    Field{"time", 10, false, microseconds_cell, "(us)"},
+    Field{"algbw", 7, false, [](const Row& row) { return gigabytes_cell(row.algbw_bytes_per_s); }, "(GB/s)"},
+    Field{"busbw", 7, false, [](const Row& row) { return gigabytes_cell(row.busbw_bytes_per_s); }, "(GB/s)"},
+    Field{"#wrong", 7, false, wrong_cell},
+};
+
+std::span<const Field> fields_of(const Row& row) {
+  return row.collective.empty() ? std::span<const Field>(fields) : std::span<const Field>(comm_fields);
+}
+
 std::string padded(const Field& field, const std::string& text) {
   return field.left ? fmt::format("{:<{}}", text, field.width) : fmt::format("{:>{}}", text, field.width);
 }
 
+// A line of the header; nothing without words.
+std::string header_line(std::span<const Field> line_fields, const char* Field::*words) {
+  std::string line;
+  for (const Field& field : line_fields) line += (line.empty() ? "" : " ") + padded(field, field.*words);
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line;
+}
+
+// A row that shares its heading with others may be of another backend only where it says so itself.
 std::string where_it_runs(const Row& row) {
   const std::string device = row.device_name.empty() ? row.device : fmt::format("{} ({})", row.device, row.device_name);
-  return fmt::format("{} · {} · {} each · {}", counted(row.world, "rank"), row.backend, counted(row.threads, "thread"),
+  const auto backend = row.collective.empty() ? row.backend + " · " : std::string();
+  return fmt::format("{} · {}{} each · {}", counted(row.world, "rank"), backend, counted(row.threads, "thread"),
                      device);
 }
 
@@ -59,24 +87,22 @@ void TablePrinter::heading(const Row& row) {
   std::string shared = first + '\n' + second;
   if (shared == shared_) return;
   shared_ = std::move(shared);
-  std::string header;
-  for (const Field& field : fields) header += (header.empty() ? "" : " ") + padded(field, field.name);
-  header.erase(header.find_last_not_of(' ') + 1);
+  const auto units = header_line(fields_of(row), &Field::unit);
   if (blank_line_due_) out_ << '\n';
   out_ << styled(first, bold, color_) << '\n'
        << styled(second, dim, color_) << "\n\n"
-       << styled(header, bold, color_) << '\n';
+       << styled(header_line(fields_of(row), &Field::name), bold, color_) << '\n';
+  if (!units.empty()) out_ << styled(units, dim, color_) << '\n';
   blank_line_due_ = true;
 }
 
 void TablePrinter::row(const Row& row) {
   heading(row);
   std::string line;
-  for (const Field& field : fields) {
-    if (&field == &fields.back()) break;
-    line += padded(field, field.cell(row)) + ' ';
-  }
-  const std::string checked = fields.back().cell(row);
+  const auto all = fields_of(row);
+  for (const Field& field : all.first(all.size() - 1)) line += padded(field, field.cell(row)) + ' ';
+  const auto& last = all.back();
+  const std::string checked = last.left ? last.cell(row) : padded(last, last.cell(row));
   if (is_good(row)) {
     out_ << line << (row.check == Check::pass ? styled(checked, green, color_) : checked) << '\n';
   } else {

@@ -32,6 +32,9 @@ void fill(Row& row, const PlanVerdict& verdict) {
   row.verdict = to_string(verdict.ratio.verdict);
 }
 
+// What a row is of, among those of its case.
+const std::string& contestant(const Row& row) { return row.collective.empty() ? row.plan : row.backend; }
+
 }  // namespace
 
 bool is_measured(const Row& row) { return row.status == Status::ok && row.latency_s.has_value(); }
@@ -54,13 +57,13 @@ std::string in_words(const PlanVerdict& verdict) {
 std::vector<const Row*> VerdictBook::partners(const Row& row) const {
   std::vector<const Row*> partners;
   for (const Row& earlier : rows_) {
-    if (earlier.plan == row.plan || earlier.case_id != row.case_id) continue;
-    const auto same_plan = std::find_if(partners.begin(), partners.end(),
-                                        [&](const Row* partner) { return partner->plan == earlier.plan; });
-    if (same_plan == partners.end()) {
+    if (contestant(earlier) == contestant(row) || earlier.case_id != row.case_id) continue;
+    const auto same = std::find_if(partners.begin(), partners.end(),
+                                   [&](const Row* partner) { return contestant(*partner) == contestant(earlier); });
+    if (same == partners.end()) {
       partners.push_back(&earlier);
-    } else if (earlier.run_id == row.run_id || (*same_plan)->run_id != row.run_id) {
-      *same_plan = &earlier;
+    } else if (earlier.run_id == row.run_id || (*same)->run_id != row.run_id) {
+      *same = &earlier;
     }
   }
   return partners;
@@ -70,10 +73,12 @@ std::vector<PlanVerdict> VerdictBook::add(Row& row) {
   if (!is_measured(row)) return {};
   std::vector<PlanVerdict> verdicts;
   for (const Row* partner : partners(row)) {
-    verdicts.push_back({row.plan, partner->plan, row.seq, ratio_of(row, *partner), what_is_measured(row)});
+    verdicts.push_back(
+        {contestant(row), contestant(*partner), row.seq, ratio_of(row, *partner), what_is_measured(row)});
   }
   if (!verdicts.empty()) fill(row, verdicts.front());
   rows_.push_back(row);
+  if (!row.collective.empty()) verdicts.clear();
   return verdicts;
 }
 

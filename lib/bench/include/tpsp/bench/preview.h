@@ -10,6 +10,7 @@
 #include "tpsp/comm/counting.h"
 #include "tpsp/core/memory_use.h"
 #include "tpsp/model/config.h"
+#include "tpsp/model/weights.h"
 #include "tpsp/parallel/lowering.h"
 
 namespace tpsp {
@@ -27,6 +28,12 @@ struct PreviewModule {
   std::vector<PreviewCollective> collectives;
 };
 
+/// What bytes depend on besides the case.
+struct PreviewOf {
+  bool shares_memory = false;  ///< the backend's ranks do: a collective then needs no buffers of its own
+  KernelChoice kernel{};       ///< whose form the weights have; plain without one
+};
+
 struct Preview {
   std::vector<PreviewModule> modules;
   std::int64_t seq_padded = 0;
@@ -34,6 +41,8 @@ struct Preview {
   CommCounts layers{};                     ///< of one forward, without the logits
   CommCounts logits{};                     ///< making the logits what the plan wants
   std::int64_t weights_bytes = 0;          ///< of one rank
+  double product_flops = 0;                ///< of one rank's matrix products with weights, 2 for each element and token
+  double attention_flops = 0;              ///< of one rank's causal attention, 2 B S^2 h L over the ranks of its heads
   MemorySplit peak;                        ///< of one rank, at the forward's peak, weights included
   std::int64_t peak_activation_bytes = 0;  ///< of these, everything but weights
   std::int64_t before_head_bytes = 0;      ///< likewise, the peak until the head runs
@@ -43,9 +52,8 @@ struct Preview {
 };
 
 /// Runs the forward of rank 0 on meta tensors with a communicator that moves nothing. Needs neither MPI, GPU nor
-/// weights. Throws what the real forward would throw. Some bytes depend on whether the backend's ranks share memory: a
-/// collective then needs no buffers of its own.
+/// weights. Throws what the real forward would throw.
 Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                c10::ScalarType dtype, bool shares_memory = false);
+                c10::ScalarType dtype, const PreviewOf& of = {});
 
 }  // namespace tpsp

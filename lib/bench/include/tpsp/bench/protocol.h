@@ -36,6 +36,12 @@ struct Protocol {
 /// What is measured: one whole piece of work, done by all ranks, that lets go of what it made.
 using Workload = std::function<void()>;
 
+/// A workload, and the communicator whose calls are counted as its own.
+struct Contestant {
+  Workload work;
+  CountingCommunicator& comm;
+};
+
 /// What ended the repetitions.
 enum class Stop { noise, time, reps };
 std::string_view to_string(Stop stop);
@@ -56,9 +62,12 @@ struct Measurement {
 /// Told what `measure` does before it does it: "warm-up" or "timing", how many repetitions are done.
 using ProtocolListener = std::function<void(std::string_view phase, int done)>;
 
-/// Warms the workloads up and times them, each repetition behind a barrier and up to the device's last kernel. With
+/// Warms the contestants up and times them, each repetition behind a barrier and up to the device's last kernel. With
 /// Order::sequential each has its own stopping rule and budget; in turns they stop together, after whole rounds.
 /// Collective; all ranks get the same result but for the counts.
+std::vector<Measurement> measure(const std::vector<Contestant>& contestants, const Protocol& protocol, World& world,
+                                 DeviceProbe& probe, const ProtocolListener& listener = {});
+/// The same of workloads that share one communicator.
 std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
                                  CountingCommunicator& comm, DeviceProbe& probe, const ProtocolListener& listener = {});
 

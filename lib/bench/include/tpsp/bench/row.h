@@ -42,8 +42,8 @@ struct Warning {
 /// The version of the rows' meaning: it changes whenever a column's does.
 inline constexpr std::int64_t row_schema = 2;
 
-/// Times are seconds, sizes bytes, counts per forward and rank. Memory is the maximum over the ranks. An empty optional
-/// is an empty cell: not measured. Each field is a column, which docs/columns.md explains.
+/// Times are seconds, sizes bytes, counts per forward (or call of a collective) and rank. Memory is the maximum over
+/// the ranks. An empty optional is an empty cell: not measured. Each field is a column, which docs/columns.md explains.
 struct Row {
   std::int64_t schema = row_schema;
   Status status = Status::ok;
@@ -60,6 +60,9 @@ struct Row {
   std::int64_t seq = 0;
   std::int64_t seq_padded = 0;
   std::int64_t vocab_padded = 0;
+  std::string collective{};  ///< empty for a forward; else the collective that was measured alone, and no model
+  std::optional<std::int64_t> message_bytes{};
+  std::string placement{};  ///< of a collective's buffers: "out" or "in"
   int world = 1;
   std::string dtype;
   std::string device;
@@ -69,11 +72,12 @@ struct Row {
 
   // the protocol
   std::string order;    ///< "random" where plans took turns, else "sequential"
-  std::string turns;    ///< the plans that took turns, "tp;tp+sp"; empty for one alone
+  std::string turns;    ///< the plans that took turns, "tp;tp+sp" (of a collective, the backends); empty for one alone
   std::string weights;  ///< "shared", "own" or "kept"
   int warmup = 0;       ///< taken
   int reps = 0;         ///< taken
   std::string stop;     ///< what ended the repetitions: "noise", "time" or "reps"
+  std::optional<int> calls{};  ///< of a collective in one repetition, whose time is divided by them
 
   // latency: each repetition counts as its slowest rank
   std::optional<double> latency_s;  ///< median
@@ -87,6 +91,8 @@ struct Row {
   std::optional<double> latency_mad_s;
   std::optional<double> latency_cv;
   std::optional<double> tokens_per_s;
+  std::optional<double> algbw_bytes_per_s{};
+  std::optional<double> busbw_bytes_per_s{};
 
   // between the ranks
   std::optional<int> slowest_rank;
@@ -109,6 +115,15 @@ struct Row {
   std::optional<double> move_s;
   std::optional<double> seam_s{};
   std::optional<double> other_s;
+
+  // against what the machine can do
+  std::string gemm{};  ///< kernels of the matrix products, "mkl" or "mkl+plain"
+  std::optional<double> product_flops{};
+  std::optional<double> peak_flops_per_s{};
+  std::optional<double> peak_bytes_per_s{};
+  std::optional<double> gemm_fraction{};
+  std::optional<double> limit_s{};
+  std::optional<double> limit_fraction{};
 
   // memory
   std::optional<std::int64_t> predicted_bytes;
@@ -133,6 +148,7 @@ struct Row {
   Check check = Check::off;
   std::optional<double> max_abs_err;
   std::optional<double> max_rel_err;
+  std::optional<std::int64_t> wrong{};  ///< elements of a collective's results, over all ranks
 
   // where and with what
   std::string host;

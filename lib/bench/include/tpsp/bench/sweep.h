@@ -6,14 +6,18 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "tpsp/bench/gemm_choice.h"
 #include "tpsp/bench/ledger.h"
+#include "tpsp/bench/preview.h"
 #include "tpsp/bench/protocol.h"
 #include "tpsp/bench/row.h"
 #include "tpsp/bench/trace.h"
+#include "tpsp/gemm/peaks.h"
 #include "tpsp/model/config.h"
 #include "tpsp/parallel/lowering.h"
 
@@ -37,11 +41,16 @@ struct Sweep {
   Protocol protocol;
   WeightPolicy weights = WeightPolicy::shared;
   bool shares_memory = false;  ///< the backend's ranks do
+  GemmPolicy gemm = GemmPolicy::automatic;
+  GemmChoice kernels{};  ///< of the weights, as choose_kernels made it of `gemm`
   bool check = true;
   bool profile = true;  ///< one more forward, watched, after the timed ones
   std::uint64_t seed = 0;
-  Row prototype;  ///< what all rows share: host, device name, versions, threads
+  std::optional<Peaks> peaks{};  ///< of the slowest rank, where they were measured
+  Row prototype;                 ///< what all rows share: host, device name, versions, threads
 };
+
+PreviewOf preview_of(const Sweep& sweep);
 
 /// What a sweep is doing.
 struct SweepStep {

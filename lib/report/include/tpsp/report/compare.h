@@ -23,7 +23,8 @@ struct Comparison {
   std::vector<Row> only_after;
 };
 
-/// The columns that tell cases apart: model, layers, plan, batch, seq, world, dtype, device, backend, threads.
+/// The columns that tell cases apart: model, layers, plan, batch, seq, collective, message_bytes,
+/// placement, world, dtype, device, backend, threads.
 std::vector<std::string> case_columns();
 
 /// Pairs rows that are equal in the columns `by`; of several such rows in one file the last counts. Rows that are

@@ -11,10 +11,10 @@
 
 namespace tpsp {
 
-/// Prints one line a row and flushes it. What the rows share (model, layers, batch, dtype, world, device, backend,
-/// threads) stands above them with the header, again whenever it changes. A row that is not ok, or whose check failed,
-/// is red when `color` is on and has its message on the lines below; the warnings of any row follow it, each explained
-/// once.
+/// Prints one line a row and flushes it. Rows of collectives have a table of their own, with nccl-tests' columns. What
+/// the rows share (model, layers, batch, dtype, world, device, backend, threads) stands above them with the header,
+/// again whenever it changes. A row that is not ok, or whose check failed, is red when `color` is on and has its
+/// message on the lines below; the warnings of any row follow it, each explained once.
 class TablePrinter {
  public:
   TablePrinter(std::ostream& out, bool color) : out_(out), color_(color) {}

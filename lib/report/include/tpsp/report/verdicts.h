@@ -27,7 +27,7 @@ class VerdictBook {
   /// Returns the verdicts of `row` against every other plan of the same case (case_id) before it, of several rows of
   /// one plan the last of the same run, else the last; and fills baseline, ratio, ratio_low, ratio_high and verdict
   /// from the first. Rows that took turns are compared pair by pair, others by their medians. Rows that are not ok have
-  /// no verdicts.
+  /// no verdicts. Of a collective the backends are compared, in the columns alone.
   std::vector<PlanVerdict> add(Row& row);
 
  private:

@@ -1,0 +1,128 @@
+#include "comm_options.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "choices.h"
+#include "tpsp/core/error.h"
+#include "tpsp/core/text.h"
+
+namespace tpsp {
+namespace {
+
+std::vector<CommOp> op_setting(const Settings& settings) {
+  const std::vector all{CommOp::all_reduce, CommOp::reduce_scatter, CommOp::all_gather, CommOp::seam};
+  std::vector<std::string> names;
+  for (const auto op : all) names.emplace_back(to_string(op));
+  std::vector<CommOp> ops;
+  for (const auto& word : words_setting(settings, "op")) {
+    require_choice(word, settings.at("op").where, names);
+    ops.push_back(*std::find_if(all.begin(), all.end(), [&](CommOp op) { return to_string(op) == word; }));
+  }
+  return ops;
+}
+
+std::vector<BufferPlace> placement_setting(const Settings& settings) {
+  const auto word = choice_setting(settings, "placement", {"out", "in", "both"});
+  if (word == "both") return {BufferPlace::out, BufferPlace::in};
+  return {word == "out" ? BufferPlace::out : BufferPlace::in};
+}
+
+std::vector<c10::ScalarType> dtypes_setting(const Settings& settings) {
+  std::vector<c10::ScalarType> dtypes;
+  for (const auto& word : words_setting(settings, "dtype")) {
+    require_choice(word, settings.at("dtype").where, {"fp32", "bf16"});
+    dtypes.push_back(word == "bf16" ? c10::kBFloat16 : c10::kFloat);
+  }
+  return dtypes;
+}
+
+std::vector<std::int64_t> bytes_setting(const Settings& settings, const CommSweep& sweep, const World& world) {
+  constexpr std::int64_t most = std::int64_t{1} << 40;
+  const auto& [text, where] = settings.at("bytes");
+  return parse_byte_sizes(text, where, smallest_message(sweep, world.size()), most);
+}
+
+}  // namespace
+
+std::vector<std::int64_t> parse_byte_sizes(const std::string& text, const std::string& where, std::int64_t min,
+                                           std::int64_t max) {
+  constexpr std::string_view letters = "KMG";
+  constexpr std::size_t most_digits = 9;  // with a letter; more would be too large anyway
+  std::string plain;
+  for (std::size_t at = 0; at < text.size();) {
+    auto end = at;
+    while (end < text.size() && std::isdigit(static_cast<unsigned char>(text[end])) != 0) ++end;
+    const auto letter = end < text.size() ? letters.find(text[end]) : std::string_view::npos;
+    if (end == at || end - at > most_digits || letter == std::string_view::npos) {
+      end = std::max(end, at + 1);
+      plain += text.substr(at, end - at);
+      at = end;
+    } else {
+      plain += std::to_string(std::stoll(text.substr(at, end - at)) << (10 * (letter + 1)));
+      at = end + 1;
+    }
+  }
+  return parse_sizes(plain, where, min, max);
+}
+
+CommOptions read_comm_options(const CommandLine& line, const World& world, spdlog::logger& log) {
+  const Settings settings(line);
+  for (const auto& [name, setting] : settings.all()) log.debug("{} is {} ({})", name, setting.text, setting.where);
+  CommOptions options;
+  auto& sweep = options.sweep;
+  sweep.ops = op_setting(settings);
+  sweep.places = placement_setting(settings);
+  sweep.dtypes = dtypes_setting(settings);
+  sweep.bytes = bytes_setting(settings, sweep, world);
+  sweep.device = device_setting(settings, world);
+  sweep.protocol = protocol_setting(settings);
+  sweep.seed = static_cast<std::uint64_t>(integer_setting(settings, "seed", 0, INT64_MAX));
+  sweep.protocol.seed = sweep.seed;
+  sweep.prototype.device = sweep.device.is_cuda() ? "cuda" : "cpu";
+  options.backends = words_setting(settings, "backend");
+  options.bind = choice_setting(settings, "bind", {"auto", "off"}) == "auto";
+  if (settings.has("threads")) options.threads = static_cast<int>(integer_setting(settings, "threads", 1, 4096));
+  options.outs = out_setting(settings);
+  options.resume = line.flags.contains("resume");
+  return options;
+}
+
+std::vector<Backend> choose_backends(const std::vector<Backend>& backends, const std::vector<std::string>& names,
+                                     const World& world, at::Device device) {
+  std::vector<Backend> chosen;
+  const auto add = [&](const Backend& backend) {
+    const bool known =
+        std::any_of(chosen.begin(), chosen.end(), [&](const Backend& other) { return other.name == backend.name; });
+    if (!known) chosen.push_back(backend);
+  };
+  for (const auto& name : names) {
+    if (name != "all") {
+      add(choose_backend(backends, name, world, device));
+      continue;
+    }
+    for (const auto& backend : backends) {
+      if (!backend.refusal(world, device)) add(backend);
+    }
+  }
+  return chosen;
+}
+
+std::string facts_of(const CommOptions& options, const std::vector<Backend>& backends) {
+  const auto& sweep = options.sweep;
+  std::vector<std::string> words;
+  for (const auto op : sweep.ops) words.emplace_back(to_string(op));
+  for (const auto place : sweep.places) words.emplace_back(to_string(place));
+  for (const auto dtype : sweep.dtypes) words.emplace_back(dtype == c10::kBFloat16 ? "bf16" : "fp32");
+  std::vector<std::string> names;
+  for (const auto& backend : backends) names.push_back(backend.name);
+  return fmt::format("collectives {}\nbytes {}\nbackends {}\ndevice {}\nseed {}\nresume {}\n", join(words, ","),
+                     fmt::join(sweep.bytes, ","), join(names, ","), sweep.prototype.device, sweep.seed,
+                     options.resume) +
+         facts_of(sweep.protocol);
+}
+
+}  // namespace tpsp

@@ -1,0 +1,40 @@
+// What the commands that measure have in common.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <spdlog/spdlog.h>
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "settings.h"
+#include "tpsp/bench/binding.h"
+#include "tpsp/bench/row.h"
+#include "tpsp/comm/world.h"
+
+namespace tpsp {
+
+/// Sets how many threads this rank computes with, `asked` or its cores, and says so in `row`, with what is
+/// wrong about it. Collective.
+void choose_threads(Row& row, std::optional<int> asked, const RankCores& cores, c10::Device device, World& world,
+                    spdlog::logger& log);
+
+/// A failed check counts most.
+ExitCode worse(ExitCode a, ExitCode b);
+ExitCode worse(ExitCode code, const Row& row);
+
+spdlog::level::level_enum log_level(const CommandLine& line);
+
+/// What the files say of the cases that they have, by key.
+using Known = std::map<std::string, ExitCode>;
+
+/// Rank 0 has read the files; the others are told what they hold. Collective.
+Known known_to_rank_0(World& world, const std::vector<Row>& rows);
+
+/// Says whether a case is known, and lets it count in `code`; both outlive it. Empty where nothing is known.
+std::function<bool(const std::string& key)> is_known(const Known& known, ExitCode& code);
+
+}  // namespace tpsp

@@ -1,0 +1,62 @@
+// One collective with its buffers: how it is called, and whether what comes of it is right.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "tpsp/bench/comm_sweep.h"
+#include "tpsp/bench/device.h"
+#include "tpsp/comm/communicator.h"
+
+namespace tpsp {
+
+struct CommShape {
+  CommOp op = CommOp::all_reduce;
+  BufferPlace place = BufferPlace::out;
+  std::int64_t elements = 0;  ///< of the whole buffer; the ranks divide them
+  std::int64_t width = 1;     ///< of a seam's rows, which the ranks divide
+  c10::ScalarType dtype = c10::kFloat;
+  c10::Device device = c10::kCPU;
+
+  std::int64_t bytes() const { return elements * static_cast<std::int64_t>(c10::elementSize(dtype)); }
+};
+
+/// `bytes` rounded down to what `ranks` ranks can share: whole elements, of a seam whole rows, which are as wide as the
+/// largest power of two up to 4096 that fits. No elements where nothing fits.
+CommShape shape_of(CommOp op, BufferPlace place, std::int64_t bytes, int ranks, c10::ScalarType dtype,
+                   c10::Device device);
+
+class CommCase {
+ public:
+  /// Takes the buffers: collective. `comm` outlives it.
+  CommCase(const CommShape& shape, Communicator& comm);
+
+  /// One call, with whatever is in the buffers.
+  void call();
+  /// Fills the buffers with numbers that follow from `salt`, calls, and counts this rank's elements that are not what
+  /// they must be. Collective.
+  std::int64_t wrong(std::uint64_t salt, World& world, DeviceProbe& probe);
+
+ private:
+  void make_plain();
+  void make_in_place();
+  void fill(std::uint64_t salt);
+  at::Tensor expected(std::uint64_t salt) const;
+  void run_seam();
+  std::int64_t block() const { return shape_.elements / comm_.size(); }  ///< elements of a rank's
+  std::int64_t first() const { return comm_.rank() * block(); }
+
+  CommShape shape_;
+  Communicator& comm_;
+  at::Tensor input_;
+  at::Tensor output_;
+  at::Tensor shard_;   ///< of a seam: this rank's rows of the output
+  at::Tensor stream_;  ///< of a seam: the residual stream, this rank's rows
+  at::Tensor weight_;  ///< of a seam's norm
+};
+
+/// What the transport must set apart for a case.
+Room room_of(const CommShape& shape, const Communicator& comm);
+
+}  // namespace tpsp
