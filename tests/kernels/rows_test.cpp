@@ -8,8 +8,8 @@ namespace {
 
 template <typename T>
 void check_close(T got, double expected, double size) {
-  // fp32 arithmetic, then one rounding
-  const double tolerance = size * (16 * half_place<float> + half_place<T>) + 1e-40;
+  // fp32 arithmetic, some thousand squares one after the other among it, then one rounding; and fp32 ends near 1e-38
+  const double tolerance = size * (64 * half_place<float> + half_place<T>)+1e-32;
   CHECK(std::abs(number(got) - expected) <= tolerance);
 }
 
@@ -24,9 +24,7 @@ struct NormInputs {
   Guarded<T> weight;
 
   NormInputs(std::size_t row_width, std::size_t many, std::mt19937& random)
-      : width(row_width),
-        stream(random_numbers<T>(rows * width, random)),
-        weight(random_numbers<T>(width, random)) {
+      : width(row_width), stream(random_numbers<T>(rows * width, random)), weight(random_numbers<T>(width, random)) {
     for (std::size_t t = 0; t < many; ++t) terms.emplace_back(random_numbers<T>(rows * width, random));
   }
 
@@ -71,8 +69,13 @@ TEMPLATE_TEST_CASE("add_norm adds the rounded sum to the stream and normalizes w
       on_every_target([&] {
         auto stream = inputs.stream;
         Guarded<TestType> normed(rows * width);
-        add_norm({.terms = terms, .stream = stream.data(), .weight = inputs.weight.data(), .normed = normed.data(),
-                  .rows = rows, .width = width, .eps = eps});
+        add_norm({.terms = terms,
+                  .stream = stream.data(),
+                  .weight = inputs.weight.data(),
+                  .normed = normed.data(),
+                  .rows = rows,
+                  .width = width,
+                  .eps = eps});
         CHECK(all_bits(stream.values()) == all_bits(expected));
         check_normed(normed.values(), expected, inputs.weight);
         CHECK(stream.surroundings_untouched());
@@ -141,8 +144,9 @@ TEMPLATE_TEST_CASE("swiglu of gates far from zero is the gate or nothing", "", f
     for (std::size_t i = 0; i < width; ++i) {
       const double expected = silu(number(gates[i]));
       CAPTURE(number(gates[i]), number(out[i]), expected);
-      // Below -87 the exponential leaves the normal numbers: what is left there is nothing beside any other number.
-      CHECK(std::abs(number(out[i]) - expected) <= std::abs(expected) * 1.1 * half_place<TestType> * 16 + 1e-35);
+      // Below -87 the exponential is too large for fp32: what is then left of the gate is less than 1e-36.
+      CHECK(std::abs(number(out[i]) - expected) <=
+            std::abs(expected) * (16 * half_place<float> + half_place<TestType>)+1e-35);
     }
   });
 }
