@@ -109,7 +109,7 @@ TEST_CASE("every collective gives the sum in rank order from every memory to eve
   CHECK(uses.wholes > 0);
 }
 
-TEST_CASE("every collective gives the sum where buffers are about as large as the stage") {
+TEST_CASE("every collective gives the sum where buffers are about as large as the stage", "[large]") {
   const int ranks = GENERATE(1, 2, 5);
   CAPTURE(ranks);
   Uses uses;

@@ -20,15 +20,15 @@ constexpr std::array where_names{"elsewhere", "partial", "whole"};
 constexpr auto guard = std::byte{0x5A};
 constexpr std::size_t guards = 64;
 
-// Numbers of 24 bits in [-1, 1), so that sums are rounded and their order shows; in bfloat16 their first 8 bits.
+// Numbers in [-1, 1) of 24 bits, so that sums are rounded and their order shows; in bfloat16 of 8 bits and of many
+// sizes.
 float term(const PlayedCase& played, int rank, std::size_t i) {
   auto bits = static_cast<std::uint32_t>(i) * 0x9E3779B9U + static_cast<std::uint32_t>(played.numbers) * 0x85EBCA6BU +
               static_cast<std::uint32_t>(rank) * 0xC2B2AE35U;
   bits = (bits ^ bits >> 15U) * 0x2C1B3C6DU;
   bits = (bits ^ bits >> 12U) * 0x297A2D39U;
-  const float x = static_cast<float>(static_cast<std::int32_t>(bits) >> 8) * 0x1p-23F;
-  if (played.element == Element::fp32) return x;
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0xFFFF0000U);
+  if (played.element == Element::fp32) return static_cast<float>(static_cast<std::int32_t>(bits) >> 8) * 0x1p-23F;
+  return static_cast<float>(static_cast<std::int32_t>(bits) >> 24) / static_cast<float>(128U << (bits & 15U));
 }
 
 // Rounded once, ties to even.
