@@ -19,7 +19,7 @@ RAW = ("samples_s", "rank_samples_s", "plan_text")
 # Text even where it looks like a number, and numbers that describe a run but were not measured.
 TEXT = {"status", "key", "run_id", "suite", "model", "plan", "dtype", "device", "backend", "order", "weights", "stop",
         "slowest_host", "baseline", "verdict", "check", "host", "device_name", "os", "version", "build",
-        "binding", "cpus", "torch_version", "mpi_version",
+        "binding", "cpus", "gemm", "collective", "placement", "torch_version", "mpi_version",
         "cuda_version", "nccl_version", "command", "utc_time", "warnings", "message"}
 SETTINGS = {"schema", "layers", "batch", "seq", "seq_padded", "vocab_padded", "world", "threads", "seed", "warmup",
             "reps", "cores", "memory_bytes"}

@@ -223,3 +223,13 @@ TEST_CASE("a model file is measured under its own name") {
   check_good(rows);
   CHECK(column(rows, "model") == std::vector<std::string>{"small", "small"});
 }
+
+TEST_CASE("eight ranks share memory, however few cores there are") {
+  const TemporaryFolder folder;
+  write_text(folder / "small.yaml", "hidden: 64\nlayers: 2\nheads: 8\nffn: 96\nvocabulary: 50\n");
+  const Run run(folder, "--model small.yaml --seq 64 --reps 3 --backend shm", {.ranks = 8});
+  REQUIRE(run.code() == 0);
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  check_good(rows);
+  CHECK(column(rows, "backend") == std::vector<std::string>(2, "shm"));
+}

@@ -31,6 +31,7 @@ HWY_INLINE FloatVector sum_of_some_at(std::span<const T* const> terms, std::size
 
 template <typename T>
 void sum_of(T* out, std::span<const T* const> terms, std::size_t count) {
+  if (terms.empty()) return void(std::fill_n(out, count, T{}));
   const std::size_t lanes = hn::Lanes(Floats());
   std::size_t i = 0;
   for (; i + 2 * lanes <= count; i += 2 * lanes) {
@@ -105,7 +106,9 @@ void add_norm_rows(const AddNorm<T>& job) {
 
 HWY_INLINE FloatVector silu_times(FloatVector gate, FloatVector up) {
   const Floats floats;
-  const auto denominator = hn::Add(hn::Set(floats, 1.0F), hn::Exp(floats, hn::Neg(gate)));
+  // Exp is good up to 104, where fp32 has long been infinite.
+  const auto exponent = hn::Min(hn::Neg(gate), hn::Set(floats, 104.0F));
+  const auto denominator = hn::Add(hn::Set(floats, 1.0F), hn::Exp(floats, exponent));
   return hn::Mul(hn::Div(gate, denominator), up);
 }
 

@@ -8,6 +8,8 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+
 #include "tpsp/kernels/kernels.h"
 
 HWY_BEFORE_NAMESPACE();

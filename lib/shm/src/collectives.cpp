@@ -1,9 +1,11 @@
 #include "tpsp/shm/collectives.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
 #include <span>
+#include <utility>
 
 #include "tpsp/kernels/kernels.h"
 
@@ -80,9 +82,9 @@ std::vector<const std::byte*> SharedCollectives::partials() const {
 
 // The part of `count` elements that this rank sums for all. Whole cache lines, so that no two ranks write into one.
 SharedCollectives::Span SharedCollectives::share_of(std::size_t count) const {
-  constexpr std::size_t line = 64;
+  constexpr std::size_t step = 64;  // elements, of two bytes or four
   const auto ranks = static_cast<std::size_t>(size());
-  const auto share = (count / ranks + line) / line * line;
+  const auto share = (count + ranks * step - 1) / (ranks * step) * step;
   const auto begin = std::min(count, static_cast<std::size_t>(rank()) * share);
   return {.begin = begin, .count = std::min(share, count - begin)};
 }
@@ -92,6 +94,13 @@ SharedCollectives::Chunk SharedCollectives::chunk(std::size_t turn) {
   Chunk chunk{.mine = memory_->heap_of(rank()) + half, .peers = {}};
   for (int peer = 0; peer < size(); ++peer) chunk.peers.push_back(memory_->heap_of(peer) + half);
   return chunk;
+}
+
+// Where the result is one for all, all must mean the same one.
+void SharedCollectives::meet_at_whole(std::string_view name, std::size_t bytes, const std::byte* whole) {
+  auto errand = make_errand(name, bytes);
+  errand.place = static_cast<std::uint64_t>(whole - memory_->common());
+  meeting_.meet(errand);
 }
 
 std::vector<const std::byte*> SharedCollectives::exchange_partials(std::size_t bytes, const void* partial) {
@@ -110,7 +119,7 @@ void SharedCollectives::all_reduce(Element element, const void* addend, void* su
   if (is_whole(result)) {
     const auto [begin, share] = share_of(count);
     sum(element, result + begin * bytes_of(element), terms, begin, share);
-    meeting_.meet(make_errand("all-reduce, summed", bytes));
+    meet_at_whole("all-reduce, summed", bytes, result);
   } else if (result == addend) {
     reduce_to_peers(element, count);
   } else {
@@ -153,7 +162,7 @@ void SharedCollectives::reduce_through_stage(Element element, const std::byte* a
     const auto [begin, share] = shared_result ? share_of(some) : Span{.begin = 0, .count = some};
     sum(element, result + (done + begin) * size_of_one, peers, begin, share);
   }
-  if (shared_result) meeting_.meet(make_errand("all-reduce, summed", count * size_of_one));
+  if (shared_result) meet_at_whole("all-reduce, summed", count * size_of_one, result);
 }
 
 void SharedCollectives::all_gather(const void* shard, void* whole, std::size_t shard_bytes) {
@@ -163,8 +172,7 @@ void SharedCollectives::all_gather(const void* shard, void* whole, std::size_t s
   auto* const place = to + static_cast<std::size_t>(rank()) * shard_bytes;
   if (is_whole(whole)) {
     if (!lies_in(shard, to, ranks * shard_bytes)) std::memcpy(place, from, shard_bytes);
-    const auto offset = static_cast<std::uint64_t>(to - memory_->common());
-    return meeting_.meet(make_errand("all-gather", ranks * shard_bytes + offset));
+    return meet_at_whole("all-gather", ranks * shard_bytes, to);
   }
   if (place != from) std::memcpy(place, from, shard_bytes);
   constexpr auto room = stage_bytes / 2;

@@ -9,6 +9,7 @@ std::optional<std::size_t> OffsetHeap::take(std::size_t bytes, std::uint64_t epo
     const auto& given_back = entry.second.given_back;
     return given_back && *given_back < epoch;
   });
+  if (bytes > capacity_) return std::nullopt;
   const auto needed = std::max(bytes, std::size_t{1}) + alignment - 1;
   const auto room = needed / alignment * alignment;
   std::size_t offset = 0;

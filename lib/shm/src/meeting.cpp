@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
+#include <utility>
 
 #include "tpsp/core/error.h"
 
@@ -24,10 +26,15 @@ void pause_briefly() {
 #endif
 }
 
+std::string text_of(const Errand& errand) {
+  auto text = fmt::format("{}, {} bytes", errand.name.data(), errand.bytes);
+  return errand.place == 0 ? text : text + fmt::format(", at byte {} of the common memory", errand.place);
+}
+
 }  // namespace
 
 Errand make_errand(std::string_view name, std::uint64_t bytes, std::uint64_t offset) {
-  Errand errand{.name = {}, .bytes = bytes, .offset = offset};
+  Errand errand{.name = {}, .bytes = bytes, .offset = offset, .place = 0};
   std::copy_n(name.data(), std::min(name.size(), errand.name.size() - 1), errand.name.data());
   return errand;
 }
@@ -62,13 +69,12 @@ void Meeting::wait_for(int peer) const {
 
 void Meeting::compare(const Errand& mine, int peer) const {
   const auto& theirs = errand_of(peer);
-  if (theirs.name == mine.name && theirs.bytes == mine.bytes) return;
-  throw Error(ExitCode::rows_not_ok,
-              {.where = "backend shm",
-               .what = fmt::format("rank {} of this host is at a {} of {} bytes, rank {} at a {} of {}", rank_,
-                                   mine.name.data(), mine.bytes, peer, theirs.name.data(), theirs.bytes),
-               .why = "all ranks must call the same collectives in the same order",
-               .remedy = "give all ranks the same plan, model and lengths"});
+  if (theirs.name == mine.name && theirs.bytes == mine.bytes && theirs.place == mine.place) return;
+  throw Error(ExitCode::rows_not_ok, {.where = "backend shm",
+                                      .what = fmt::format("rank {} of this host has come for '{}', rank {} for '{}'",
+                                                          rank_, text_of(mine), peer, text_of(theirs)),
+                                      .why = "all ranks must call the same collectives in the same order",
+                                      .remedy = "give all ranks the same plan, model and lengths"});
 }
 
 }  // namespace tpsp

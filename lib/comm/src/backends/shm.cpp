@@ -5,9 +5,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <exception>
+#include <fstream>
 
 #include "../mpi_check.h"
 #include "../shm_communicator.h"
@@ -37,7 +40,10 @@ class WindowMemory final : public SharedMemory {
     first_touch(rank, size);
     TPSP_MPI(MPI_Barrier(host));
   }
-  ~WindowMemory() override { MPI_Win_free(&window_); }
+  /// Waits for the other ranks, unless this one is on its way out with an error: they will not come then.
+  ~WindowMemory() override {
+    if (std::uncaught_exceptions() == 0) MPI_Win_free(&window_);
+  }
   WindowMemory(const WindowMemory&) = delete;
   WindowMemory& operator=(const WindowMemory&) = delete;
 
@@ -86,6 +92,17 @@ std::string process_namespace() {
   return length > 0 ? std::string(name.data(), static_cast<std::size_t>(length)) : std::string();
 }
 
+// A process that has ended stays in the table as a zombie until its parent asks for its end, which a launcher may do
+// late.
+bool has_ended(pid_t process) {
+  if (kill(process, 0) != 0) return errno == ESRCH;
+  std::ifstream file(fmt::format("/proc/{}/stat", process));
+  std::string text;
+  std::getline(file, text);
+  const auto name_end = text.rfind(") ");  // then the state's letter
+  return name_end != std::string::npos && text.compare(name_end + 2, 1, "Z") == 0;
+}
+
 class MpiHost final : public ShmHost {
  public:
   explicit MpiHost(World& world) : world_rank_(world.rank()) {
@@ -112,7 +129,7 @@ class MpiHost final : public ShmHost {
 
   void look_after(int peer) override {
     const auto process = processes_.at(static_cast<std::size_t>(peer));
-    if (process == 0 || kill(process, 0) == 0 || errno != ESRCH) return;
+    if (process == 0 || !has_ended(process)) return;
     throw Error(ExitCode::rows_not_ok, {.where = "backend shm",
                                         .what = fmt::format("rank {} (process {}) is gone", peer, process),
                                         .why = fmt::format("rank {} was waiting for it in a collective", world_rank_),

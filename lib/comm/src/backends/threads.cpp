@@ -2,37 +2,10 @@
 #include "../shm_communicator.h"
 #include "../thread_world.h"
 #include "tpsp/comm/backend.h"
+#include "tpsp/shm/process_memory.h"
 
 namespace tpsp {
 namespace {
-
-/// Plain memory of one process.
-class ProcessMemory final : public SharedMemory {
- public:
-  ProcessMemory(int ranks, std::size_t heap_bytes, std::size_t common_bytes)
-      : heaps_(static_cast<std::size_t>(ranks)),
-        common_(lines_for(common_bytes)),
-        heap_bytes_(heap_bytes),
-        common_bytes_(common_bytes) {
-    for (auto& heap : heaps_) heap.resize(lines_for(heap_bytes));
-  }
-
-  MeetingPlace& place() override { return place_; }
-  std::size_t heap_bytes() const override { return heap_bytes_; }
-  std::byte* heap_of(int rank) override { return heaps_[static_cast<std::size_t>(rank)].data()->data(); }
-  std::size_t common_bytes() const override { return common_bytes_; }
-  std::byte* common() override { return common_.empty() ? nullptr : common_.front().data(); }
-
- private:
-  struct alignas(64) Line : std::array<std::byte, 64> {};
-  static std::size_t lines_for(std::size_t bytes) { return (bytes + sizeof(Line) - 1) / sizeof(Line); }
-
-  MeetingPlace place_{};
-  std::vector<std::vector<Line>> heaps_;
-  std::vector<Line> common_;
-  std::size_t heap_bytes_;
-  std::size_t common_bytes_;
-};
 
 class ThreadHost final : public ShmHost {
  public:

@@ -14,7 +14,8 @@ struct Bf16 {
   std::uint16_t bits;
 };
 
-/// out[i] = terms[0][i] + terms[1][i] + ..., added in that order in fp32. `out` may be one of the terms.
+/// out[i] = terms[0][i] + terms[1][i] + ..., added in that order in fp32; 0 where there are no terms. `out` may be one
+/// of the terms.
 void sum(float* out, std::span<const float* const> terms, std::size_t count);
 void sum(Bf16* out, std::span<const Bf16* const> terms, std::size_t count);
 

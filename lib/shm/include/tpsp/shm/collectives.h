@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "tpsp/shm/heap.h"
@@ -22,8 +23,8 @@ class SharedMemory {
   virtual ~SharedMemory() = default;
 
   virtual MeetingPlace& place() = 0;
-  virtual std::size_t heap_bytes() const = 0;
-  virtual std::byte* heap_of(int rank) = 0;  ///< written by that rank alone, but in an all-reduce in place
+  virtual std::size_t heap_bytes() const = 0;  ///< of each rank; SharedCollectives::stage_bytes at least
+  virtual std::byte* heap_of(int rank) = 0;    ///< written by that rank alone, but in an all-reduce in place
   virtual std::size_t common_bytes() const = 0;
   virtual std::byte* common() = 0;  ///< one for all
 };
@@ -31,6 +32,10 @@ class SharedMemory {
 /// One rank's side. Two kinds of memory spare copies: `partial`, in this rank's own heap, which the peers read; and
 /// `whole`, the same bytes for all ranks, of which each writes a part. Any other memory will do and is copied through a
 /// small buffer in the heap.
+///
+/// A `partial` is written once: a peer may read it until the next call. So is a `whole`, which all ranks put at the
+/// same place. All ranks call the same, with memory of the same kinds; throws Error where they do not, and what
+/// `look_after_peers` throws where one will not come.
 class SharedCollectives {
  public:
   /// Kept at the start of each rank's heap, for what lies elsewhere: two halves that take turns.
@@ -53,6 +58,7 @@ class SharedCollectives {
   void all_reduce(Element element, const void* addend, void* sum, std::size_t count);
   /// `shard` may lie in `whole`, at its place already; a `whole` may be cut in any way then.
   void all_gather(const void* shard, void* whole, std::size_t shard_bytes);
+  /// `shard` may be its place in `whole`.
   void reduce_scatter(Element element, const void* whole, void* shard, std::size_t shard_count);
   /// Waits for all ranks and gives every rank's `partial`, which must be one. They may be read until the next call.
   std::vector<const std::byte*> exchange_partials(std::size_t bytes, const void* partial);
@@ -70,6 +76,7 @@ class SharedCollectives {
   Span share_of(std::size_t count) const;
   Chunk chunk(std::size_t turn);
   std::uint64_t offset_of(const void* partial) const;
+  void meet_at_whole(std::string_view name, std::size_t bytes, const std::byte* whole);
   std::vector<const std::byte*> partials() const;
   void reduce_to_peers(Element element, std::size_t count);
   void reduce_through_stage(Element element, const std::byte* addend, std::byte* sum, std::size_t count);

@@ -1,0 +1,210 @@
+#include "played_cases.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cstring>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+#include "ranks.h"
+
+namespace tpsp {
+namespace {
+
+constexpr std::array kind_names{"all-reduce", "all-gather", "reduce-scatter", "exchange"};
+constexpr std::array where_names{"elsewhere", "partial", "whole"};
+constexpr auto guard = std::byte{0x5A};
+constexpr std::size_t guards = 64;
+
+// Numbers in [-1, 1) of 24 bits, so that sums are rounded and their order shows; in bfloat16 of 8 bits and of many
+// sizes.
+float term(const PlayedCase& played, int rank, std::size_t i) {
+  auto bits = static_cast<std::uint32_t>(i) * 0x9E3779B9U + static_cast<std::uint32_t>(played.numbers) * 0x85EBCA6BU +
+              static_cast<std::uint32_t>(rank) * 0xC2B2AE35U;
+  bits = (bits ^ bits >> 15U) * 0x2C1B3C6DU;
+  bits = (bits ^ bits >> 12U) * 0x297A2D39U;
+  if (played.element == Element::fp32) return static_cast<float>(static_cast<std::int32_t>(bits) >> 8) * 0x1p-23F;
+  return static_cast<float>(static_cast<std::int32_t>(bits) >> 24) / static_cast<float>(128U << (bits & 15U));
+}
+
+// Rounded once, ties to even.
+void put(float x, Element element, std::byte* at, std::size_t i) {
+  if (element == Element::fp32) {
+    std::memcpy(at + 4 * i, &x, 4);
+    return;
+  }
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const auto below = bits & 0xFFFFU;
+  auto high = static_cast<std::uint16_t>(bits >> 16U);
+  if (below > 0x8000U || (below == 0x8000U && high % 2 == 1)) ++high;
+  std::memcpy(at + 2 * i, &high, 2);
+}
+
+void put_terms(const PlayedCase& played, int rank, std::size_t count, std::byte* at) {
+  for (std::size_t i = 0; i < count; ++i) put(term(played, rank, i), played.element, at, i);
+}
+
+void put_sums(const PlayedCase& played, int ranks, std::size_t begin, std::size_t count, std::byte* at) {
+  for (std::size_t i = 0; i < count; ++i) {
+    float total = term(played, 0, begin + i);
+    for (int rank = 1; rank < ranks; ++rank) total += term(played, rank, begin + i);
+    put(total, played.element, at, i);
+  }
+}
+
+void dawdle(bool really, std::uint64_t numbers) {
+  if (!really) return;
+  if (numbers % 3 == 0) return std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::microseconds(20 + numbers % 300));
+}
+
+/// How many elements go in and come out on each rank.
+struct Shape {
+  std::size_t in;
+  std::size_t out;
+};
+
+Shape shape_of(const PlayedCase& played, std::size_t ranks) {
+  switch (played.kind) {
+    case Kind::all_gather: return {played.count, ranks * played.count};
+    case Kind::reduce_scatter: return {ranks * played.count, played.count};
+    default: return {played.count, played.count};
+  }
+}
+
+}  // namespace
+
+std::string text_of(const PlayedCase& played) {
+  return fmt::format(
+      "{} of {} {}, from {} to {}{}, numbers {}", kind_names[static_cast<std::size_t>(played.kind)], played.count,
+      played.element == Element::fp32 ? "fp32" : "bf16", where_names[static_cast<std::size_t>(played.from)],
+      where_names[static_cast<std::size_t>(played.to)], played.in_place ? " in place" : "", played.numbers);
+}
+
+Player::~Player() {
+  for (const auto& memory : kept_) {
+    if (memory.shared) collectives_.give_back(memory.at);
+  }
+}
+
+Player::Memory Player::take(Where where, std::size_t bytes, Element element) {
+  Memory memory;
+  if (where == Where::partial) memory.at = collectives_.take_partial(bytes);
+  if (where == Where::whole) memory.at = collectives_.take_whole(bytes);
+  memory.shared = memory.at != nullptr;
+  if (memory.shared) {
+    ++(where == Where::partial ? uses_.partials : uses_.wholes);
+    return memory;
+  }
+  if (where != Where::elsewhere) ++uses_.refused;
+  const auto odd_address = bytes_of(element);
+  memory.own.assign(odd_address + bytes + guards, guard);
+  memory.at = memory.own.data() + odd_address;
+  return memory;
+}
+
+void Player::give_back_old_ones() {
+  std::erase_if(kept_, [&](Memory& memory) {
+    if (memory.kept_for-- > 0) return false;
+    if (memory.shared) collectives_.give_back(memory.at);
+    const bool intact = std::all_of(memory.own.end() - (memory.own.empty() ? 0 : guards), memory.own.end(),
+                                    [](std::byte byte) { return byte == guard; });
+    if (!intact) throw std::runtime_error("bytes behind the buffer were written");
+    return true;
+  });
+}
+
+void Player::play(const PlayedCase& played) {
+  give_back_old_ones();
+  const auto ranks = static_cast<std::size_t>(collectives_.size());
+  const auto rank = static_cast<std::size_t>(collectives_.rank());
+  const auto [in, out] = shape_of(played, ranks);
+  const auto one = bytes_of(played.element);
+  // Of one memory for all, each rank needs a block of its own for its shard.
+  const bool shards = played.kind == Kind::reduce_scatter && played.to == Where::whole;
+  const auto needed = shards ? ranks * out : out;
+  auto to = take(played.to, (played.in_place ? std::max(in, out) : needed) * one, played.element);
+  auto from = played.in_place ? Memory{} : take(played.from, in * one, played.element);
+  std::byte* source = from.at;
+  std::byte* result = to.at;
+  if (played.in_place) {
+    const auto block = to.at + rank * played.count * one;
+    source = played.kind == Kind::all_gather ? block : to.at;
+    result = played.kind == Kind::reduce_scatter ? block : to.at;
+  } else if (shards) {
+    result += rank * out * one;
+  }
+  put_terms(played, collectives_.rank(), in, source);
+  dawdle(played.late_rank == collectives_.rank(), played.numbers);
+  call(played, source, result);
+  dawdle(played.slow_reader == collectives_.rank(), played.numbers);
+  check(played, result);
+  to.kept_for = from.kept_for = played.kept_for;
+  kept_.push_back(std::move(to));
+  kept_.push_back(std::move(from));
+}
+
+void Player::call(const PlayedCase& played, const std::byte* from, std::byte* to) {
+  const auto bytes = played.count * bytes_of(played.element);
+  switch (played.kind) {
+    case Kind::all_reduce: return collectives_.all_reduce(played.element, from, to, played.count);
+    case Kind::all_gather: return collectives_.all_gather(from, to, bytes);
+    case Kind::reduce_scatter: return collectives_.reduce_scatter(played.element, from, to, played.count);
+    case Kind::exchange: break;
+  }
+  if (!collectives_.is_partial(from)) return collectives_.all_reduce(played.element, from, to, played.count);
+  // The reader makes the sum, at its leisure.
+  const auto terms = collectives_.exchange_partials(bytes, from);
+  dawdle(played.slow_reader == collectives_.rank(), played.numbers);
+  for (std::size_t i = 0; i < played.count; ++i) {
+    float total = 0;
+    for (std::size_t rank = 0; rank < terms.size(); ++rank) {
+      float x = 0;
+      const auto one = bytes_of(played.element);
+      std::memcpy(reinterpret_cast<std::byte*>(&x) + (4 - one), terms[rank] + i * one, one);
+      total = rank == 0 ? x : total + x;
+    }
+    put(total, played.element, to, i);
+  }
+}
+
+void Player::check(const PlayedCase& played, const std::byte* result) const {
+  const auto out = shape_of(played, static_cast<std::size_t>(collectives_.size())).out;
+  const auto bytes = out * bytes_of(played.element);
+  static thread_local std::vector<std::byte> expected;
+  expected.resize(bytes + 1);
+  if (played.kind == Kind::all_gather) {
+    for (int rank = 0; rank < collectives_.size(); ++rank) {
+      put_terms(
+          played, rank, played.count,
+          expected.data() + static_cast<std::size_t>(rank) * bytes / static_cast<std::size_t>(collectives_.size()));
+    }
+  } else {
+    const bool scattered = played.kind == Kind::reduce_scatter;
+    const auto begin = scattered ? static_cast<std::size_t>(collectives_.rank()) * played.count : 0;
+    put_sums(played, collectives_.size(), begin, out, expected.data());
+  }
+  if (std::memcmp(result, expected.data(), bytes) == 0) return;
+  const auto wrong = std::mismatch(result, result + bytes, expected.begin()).first - result;
+  throw std::runtime_error(fmt::format("rank {} of {}: {}: byte {} of {} differs", collectives_.rank(),
+                                       collectives_.size(), text_of(played), wrong, bytes));
+}
+
+std::vector<std::string> play_on_threads(int ranks, const std::vector<PlayedCase>& cases, Uses& uses) {
+  constexpr Rooms rooms{.partials = std::size_t{6} << 20, .wholes = std::size_t{10} << 20};
+  std::mutex mutex;
+  return on_ranks(ranks, rooms, [&](SharedCollectives& collectives) {
+    Player player(collectives);
+    for (const auto& played : cases) player.play(played);
+    const std::lock_guard lock(mutex);
+    uses.partials += player.uses().partials;
+    uses.wholes += player.uses().wholes;
+    uses.refused += player.uses().refused;
+  });
+}
+
+}  // namespace tpsp
