@@ -20,15 +20,17 @@ ARGUMENTS = ["--model", "llama-tiny", "--seq", "4,8,16,32,64,128", "--reps", "40
              "--out", "r.csv", "--out", "r.jsonl"]
 
 
-def environment():
+def environment(folder):
     keep = {k: v for k, v in os.environ.items() if not k.startswith("TPSP_")}
     return keep | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "TPSP_DEVICE": "cpu",
-                   "TPSP_THREADS": "1"}
+                   "TPSP_THREADS": "1",
+                   # mpirun, killed as well, can not remove these files: they go with the folder.
+                   "OMPI_MCA_btl_vader_backing_directory": str(folder)}
 
 
 def start(program, folder, *more):
     command = ["mpirun", "-n", "2", "--oversubscribe", program, *ARGUMENTS, *more]
-    return subprocess.Popen(command, cwd=folder, env=environment(), start_new_session=True,
+    return subprocess.Popen(command, cwd=folder, env=environment(folder), start_new_session=True,
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
