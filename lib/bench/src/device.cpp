@@ -22,7 +22,7 @@ namespace {
 // more than 10% from process to process.
 void keep_freed_memory() {
   constexpr int mebibyte = 1 << 20;
-  mallopt(M_MMAP_THRESHOLD, 32 * mebibyte);  // the largest that glibc takes
+  mallopt(M_MMAP_MAX, 0);  // else what is larger than 32 MiB comes anew each time
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   mallopt(M_TOP_PAD, 64 * mebibyte);
 }

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstdint>
+#include <vector>
 
 #include "packed_weight.h"
 
@@ -51,6 +53,21 @@ struct StridedRows {
 using Rows = StridedRows<at::BFloat16>;
 using ConstRows = StridedRows<const at::BFloat16>;
 
+// A tile takes a cache line from each of 16 rows. Rows an even number of lines apart share few of the first-level
+// cache's sets, at the worst one: the rows are copied to lie an odd number apart, which is up to a tenth faster for
+// little more than one pass over them.
+ConstRows spread(const ConstRows& x, std::int64_t rows, std::int64_t features) {
+  constexpr std::int64_t line = 64 / sizeof(at::BFloat16);
+  if (x.row_stride % line == 0 && x.row_stride / line % 2 == 1) return x;
+  thread_local std::vector<at::BFloat16> copy;  // as large as the widest rows that this thread has met
+  const auto stride = (quotient_up(features, line) | 1) * line;
+  copy.resize(std::max(copy.size(), static_cast<std::size_t>(rows * stride + line)));
+  const auto address = reinterpret_cast<std::uintptr_t>(copy.data());
+  auto* const begin = copy.data() + (64 - address % 64) % 64 / sizeof(at::BFloat16);
+  for (std::int64_t r = 0; r < rows; ++r) std::copy_n(x.below(r).data, features, begin + r * stride);
+  return {begin, stride};
+}
+
 // Rounds a number to bf16, to the nearest and ties to even; not-a-numbers stay so.
 TPSP_WIDE inline std::uint16_t rounded_bits(float number) {
   const auto bits = std::bit_cast<std::uint32_t>(number);
@@ -94,8 +111,9 @@ class OnednnWeight final : public PackedWeight {
     at::parallel_for(0, panels_, 1, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t row = 0; row < m; row += block_rows) {
         const auto rows = std::min(block_rows, m - row);
+        const auto block = spread(from.below(row), rows, k_);
         for (auto panel = first; panel < last; panel += group_panels) {
-          multiply_block(from.below(row), to.below(row), rows, panel, std::min(group_panels, last - panel));
+          multiply_block(block, to.below(row), rows, panel, std::min(group_panels, last - panel));
         }
       }
       cpublas::brgemm_release();  // the tile registers, which slow down task switches
