@@ -52,6 +52,14 @@ TEST_CASE("the version is one line with the number") {
   CHECK_THAT(run.out(), Catch::Matches("tpsp-bench [0-9]+\\.[0-9]+\\.[0-9]+\n"));
 }
 
+TEST_CASE("info --peaks measures products and memory") {
+  const TemporaryFolder folder;
+  const Run run(folder, "info --peaks --threads 1");
+  CHECK(run.code() == 0);
+  CHECK(widest_line(run.out()) <= 80);
+  CHECK_THAT(run.out(), Contains("1 thread\n") && Contains("GFLOP/s (") && Contains("GB/s"));
+}
+
 TEST_CASE("info names the build, the machine, the models, the plans and the backends") {
   const TemporaryFolder folder;
   const Run run(folder, "info");

@@ -158,7 +158,7 @@ void Player::call(const PlayedCase& played, const std::byte* from, std::byte* to
   }
   if (!collectives_.is_partial(from)) return collectives_.all_reduce(played.element, from, to, played.count);
   // The reader makes the sum, at its leisure.
-  const auto terms = collectives_.exchange_partials(bytes, from);
+  const auto terms = collectives_.exchange_partials("unsummed", bytes, from);
   dawdle(played.slow_reader == collectives_.rank(), played.numbers);
   for (std::size_t i = 0; i < played.count; ++i) {
     float total = 0;

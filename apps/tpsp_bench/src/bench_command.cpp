@@ -148,10 +148,12 @@ void run_job(Run& run, const BenchJob& job, Communicator& comm) {
 
 void tell_where_time_went(const Ledger& ledger, double total_s, spdlog::logger& log) {
   const auto share = [&](double part_s) { return total_s > 0 ? 100 * part_s / total_s : 0; };
-  const auto harness_s = total_s - ledger.forwards_s - ledger.profile_s - ledger.check_s - ledger.weights_s;
-  log.info("{:.1f} s: forwards {:.1f}%, checks {:.1f}%, weights {:.1f}%, profiles {:.1f}%, harness {:.1f}%", total_s,
-           share(ledger.forwards_s), share(ledger.check_s), share(ledger.weights_s), share(ledger.profile_s),
-           share(harness_s));
+  const auto harness_s =
+      total_s - ledger.forwards_s - ledger.profile_s - ledger.check_s - ledger.weights_s - ledger.machine_s;
+  log.info(
+      "{:.1f} s: forwards {:.1f}%, checks {:.1f}%, weights {:.1f}%, profiles {:.1f}%, peaks {:.1f}%, harness {:.1f}%",
+      total_s, share(ledger.forwards_s), share(ledger.check_s), share(ledger.weights_s), share(ledger.profile_s),
+      share(ledger.machine_s), share(harness_s));
 }
 
 }  // namespace
@@ -202,7 +204,10 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       job.sweep.prototype.backend = comm->backend();
       job.sweep.prototype.device_name = device_name(job.sweep.device);
       choose_threads(job.sweep.prototype, job.threads, cores, job.sweep.device, world, *log);
-      know_the_machine(job, world, *log);
+      {
+        const Booking booking(run->ledger.machine_s);
+        know_the_machine(job, world, *log);
+      }
       run_job(*run, job, *comm);
       if (options.export_folder && run->measured) export_case(options, world, *comm);
     }

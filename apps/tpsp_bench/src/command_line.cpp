@@ -45,6 +45,7 @@ const std::vector<Flag>& flag_table() {
       {"quiet", "no table, errors only", "Output", {bench, comm}},
       {"resume", "add the cases that the files lack", "Output", {bench, comm}},
       {"json", "JSON instead of a table", "Output", {plan}},
+      {"peaks", "measure matrix products and memory, some seconds", "Machine", {info}},
   };
   return table;
 }

@@ -17,7 +17,7 @@ void plan_command(const CommandLine& line);
 ExitCode compare_command(const CommandLine& line, const Parts& parts);
 /// Writes the page of a results file: one process.
 void report_command(const CommandLine& line, const Parts& parts);
-/// Prints the build and the machine: one process.
-void info_command(const Parts& parts);
+/// Prints the build and the machine, with --peaks what it can do: one process.
+void info_command(const CommandLine& line, const Parts& parts);
 
 }  // namespace tpsp

@@ -1,9 +1,12 @@
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <torch/headeronly/version.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "choices.h"
 #include "commands.h"
 #include "provenance.h"
 #include "tpsp/bench/device.h"
@@ -11,6 +14,8 @@
 #include "tpsp/core/environment.h"
 #include "tpsp/core/text.h"
 #include "tpsp/core/width.h"
+#include "tpsp/gemm/peaks.h"
+#include "tpsp/kernels/kernels.h"
 
 namespace tpsp {
 namespace {
@@ -30,21 +35,36 @@ std::string cuda_line() {
                      gpus == 0 ? "no GPU visible" : fmt::format("{} GPU{} visible", gpus, gpus == 1 ? "" : "s"));
 }
 
+// What one rank can do alone; ranks that share memory bandwidth have less of it each.
+void print_peaks(int threads) {
+  at::set_num_threads(threads);
+  fmt::print("\npeaks of one process, {} thread{}\n", threads, threads == 1 ? "" : "s");
+  double memory = 0;
+  for (const auto& [name, dtype] : {std::pair("fp32", c10::kFloat), std::pair("bf16", c10::kBFloat16)}) {
+    const auto peaks = measure_peaks(dtype, c10::kCPU);
+    fmt::print("  {:<10} {:.0f} GFLOP/s ({})\n", name, peaks.gemm_flops_per_s / 1e9, peaks.gemm_kernel);
+    memory = std::max(memory, peaks.memory_bytes_per_s);
+  }
+  fmt::print("  {:<10} {:.1f} GB/s\n", "memory", memory / 1e9);
+}
+
 }  // namespace
 
-void info_command(const Parts& parts) {
+void info_command(const CommandLine& command_line, const Parts& parts) {
   line("tpsp-bench", TPSP_VERSION " (" TPSP_BUILD_TYPE ")");
   line("LibTorch", TORCH_VERSION);
   line("MPI", mpi_version());
   line("CUDA", cuda_line());
   line("host", host_name());
-  line("CPU", fmt::format("{}, {} cores", cpu_name(), sysconf(_SC_NPROCESSORS_ONLN)));
+  line("CPU", fmt::format("{}, {} cores, {}", cpu_name(), sysconf(_SC_NPROCESSORS_ONLN), kernels::instruction_set()));
   line("memory", human_bytes(host_memory_bytes()));
   line("models", join(builtin_names("models"), ", "));
   line("plans", join(builtin_names("plans"), ", "));
   line("suites", join(builtin_names("suites"), ", "));
   fmt::print("\nbackends\n");
-  for (const auto& backend : parts.backends) fmt::print("  {:<10} {}\n", backend.name, backend.meaning);
+  for (const auto& backend : parts.backends) fmt::print("  {:<12} {}\n", backend.name, backend.meaning);
+  if (!command_line.flags.contains("peaks")) return;
+  print_peaks(static_cast<int>(integer_setting(Settings(command_line), "threads", 1, 4096)));
 }
 
 }  // namespace tpsp

@@ -53,7 +53,7 @@ ExitCode run_command(const CommandLine& line, const Parts& parts) {
     case Command::compare: return compare_command(line, parts);
     case Command::report: report_command(line, parts); break;
     case Command::columns: fmt::print("{}", columns_help(parts.columns)); break;
-    case Command::info: info_command(parts); break;
+    case Command::info: info_command(line, parts); break;
     case Command::bench:
     case Command::comm: break;  // not alone
   }

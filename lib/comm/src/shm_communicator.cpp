@@ -92,12 +92,13 @@ std::vector<at::Tensor> ShmCommunicator::addends(Collective kind, const at::Tens
     sizes.front() /= size();
     offset = partial.nbytes() / static_cast<std::size_t>(size()) * static_cast<std::size_t>(rank());
   }
+  const auto* const purpose = kind == Collective::all_reduce ? "unsummed all-reduce" : "unsummed reduce-scatter";
   std::vector<at::Tensor> terms;
   const auto tensor_at = [&](const std::byte* memory) {
     return at::from_blob(
         const_cast<std::byte*>(memory) + offset, sizes, [partial](void*) {}, partial.options());
   };
-  for (const auto* memory : collectives_->exchange_partials(partial.nbytes(), partial.const_data_ptr())) {
+  for (const auto* memory : collectives_->exchange_partials(purpose, partial.nbytes(), partial.const_data_ptr())) {
     terms.push_back(tensor_at(memory));
   }
   return terms;

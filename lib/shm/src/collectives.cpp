@@ -103,8 +103,9 @@ void SharedCollectives::meet_at_whole(std::string_view name, std::size_t bytes, 
   meeting_.meet(errand);
 }
 
-std::vector<const std::byte*> SharedCollectives::exchange_partials(std::size_t bytes, const void* partial) {
-  meeting_.meet(make_errand("sum left to its reader", bytes, offset_of(partial)));
+std::vector<const std::byte*> SharedCollectives::exchange_partials(std::string_view purpose, std::size_t bytes,
+                                                                   const void* partial) {
+  meeting_.meet(make_errand(purpose, bytes, offset_of(partial)));
   return partials();
 }
 

@@ -7,6 +7,7 @@ namespace tpsp {
 
 /// Seconds of this rank.
 struct Ledger {
+  double machine_s = 0;   ///< measuring the machine's peaks and kernels
   double weights_s = 0;   ///< making weights
   double forwards_s = 0;  ///< warm-up and timed forwards
   double profile_s = 0;   ///< the passes that are watched

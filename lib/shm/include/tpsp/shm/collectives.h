@@ -60,8 +60,9 @@ class SharedCollectives {
   void all_gather(const void* shard, void* whole, std::size_t shard_bytes);
   /// `shard` may be its place in `whole`.
   void reduce_scatter(Element element, const void* whole, void* shard, std::size_t shard_count);
-  /// Waits for all ranks and gives every rank's `partial`, which must be one. They may be read until the next call.
-  std::vector<const std::byte*> exchange_partials(std::size_t bytes, const void* partial);
+  /// Waits for all ranks, come for the same `purpose`, and gives every rank's `partial`, which must be one. They may be
+  /// read until the next call.
+  std::vector<const std::byte*> exchange_partials(std::string_view purpose, std::size_t bytes, const void* partial);
 
  private:
   struct Span {
