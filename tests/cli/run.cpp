@@ -32,6 +32,7 @@ std::string command_of(const std::string& arguments, const Start& start) {
   for (const auto& [name, value] : std::map<std::string, std::string>{{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
                                                                       {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
                                                                       {"TPSP_DEVICE", "cpu"},
+                                                                      {"TPSP_GEMM", "plain"},
                                                                       {"TPSP_PEAKS", "off"},
                                                                       {"TPSP_THREADS", "1"}}) {
     if (!start.environment.contains(name)) command += " " + name + "=" + value;

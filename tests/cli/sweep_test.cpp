@@ -52,9 +52,60 @@ TEST_CASE("two ranks measure tp and tp+sp at every length, a checked row each") 
   CHECK(column(rows, "plan") == std::vector<std::string>{"tp", "tp+sp", "tp", "tp+sp"});
   CHECK(column(rows, "seq") == std::vector<std::string>{"8", "8", "9", "9"});
   CHECK(column(rows, "world") == std::vector<std::string>(4, "2"));
-  CHECK(column(rows, "backend") == std::vector<std::string>(4, "mpi"));
+  CHECK(column(rows, "backend") == std::vector<std::string>(4, "shm"));
   check_good(rows);
   for (const auto& row : rows) check_formulas(row);
+}
+
+TEST_CASE("every backend of one host moves the same bytes and passes the check, whatever the plan") {
+  const auto* const backend = GENERATE("shm", "mpi", "gloo");
+  const auto* const dtype = GENERATE("fp32", "bf16");
+  CAPTURE(backend, dtype);
+  const TemporaryFolder folder;
+  const Run run(folder,
+                tiny_run + "--seq 12 --plan tp,tp+sp,ffn-only,attention-only,tp-sharded-logits,tp-attention-sp-ffn " +
+                    "--backend " + backend + " --dtype " + dtype,
+                {.ranks = 4});
+  REQUIRE(run.code() == 0);
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  REQUIRE(rows.size() == 6);
+  check_good(rows);
+  for (const auto& row : rows) {
+    if (row.at("plan") == "tp" || row.at("plan") == "tp+sp") check_formulas(row);
+    CHECK(row.at("allocated_bytes") == row.at("predicted_bytes"));
+  }
+}
+
+TEST_CASE("products with packed weights pass the check, and rows say what multiplied") {
+  const auto* const policy = GENERATE("auto", "packed", "plain");
+  CAPTURE(policy);
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--seq 9 --gemm " + policy, {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  check_good(rows);
+  for (const auto& row : rows) {
+    const std::string kernels = row.at("gemm");
+    const bool plain = kernels.find("plain") != std::string::npos;
+    CHECK_FALSE(kernels.empty());
+    if (policy == std::string("plain")) CHECK(kernels == "plain");
+    if (policy == std::string("packed")) CHECK_FALSE(plain);
+    CHECK(row.at("allocated_bytes") == row.at("predicted_bytes"));
+  }
+}
+
+TEST_CASE("rows are set against peaks measured in the same run") {
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--tp --seq 64", {.ranks = 2, .environment = {{"TPSP_PEAKS", "on"}}});
+  REQUIRE(run.code() == 0);
+  const auto row = read_csv(folder / "tpsp-results.csv").front();
+  const auto peak = std::stod(row.at("peak_flops_per_s"));
+  CHECK(peak > 1e9);
+  CHECK(std::stod(row.at("peak_bytes_per_s")) > 1e8);
+  CHECK(std::stod(row.at("gemm_fraction")) ==
+        Approx(std::stod(row.at("product_flops")) / std::stod(row.at("gemm_s")) / peak));
+  CHECK(std::stod(row.at("limit_s")) >= std::stod(row.at("product_flops")) / peak);
+  CHECK(std::stod(row.at("limit_fraction")) == Approx(std::stod(row.at("limit_s")) / std::stod(row.at("latency_s"))));
 }
 
 TEST_CASE("gloo moves the tensors of ranks that mpirun started, and every row passes its check") {

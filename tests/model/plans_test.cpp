@@ -43,6 +43,73 @@ TEST_CASE("all ranks hold the same logits to the bit") {
   }
 }
 
+TEST_CASE("without room in shared memory every plan gives the same logits") {
+  const auto config = load_model("llama-tiny");
+  const auto tokens = make_tokens(5, 2, 12, config.vocabulary);
+  for (const auto* name : {"tp", "tp+sp", "tp-attention-sp-ffn", "attention-only", "tp-sharded-logits"}) {
+    const auto plan = load_plan(name);
+    const auto with = forward_on_ranks(config, plan, 4, tokens, at::kFloat, /*reserve=*/true);
+    const auto without = forward_on_ranks(config, plan, 4, tokens, at::kFloat, /*reserve=*/false);
+    INFO(name);
+    CHECK(largest_error(with, without.front().logits) < 1e-5);
+    CHECK(with.front().counts == without.front().counts);
+  }
+}
+
+TEST_CASE("the room that a preview asks for is enough: the logits lie in it on every rank") {
+  const auto config = load_model("llama-tiny");
+  const auto tokens = make_tokens(5, 2, 12, config.vocabulary);
+  for (const auto* name : {"tp", "tp+sp"}) {
+    const auto plan = lower(load_plan(name), modules_of(config), 4);
+    std::vector<int> shared(4);
+    on_ranks(4, [&](World& ranks, Communicator& comm) {
+      reserve_for(comm, config, plan, tokens, at::kFloat);
+      const ResidentWeights weights(plan, ranks.rank(), {.seed = test_seed});
+      const Llama model(config, plan, weights, {.comm = comm});
+      for (int i = 0; i < 3; ++i) {
+        const auto logits = model.forward(tokens);
+        shared[static_cast<std::size_t>(ranks.rank())] += comm.is_shared(logits.local) ? 1 : 0;
+      }
+    });
+    INFO(name);
+    CHECK(shared == std::vector<int>(4, 3));
+  }
+}
+
+namespace {
+
+/// Hides that the ranks share memory, so that sums are finished before anybody reads them.
+class Apart final : public ForwardingCommunicator {
+ public:
+  using ForwardingCommunicator::ForwardingCommunicator;
+  bool shares_memory() const override { return false; }
+  bool is_shared(const at::Tensor&) const override { return false; }
+  std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial) override {
+    return Communicator::addends(kind, partial);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("the seam in one pass gives what its parts give, within rounding") {
+  const auto config = load_model("llama-tiny");
+  const auto tokens = make_tokens(5, 2, 12, config.vocabulary);
+  const auto* const name = GENERATE("tp", "tp+sp");
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  const int world = GENERATE(2, 4);
+  const auto plan = lower(load_plan(name), modules_of(config), world);
+  const auto fused = forward_on_ranks(config, load_plan(name), world, tokens, dtype);
+  std::vector<RankResult> parts(static_cast<std::size_t>(world));
+  on_ranks(world, [&](World& ranks, Communicator& comm) {
+    Apart apart(comm);
+    const ResidentWeights weights(plan, ranks.rank(), {.seed = test_seed, .dtype = dtype});
+    const Llama model(config, plan, weights, {.comm = apart});
+    parts[static_cast<std::size_t>(ranks.rank())].logits = model.logits(tokens).to(at::kFloat).contiguous();
+  });
+  CAPTURE(name, dtype, world);
+  CHECK(largest_error(parts, fused.front().logits) < (dtype == at::kFloat ? 1e-6 : 1e-2));
+}
+
 TEST_CASE("logits are finite and differ from token to token") {
   const auto config = load_model("llama-tiny");
   const auto logits = unsharded_logits(config, make_tokens(5, 2, 16, config.vocabulary));
