@@ -24,7 +24,7 @@ TEST_CASE("the table has a line a row, fits in 80 columns, and has no colours in
   const Run run(folder, "--model llama-tiny --seq 8,9 --reps 2", {.ranks = 2});
   REQUIRE(run.code() == 0);
   CHECK_THAT(run.out(), Contains("llama-tiny · 2 layers · batch 2 · fp32"));
-  CHECK_THAT(run.out(), Contains("2 ranks · mpi · 1 thread each · cpu"));
+  CHECK_THAT(run.out(), Contains("2 ranks · shm · 1 thread each · cpu"));
   CHECK(widest_line(run.out()) <= 80);
   CHECK(run.out().find('\033') == std::string::npos);
   const auto lines = lines_of(run.out());

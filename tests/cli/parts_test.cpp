@@ -47,7 +47,7 @@ TEST_CASE("backends that are added from outside are listed, and chosen only by n
   CHECK_THAT(info.out(), Contains("broken") && Contains("throwing"));
   const Run run(folder, tiny_run + "--tp --seq 8", broken(2));
   REQUIRE(run.code() == 0);
-  CHECK(read_csv(folder / "tpsp-results.csv").at(0).at("backend") == "mpi");
+  CHECK(read_csv(folder / "tpsp-results.csv").at(0).at("backend") == "shm");
 }
 
 TEST_CASE("results of a program with other columns do not mix") {
