@@ -72,8 +72,9 @@ TEST_CASE("every backend of one host moves the same bytes and passes the check, 
   check_good(rows);
   for (const auto& row : rows) {
     if (row.at("plan") == "tp" || row.at("plan") == "tp+sp") check_formulas(row);
-    // at::mm takes scratch of its own in bf16, which shows in a model as small as this.
-    if (dtype == std::string("fp32")) CHECK(row.at("allocated_bytes") == row.at("predicted_bytes"));
+    // at::mm takes scratch of its own in bf16, and Gloo copies; that shows in a model as small as this.
+    const bool takes_more = dtype == std::string("bf16") || backend == std::string("gloo");
+    if (!takes_more) CHECK(row.at("allocated_bytes") == row.at("predicted_bytes"));
   }
 }
 
