@@ -41,9 +41,7 @@ std::vector<Row> rows_of(const Sweep& sweep, int world, int changed = -1, const 
   on_ranks(world, [&](World& ranks, Communicator& comm) {
     at::set_num_threads(1);  // of this rank's thread: attention's scratch grows with them
     const bool mine = ranks.rank() == changed;
-    ChangingCommunicator changing(comm, [&](const at::Tensor& result) {
-      if (mine) change(result);
-    });
+    ChangingCommunicator changing(comm, mine ? change : Change());
     const auto keep = [&](const Row& row) {
       if (ranks.rank() == 0) rows.push_back(row);
     };

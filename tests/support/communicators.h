@@ -10,7 +10,7 @@
 
 namespace tpsp {
 
-/// Passes every call on, and lets `change` at the results: of all three collectives, in place.
+/// Passes every call on, and lets `change`, if there is one, at the results of all collectives, in place.
 class ChangingCommunicator final : public ForwardingCommunicator {
  public:
   ChangingCommunicator(Communicator& inner, std::function<void(const at::Tensor&)> change)
@@ -18,18 +18,19 @@ class ChangingCommunicator final : public ForwardingCommunicator {
 
   void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
     ForwardingCommunicator::all_reduce(addend, sum);
-    change_(sum);
+    if (change_) change_(sum);
   }
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
     ForwardingCommunicator::all_gather(shard, whole);
-    change_(whole);
+    if (change_) change_(whole);
   }
   void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
     ForwardingCommunicator::reduce_scatter(whole, shard);
-    change_(shard);
+    if (change_) change_(shard);
   }
   std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial) override {
     auto terms = ForwardingCommunicator::addends(kind, partial);
+    if (!change_) return terms;
     terms.front() = terms.front().clone();  // what the others read stays as it is
     change_(terms.front());
     return terms;
