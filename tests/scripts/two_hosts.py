@@ -2,7 +2,8 @@
 """Runs tpsp-bench over two hosts, which are network namespaces of this one: the backend hierarchical is taken by itself,
 is right, and counts the bytes that mpi counts. Nothing outside the two is talked to.
 
-Usage: two_hosts.py PROGRAM
+Usage: two_hosts.py PROGRAM COLLECTIVES
+COLLECTIVES is two_hosts/collectives_over_hosts.cpp, which knows sizes that PROGRAM never has.
 Ends with 77 where namespaces can not be made.
 """
 
@@ -112,10 +113,12 @@ def check_forwards(program, ranks_a_host, dtype):
     assert {row["world"] for row in two} == {str(ranks)}, two
 
 
-def check_collectives(program, ranks_a_host):
+def check_collectives(program, odd_sizes, ranks_a_host):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         slots = ",".join(f"{host}:{ranks_a_host}" for host in HOSTS)
+        code, output = over_hosts(slots, [odd_sizes], folder)
+        assert code == 0 and "all right" in output, output
         code, output = over_hosts(slots, [program, *COLLECTIVES, "--backend", "hierarchical,mpi", "--dtype", "fp32,bf16",
                                           "--out", "comm.csv"], folder)
         assert code == 0, output
@@ -144,9 +147,9 @@ def check_one_host(program):
     assert code != 0 and "all ranks are on this one" in output, output
 
 
-def check_all(program):
+def check_all(program, odd_sizes):
     for ranks_a_host in (1, 2):
-        rows = check_collectives(program, ranks_a_host)
+        rows = check_collectives(program, odd_sizes, ranks_a_host)
         for dtype in ("fp32", "bf16"):
             check_forwards(program, ranks_a_host, dtype)
         print(f"two hosts with {ranks_a_host} each: {rows} rows of collectives, all plans right")
@@ -155,7 +158,7 @@ def check_all(program):
 
 
 def main():
-    program = os.path.abspath(sys.argv[1])
+    program, odd_sizes = map(os.path.abspath, sys.argv[1:3])
     if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare"):
         print("skipped: network namespaces need root, ip and unshare")
         return SKIPPED
@@ -165,7 +168,7 @@ def main():
         except OSError as error:
             print(f"skipped: no network namespaces here: {error}")
             return SKIPPED
-        check_all(program)
+        check_all(program, odd_sizes)
     finally:
         remove_hosts()
     return 0
