@@ -21,7 +21,7 @@ HOSTS = [f"tpsp-a-{os.getpid()}", f"tpsp-b-{os.getpid()}"]
 NETWORK = "10.213.77"  # inside the namespaces alone
 PLANS = "tp,tp+sp,tp-attention-sp-ffn,tp-sharded-logits,ffn-only,attention-only"
 FORWARDS = ["--model", "llama-tiny", "--plan", PLANS, "--seq", "7,64", "--batch", "1", "--reps", "2", "--warmup", "1",
-            "--bind", "none"]
+            "--bind", "off"]
 COLLECTIVES = ["comm", "--bytes", "4096,1000012", "--reps", "3"]
 
 
