@@ -20,7 +20,7 @@ SKIPPED = 77
 HOSTS = [f"tpsp-a-{os.getpid()}", f"tpsp-b-{os.getpid()}"]
 NETWORK = "10.213.77"  # inside the namespaces alone
 PLANS = "tp,tp+sp,tp-attention-sp-ffn,tp-sharded-logits,ffn-only,attention-only"
-FORWARDS = ["--model", "llama-tiny", "--plan", PLANS, "--seq", "7,64", "--batch", "1", "--reps", "2", "--warmup", "1",
+FORWARDS = ["--model", "llama-tiny", "--plan", PLANS, "--seq", "22", "--batch", "1", "--reps", "2", "--warmup", "1",
             "--bind", "off"]
 COLLECTIVES = ["comm", "--bytes", "4096,1000012", "--reps", "3"]
 
@@ -106,7 +106,7 @@ def check_forwards(program, ranks_a_host, dtype):
         assert code == 0, output
         two, one = rows_of(folder, "hosts.csv"), rows_of(folder, "one.csv")
     for rows, backend in ((two, "hierarchical"), (one, "mpi")):
-        require_right(rows, 2 * len(PLANS.split(",")))
+        require_right(rows, len(PLANS.split(",")))
         assert {row["backend"] for row in rows} == {backend}, rows
     sent = [{(row["plan"], row["seq"]): row["comm_bytes"] for row in rows} for rows in (two, one)]
     assert sent[0] == sent[1], sent
