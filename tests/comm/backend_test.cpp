@@ -131,6 +131,14 @@ TEST_CASE("mpi refuses where MPI is not running") {
         "--backend mpi: mpi needs ranks started by mpirun or srun; use --backend auto");
 }
 
+TEST_CASE("hierarchical refuses where MPI is not running, and CUDA tensors") {
+  CHECK(complaint_about(standard_backends(), "hierarchical", 2) ==
+        "--backend hierarchical: hierarchical needs ranks started by mpirun or srun; use --backend auto");
+  ImaginedWorld world(2);
+  CHECK(complaint_of([&] { choose_backend(standard_backends(), "hierarchical", world, at::Device(at::kCUDA, 0)); }) ==
+        "--backend hierarchical: hierarchical is for tensors in host memory; use --backend auto");
+}
+
 TEST_CASE("gloo refuses CUDA tensors") {
   ImaginedWorld world(2);
   CHECK(complaint_of([&] { choose_backend(standard_backends(), "gloo", world, at::Device(at::kCUDA, 0)); }) ==

@@ -91,7 +91,7 @@ void DryCommunicator::meet() {
 
 at::Tensor DryCommunicator::new_partial(at::IntArrayRef sizes, const at::TensorOptions& options) {
   auto tensor = Communicator::new_partial(sizes, options);
-  if (shares_memory_) partials_.add(tensor, epoch_);
+  partials_.add(tensor, epoch_);
   return tensor;
 }
 

@@ -25,6 +25,7 @@ class MpiWorld final : public World {
     TPSP_MPI(MPI_Comm_rank(host, &local_rank_));
     TPSP_MPI(MPI_Comm_size(host, &local_size_));
     TPSP_MPI(MPI_Comm_free(&host));
+    even_hosts_ = compare_hosts();
   }
   ~MpiWorld() override { MPI_Finalize(); }
   MpiWorld(const MpiWorld&) = delete;
@@ -34,6 +35,7 @@ class MpiWorld final : public World {
   int size() const override { return size_; }
   int local_rank() const override { return local_rank_; }
   int local_size() const override { return local_size_; }
+  bool has_even_hosts() const override { return even_hosts_; }
   std::vector<std::string> exchange(const std::string& mine) override;
   void barrier() override { TPSP_MPI(MPI_Barrier(MPI_COMM_WORLD)); }
   [[noreturn]] void abort(ExitCode code) noexcept override {
@@ -42,11 +44,23 @@ class MpiWorld final : public World {
   }
 
  private:
+  bool compare_hosts() const;
+
   int rank_ = 0;
   int size_ = 1;
   int local_rank_ = 0;
   int local_size_ = 1;
+  bool even_hosts_ = true;
 };
+
+// With hosts of one size, rank 0 to L - 1 can have that many ranks before them on their host only where it is one host;
+// so the next L, and so on.
+bool MpiWorld::compare_hosts() const {
+  const int in_place = rank_ % local_size_ == local_rank_ ? 1 : 0;
+  std::array<int, 3> least{local_size_, -local_size_, in_place};
+  TPSP_MPI(MPI_Allreduce(MPI_IN_PLACE, least.data(), static_cast<int>(least.size()), MPI_INT, MPI_MIN, MPI_COMM_WORLD));
+  return least[0] == -least[1] && least[2] == 1;
+}
 
 std::vector<std::string> MpiWorld::exchange(const std::string& mine) {
   const auto ranks = static_cast<std::size_t>(size_);

@@ -9,10 +9,6 @@
 namespace tpsp {
 namespace {
 
-Element element_of(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::fp32;
-}
-
 std::size_t count_of(const at::Tensor& tensor) { return static_cast<std::size_t>(tensor.numel()); }
 
 std::size_t bytes_for(at::IntArrayRef sizes, const at::TensorOptions& options) {
@@ -31,6 +27,10 @@ at::Tensor tensor_on(std::byte* memory, at::IntArrayRef sizes, const at::TensorO
 }
 
 }  // namespace
+
+Element element_of(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::fp32;
+}
 
 ShmCommunicator::ShmCommunicator(std::unique_ptr<ShmHost> host, std::string name)
     : host_(std::move(host)), name_(std::move(name)) {

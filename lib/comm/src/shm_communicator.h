@@ -23,6 +23,8 @@ class ShmHost {
   virtual void look_after(int peer) = 0;
 };
 
+Element element_of(const at::Tensor& tensor);
+
 class ShmCommunicator final : public Communicator {
  public:
   /// Collective.
@@ -40,6 +42,9 @@ class ShmCommunicator final : public Communicator {
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override;
   void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override;
   std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial) override;
+
+  /// What the tensors' collectives are made of. Another one after `reserve`.
+  SharedCollectives& collectives() { return *collectives_; }
 
  private:
   void make_memory(const Room& room);

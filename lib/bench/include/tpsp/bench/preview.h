@@ -47,7 +47,7 @@ struct Preview {
   std::int64_t peak_activation_bytes = 0;  ///< of these, everything but weights
   std::int64_t before_head_bytes = 0;      ///< likewise, the peak until the head runs
   std::int64_t collective_bytes = 0;       ///< of these, the largest buffer that a collective reads or fills
-  Room room;                               ///< what Communicator::reserve is to be told, where ranks share memory
+  Room room;                               ///< what Communicator::reserve is to be told
   std::vector<Finding> findings;           ///< the lowering's, and detours
 };
 

@@ -57,7 +57,7 @@ class DryCommunicator final : public Communicator {
   void reduce_scatter(const at::Tensor&, const at::Tensor&) override { meet(); }
   std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial) override;
 
-  /// What `reserve` needs to be told for the calls up to now.
+  /// What `reserve` needs to be told for the calls up to now; no wholes where ranks do not share memory.
   Room room() const { return {partials_.heap.high_water(), wholes_.heap.high_water()}; }
 
  private:

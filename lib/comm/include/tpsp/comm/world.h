@@ -11,7 +11,7 @@
 
 namespace tpsp {
 
-/// The processes (or threads) of one run. Every member but `rank`, `size` and `abort` is collective.
+/// The processes (or threads) of one run. `exchange` and `barrier` are collective.
 class World {
  public:
   virtual ~World() = default;
@@ -20,6 +20,8 @@ class World {
   virtual int size() const = 0;
   virtual int local_rank() const = 0;  ///< among the ranks of this host
   virtual int local_size() const = 0;
+  /// Whether every host has as many ranks as this one, consecutive ones; the same on all ranks.
+  virtual bool has_even_hosts() const { return local_size() == size(); }
 
   /// Every rank's bytes, in rank order, on every rank.
   virtual std::vector<std::string> exchange(const std::string& mine) = 0;

@@ -1,0 +1,220 @@
+// Ranks of several hosts: shared memory inside a host, MPI between hosts. What crosses the network is cut into as many
+// parts as a host has ranks, and each rank carries one.
+//
+// Sums are made in rank order inside a host and rounded once, then in host order over the hosts' sums and rounded once:
+// a bfloat16 sum is rounded twice. Both orders are fixed, so that every run and every rank has the same bits.
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "../mpi_check.h"
+#include "../mpi_host.h"
+#include "tpsp/comm/backend.h"
+#include "tpsp/kernels/kernels.h"
+
+namespace tpsp {
+namespace {
+
+/// Memory that stays from call to call, so that only a larger call takes more of it.
+class Scratch {
+ public:
+  std::byte* of(std::size_t bytes) {
+    if (memory_.size() < bytes) memory_.resize(bytes);
+    return memory_.data();
+  }
+
+ private:
+  std::vector<std::byte> memory_;
+};
+
+/// The ranks that have the same place on their hosts, in host order.
+class AcrossHosts {
+ public:
+  /// Collective over the world.
+  explicit AcrossHosts(const World& world) {
+    TPSP_MPI(MPI_Comm_split(MPI_COMM_WORLD, world.local_rank(), world.rank(), &comm_));
+    TPSP_MPI(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN));
+    int size = 0;
+    TPSP_MPI(MPI_Comm_size(comm_, &size));
+    size_ = static_cast<std::size_t>(size);
+  }
+  ~AcrossHosts() { MPI_Comm_free(&comm_); }
+  AcrossHosts(const AcrossHosts&) = delete;
+  AcrossHosts& operator=(const AcrossHosts&) = delete;
+
+  std::size_t size() const { return size_; }
+
+  /// `whole`: size() blocks of `count`, one for each host; `sum` becomes the sum of this host's, and may be anywhere.
+  void reduce_scatter(Element element, const std::byte* whole, std::byte* sum, std::size_t count) {
+    auto* const blocks = blocks_.of(size_ * count * bytes_of(element));
+    TPSP_MPI(MPI_Alltoall(whole, count_of(count), type_of(element), blocks, count_of(count), type_of(element), comm_));
+    sum_blocks(element, blocks, sum, count);
+  }
+
+  /// `whole`: size() blocks of `bytes`.
+  void all_gather(const std::byte* block, std::byte* whole, std::size_t bytes) {
+    TPSP_MPI(MPI_Allgather(block, count_of(bytes), MPI_BYTE, whole, count_of(bytes), MPI_BYTE, comm_));
+  }
+
+  /// Of so few elements that one message each is the quickest way. `sum` may be `addend`.
+  void all_reduce(Element element, const std::byte* addend, std::byte* sum, std::size_t count) {
+    const auto bytes = count * bytes_of(element);
+    auto* const blocks = blocks_.of(size_ * bytes);
+    all_gather(addend, blocks, bytes);
+    sum_blocks(element, blocks, sum, count);
+  }
+
+ private:
+  static MPI_Datatype type_of(Element element) { return element == Element::bf16 ? MPI_UINT16_T : MPI_FLOAT; }
+
+  static int count_of(std::size_t count) {
+    if (count <= static_cast<std::size_t>(std::numeric_limits<int>::max())) return static_cast<int>(count);
+    throw Error(ExitCode::rows_not_ok, {.where = "backend hierarchical",
+                                        .what = fmt::format("a message of {} elements or bytes", count),
+                                        .why = "MPI 3.1 counts with 32 bits",
+                                        .remedy = "use a smaller batch or sequence"});
+  }
+
+  template <typename T>
+  void sum_as(const std::byte* blocks, std::byte* out, std::size_t count) {
+    std::vector<const T*> terms;
+    for (std::size_t host = 0; host < size_; ++host) terms.push_back(reinterpret_cast<const T*>(blocks) + host * count);
+    kernels::sum(reinterpret_cast<T*>(out), terms, count);
+  }
+  void sum_blocks(Element element, const std::byte* blocks, std::byte* out, std::size_t count) {
+    if (element == Element::fp32) return sum_as<float>(blocks, out, count);
+    sum_as<kernels::Bf16>(blocks, out, count);
+  }
+
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  std::size_t size_ = 1;
+  Scratch blocks_;
+};
+
+// Addends lie in the host's shared memory where there is room. A `new_whole` is this rank's own:
+// as the hosts do not see each other's memory, what it becomes may be written on.
+class HierarchicalCommunicator final : public Communicator {
+ public:
+  explicit HierarchicalCommunicator(World& world)
+      : rank_(world.rank()),
+        size_(world.size()),
+        local_(static_cast<std::size_t>(world.local_size())),
+        inside_(std::make_unique<MpiHost>(world, "hierarchical"), "shm"),
+        across_(world) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::string_view backend() const override { return "hierarchical"; }
+
+  void reserve(const Room& room) override {
+    if (local_ > 1) inside_.reserve({.partial_bytes = room.partial_bytes, .whole_bytes = 0});
+  }
+  at::Tensor new_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override {
+    return local_ > 1 ? inside_.new_partial(sizes, options) : Communicator::new_partial(sizes, options);
+  }
+
+  // What does not divide over the ranks is less than an element for each, and summed beside the rest.
+  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
+    const auto element = element_of(addend);
+    const auto count = static_cast<std::size_t>(addend.numel());
+    const auto even = count / static_cast<std::size_t>(size_) * static_cast<std::size_t>(size_);
+    const auto* const from = static_cast<const std::byte*>(addend.const_data_ptr());
+    auto* const to = static_cast<std::byte*>(sum.mutable_data_ptr());
+    if (even > 0) reduce_even(element, from, to, even);
+    const auto done = even * bytes_of(element);
+    if (even < count) reduce_few(element, from + done, to + done, count - even);
+  }
+
+  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
+    auto* const to = static_cast<std::byte*>(whole.mutable_data_ptr());
+    const auto bytes = shard.nbytes();
+    auto* const blocks = parts_.of(across_.size() * bytes);
+    across_.all_gather(static_cast<const std::byte*>(shard.const_data_ptr()), blocks, bytes);
+    for (std::size_t host = 0; host < across_.size(); ++host) {
+      gather_inside(blocks + host * bytes, to + host * local_ * bytes, bytes);
+    }
+  }
+
+  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
+    const auto element = element_of(whole);
+    const auto count = static_cast<std::size_t>(shard.numel());
+    const auto bytes = count * bytes_of(element);
+    const auto* const from = static_cast<const std::byte*>(whole.const_data_ptr());
+    auto* const parts = parts_.of(across_.size() * bytes);
+    for (std::size_t host = 0; host < across_.size(); ++host) {
+      scatter_inside(element, from + host * local_ * bytes, parts + host * bytes, count);
+    }
+    across_.reduce_scatter(element, parts, static_cast<std::byte*>(shard.mutable_data_ptr()), count);
+  }
+
+ private:
+  // Each rank has a part of its host's sum, sums a piece of it over the hosts, and all of it is gathered back.
+  void reduce_even(Element element, const std::byte* addend, std::byte* sum, std::size_t count) {
+    const auto part = count / local_;
+    const auto piece = part / across_.size();
+    const auto bytes = part * bytes_of(element);
+    auto* const parts = parts_.of(bytes);
+    auto* const pieces = pieces_.of(piece * bytes_of(element));
+    scatter_inside(element, addend, parts, part);
+    across_.reduce_scatter(element, parts, pieces, piece);
+    across_.all_gather(pieces, parts, piece * bytes_of(element));
+    gather_inside(parts, sum, bytes);
+  }
+
+  // From a copy, since peers may read an addend that they see for longer than it takes to get here with its sum.
+  void reduce_few(Element element, const std::byte* addend, std::byte* sum, std::size_t count) {
+    const auto bytes = count * bytes_of(element);
+    auto* const few = parts_.of(bytes);
+    std::memcpy(few, addend, bytes);
+    if (local_ > 1) inside_.collectives().all_reduce(element, few, few, count);
+    across_.all_reduce(element, few, sum, count);
+  }
+
+  void scatter_inside(Element element, const std::byte* whole, std::byte* shard, std::size_t count) {
+    if (local_ > 1) return inside_.collectives().reduce_scatter(element, whole, shard, count);
+    std::memcpy(shard, whole, count * bytes_of(element));
+  }
+
+  void gather_inside(const std::byte* shard, std::byte* whole, std::size_t bytes) {
+    if (local_ > 1) return inside_.collectives().all_gather(shard, whole, bytes);
+    std::memcpy(whole, shard, bytes);
+  }
+
+  int rank_;
+  int size_;
+  std::size_t local_;  ///< ranks of a host
+  ShmCommunicator inside_;
+  AcrossHosts across_;
+  Scratch parts_;
+  Scratch pieces_;
+};
+
+std::optional<std::string> refusal(const World& world, at::Device device) {
+  if (!device.is_cpu()) return "hierarchical is for tensors in host memory";
+  int running = 0;
+  MPI_Initialized(&running);
+  if (running == 0) return "hierarchical needs ranks started by mpirun or srun";
+  if (world.local_size() == world.size()) return "hierarchical is for several hosts, and all ranks are on this one";
+  if (!world.has_even_hosts()) {
+    return "hierarchical needs equally many ranks on every host, and those of a host one after the other";
+  }
+  if (world.local_size() > most_shm_ranks)
+    return fmt::format("hierarchical is for up to {} ranks a host", most_shm_ranks);
+  return std::nullopt;
+}
+
+}  // namespace
+
+Backend hierarchical_backend() {
+  return {.name = "hierarchical",
+          .meaning = "ranks of several hosts: shared memory inside a host, MPI between hosts",
+          .preference = 30,
+          .refusal = refusal,
+          .make = [](World& world, at::Device) { return std::make_unique<HierarchicalCommunicator>(world); }};
+}
+
+}  // namespace tpsp
