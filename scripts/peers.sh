@@ -2,26 +2,28 @@
 # PyTorch's DTensor and tpsp-bench on the same work on the CPU, in turns: which is faster, by how much?
 # Installs and builds what is missing, measures with two ranks of one thread, prints a table, and leaves it in peers.md
 # beside the raw results.
-# Usage: scripts/peers.sh [--seq 256,512,1024] [--dtype fp32,bf16] [--layers 2] [--rounds 3] [--reps 5] [--out FOLDER]
+# Usage: scripts/peers.sh [--seq 256,512,1024] [--dtype fp32,bf16] [--layers 2] [--rounds 3] [--reps 5]
+#   [--backend shm,mpi,gloo] [--out FOLDER]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
 source scripts/common.sh
 
-usage="usage: scripts/peers.sh [--seq LIST] [--dtype LIST] [--layers N] [--rounds N] [--reps N] [--out FOLDER]"
+usage="usage: scripts/peers.sh [--seq LIST] [--dtype LIST] [--layers N] [--rounds N] [--reps N] [--backend LIST] [--out FOLDER]"
 seq=256,512,1024
 dtypes=fp32,bf16
 layers=2
 rounds=3
 reps=5  # at least, of each plan in a round
 out=results/local/peers
-backends=shm,mpi,gloo
+backends=shm,mpi,gloo  # of the forwards; the collectives are measured under all three
 ops=all-reduce,reduce-scatter,all-gather
 sizes=8388608,16777216,33554432
 
 is_number() { [[ $1 =~ ^[1-9][0-9]{0,5}$ ]]; }
 is_list_of_numbers() { [[ $1 =~ ^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5})*$ ]]; }
 is_list_of_dtypes() { [[ $1 =~ ^(fp32|bf16)(,(fp32|bf16))*$ ]]; }
+is_list_of_backends() { [[ $1 =~ ^(shm|mpi|gloo)(,(shm|mpi|gloo))*$ ]]; }
 is_folder() { [ -n "$1" ]; }
 
 take() {  # TEST OPTION [VALUE]
@@ -36,6 +38,7 @@ while [ $# -gt 0 ]; do
     --layers) take is_number "${@:1:2}"; layers=$2 ;;
     --rounds) take is_number "${@:1:2}"; rounds=$2 ;;
     --reps) take is_number "${@:1:2}"; reps=$2 ;;
+    --backend) take is_list_of_backends "${@:1:2}"; backends=$2 ;;
     --out) take is_folder "${@:1:2}"; out=$2 ;;
     -h | --help) echo "$usage"; exit ;;
     *) die "unknown argument '$1'; $usage" ;;
@@ -75,8 +78,8 @@ run_forwards() {  # ROUND DTYPE BACKEND
 
 run_collectives() {  # ROUND
   local name=$out/round-$1-comm
-  measure "$name" "$name.log" "${launch[@]}" build/tpsp-bench comm --op $ops --bytes $sizes --dtype fp32 \
-    --backend $backends --out "$name.csv"
+  measure "$name" "$name.log" "${launch[@]}" build/tpsp-bench comm --op $ops --bytes $sizes --dtype fp32 --threads 1 \
+    --backend shm,mpi,gloo --out "$name.csv"
 }
 
 # Every second round goes backwards, so that no program is always the first.

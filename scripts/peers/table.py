@@ -64,7 +64,7 @@ class Results:
         if "peer" in row:
             key = row["dtype"], int(row["seq"]), row["plan"], PEER
             self.forwards.add(key, number, row["median_s"])
-        elif "collective" in row:
+        elif row.get("collective"):
             key = row["dtype"], row["collective"], int(row["message_bytes"]), row["placement"], row["backend"]
             self.collectives.add(key, number, row["latency_s"])
             if int(row["wrong"] or 0):

@@ -119,9 +119,9 @@ std::string facts_of(const CommOptions& options, const std::vector<Backend>& bac
   for (const auto dtype : sweep.dtypes) words.emplace_back(dtype == c10::kBFloat16 ? "bf16" : "fp32");
   std::vector<std::string> names;
   for (const auto& backend : backends) names.push_back(backend.name);
-  return fmt::format("collectives {}\nbytes {}\nbackends {}\ndevice {}\nseed {}\nresume {}\n", join(words, ","),
-                     fmt::join(sweep.bytes, ","), join(names, ","), sweep.prototype.device, sweep.seed,
-                     options.resume) +
+  return fmt::format("collectives {}\nbytes {}\nbackends {}\ndevice {}\nseed {}\nresume {}\nbind {}\n",
+                     join(words, ","), fmt::join(sweep.bytes, ","), join(names, ","), sweep.prototype.device,
+                     sweep.seed, options.resume, options.bind) +
          facts_of(sweep.protocol);
 }
 

@@ -1,8 +1,11 @@
 #include "fill_row.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 #include "case_key.h"
 #include "tpsp/bench/preview.h"
@@ -60,12 +63,19 @@ Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
   row.plan_text = plan.text;
   row.batch = sweep.batch;
   row.seq = seq;
-  const auto expected = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, preview_of(sweep));
+  std::set<std::string> kernels;
+  const auto note = [&](std::int64_t rows, std::int64_t columns) {
+    const auto kernel = sweep.kernels.at(rows, columns);
+    kernels.emplace(to_string(kernel));
+    return kernel;
+  };
+  const PreviewOf of{.shares_memory = sweep.shares_memory, .kernel = note};
+  const auto expected = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, of);
   row.seq_padded = expected.seq_padded;
   row.vocab_padded = expected.vocab_padded;
   row.weights_bytes = expected.weights_bytes;
   row.predicted_bytes = expected.peak.total();
-  row.gemm = sweep.kernels.text();
+  row.gemm = fmt::format("{}", fmt::join(kernels, "+"));
   row.product_flops = expected.product_flops;
   if (sweep.peaks) {
     row.peak_flops_per_s = sweep.peaks->gemm_flops_per_s;

@@ -41,9 +41,16 @@ std::int64_t compared_bytes(const Sweep& sweep, std::int64_t seq, int world) {
 }  // namespace
 
 std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan) {
-  const auto weights = preview(sweep.model, plan, 1, 1, sweep.dtype, preview_of(sweep)).weights_bytes;
-  const bool converted = sweep.device.is_cpu() && sweep.dtype != c10::kFloat;
-  return weights + (converted ? largest_fp32_slice(plan) : 0);
+  std::int64_t largest = 0;  // of the weights as they are before they are packed, joined ones among them
+  const auto note = [&](std::int64_t rows, std::int64_t columns) {
+    largest = std::max(largest, rows * columns * static_cast<std::int64_t>(c10::elementSize(sweep.dtype)));
+    return sweep.kernels.at(rows, columns);
+  };
+  const PreviewOf of{.shares_memory = sweep.shares_memory, .kernel = note};
+  const auto weights = preview(sweep.model, plan, 1, 1, sweep.dtype, of).weights_bytes;
+  if (!sweep.device.is_cpu()) return weights;
+  const bool converted = sweep.dtype != c10::kFloat;
+  return weights + largest + (converted ? largest_fp32_slice(plan) : 0);
 }
 
 std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world) {

@@ -7,7 +7,6 @@
 #include <set>
 
 #include "tpsp/core/error.h"
-#include "tpsp/core/text.h"
 #include "tpsp/gemm/choose.h"
 
 namespace tpsp {
@@ -45,13 +44,7 @@ GemmKernel GemmChoice::at(std::int64_t rows, std::int64_t columns) const {
 }
 
 KernelChoice GemmChoice::as_function() const {
-  return [this](std::int64_t rows, std::int64_t columns) { return at(rows, columns); };
-}
-
-std::string GemmChoice::text() const {
-  std::set<std::string> names;
-  for (const auto& [shape, kernel] : kernels_) names.emplace(to_string(kernel));
-  return join(std::vector<std::string>(names.begin(), names.end()), "+");
+  return [copy = *this](std::int64_t rows, std::int64_t columns) { return copy.at(rows, columns); };
 }
 
 GemmChoice choose_kernels(GemmPolicy policy, const std::vector<LoweredPlan>& plans, std::int64_t tokens,

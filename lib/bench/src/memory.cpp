@@ -76,7 +76,7 @@ void free_bytes(void* data) {
 }
 
 // Of memory without room for a header before it: meta tensors, and what comes from elsewhere.
-void free_meta(void* context) {
+void forget_bytes(void* context) {
   const std::unique_ptr<Header> header(static_cast<Header*>(context));
   header->uncount();
 }
@@ -94,14 +94,14 @@ class CountingAllocator final : public c10::Allocator, public MemoryCounter {
     auto* const start = static_cast<std::byte*>(memory.get());
     Header header{std::move(memory), static_cast<std::int64_t>(bytes), current_memory_use(), listeners()};
     header.count();
-    if (meta) return {nullptr, new Header(std::move(header)), &free_meta, device};
+    if (meta) return {nullptr, new Header(std::move(header)), &forget_bytes, device};
     new (start) Header(std::move(header));
     return {start + header_room, start + header_room, &free_bytes, device};
   }
   std::shared_ptr<void> count(std::int64_t bytes) override {
     auto header = std::make_unique<Header>(Header{{}, bytes, current_memory_use(), listeners()});
     header->count();
-    return {header.release(), &free_meta};
+    return {header.release(), &forget_bytes};
   }
   c10::DeleterFnPtr raw_deleter() const override { return type_ == c10::kMeta ? nullptr : &free_bytes; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override { default_copy_data(to, from, bytes); }

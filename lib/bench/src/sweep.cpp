@@ -72,6 +72,7 @@ class GroupSweep {
   /// Makes the weights, for `seq` first.
   GroupSweep(const SweepContext& context, const PlanGroup& group, std::int64_t seq) : context_(context), group_(group) {
     if (context.follower.step) context.follower.step({join(names_of(group), " and "), seq, "weights"});
+    context.probe.release_unused();  // what was kept for reuse is as good as free
     no_weights_ = lack_of_memory(resident_bytes(context.sweep, *group.front()), context.probe, context.world);
     if (no_weights_) return;
     const Booking booking(context.ledger.weights_s);
@@ -83,6 +84,7 @@ class GroupSweep {
     if (no_weights_) return all_rows(seq, Status::skipped, "the model " + *no_weights_);
     if (out_of_memory_)
       return all_rows(seq, Status::out_of_memory, fmt::format("the weights ran out of memory; {}", memory_remedy));
+    context_.probe.release_unused();
     std::vector<Row> rows;
     PlanGroup fitting;
     for (const auto* plan : group_) {

@@ -14,13 +14,33 @@
 #include <exception>
 #include <fstream>
 
+#include <sys/statvfs.h>
+
 #include "mpi_check.h"
+#include "tpsp/core/text.h"
 
 namespace tpsp {
 namespace {
 
 constexpr std::size_t page = 4096;
 constexpr std::size_t round_to_page(std::size_t bytes) { return (bytes + page - 1) / page * page; }
+
+// Open MPI's windows are files in /dev/shm, which containers often have little of; running out of it later would be a
+// signal that nobody can catch. All ranks of the host throw, or none.
+void require_room(MPI_Comm host, std::size_t bytes) {
+  struct statvfs system {};
+  const bool known = statvfs("/dev/shm", &system) == 0;
+  const auto free_bytes = known ? system.f_bavail * system.f_frsize : 0;
+  int fits = !known || free_bytes >= bytes ? 1 : 0;
+  TPSP_MPI(MPI_Allreduce(MPI_IN_PLACE, &fits, 1, MPI_INT, MPI_MIN, host));
+  if (fits == 1) return;
+  throw Error(ExitCode::rows_not_ok,
+              {.where = "/dev/shm",
+               .what = fmt::format("the ranks of this host need {} of shared memory, and {} are free",
+                                   human_bytes(static_cast<std::int64_t>(bytes)),
+                                   human_bytes(static_cast<std::int64_t>(free_bytes))),
+               .remedy = "enlarge it (docker run --shm-size, or mount -o remount,size=), or use --backend mpi"});
+}
 
 /// A window of MPI-3's shared memory: rank 0's part holds the meeting place and the common memory, every part a heap.
 class WindowMemory final : public SharedMemory {
@@ -33,6 +53,7 @@ class WindowMemory final : public SharedMemory {
     TPSP_MPI(MPI_Comm_rank(host, &rank));
     TPSP_MPI(MPI_Comm_size(host, &size));
     const auto mine = page + heap_bytes_ + (rank == 0 ? place_bytes + common_bytes_ : 0);
+    require_room(host, static_cast<std::size_t>(size) * (page + heap_bytes_) + place_bytes + common_bytes_);
     void* base = nullptr;
     TPSP_MPI(MPI_Win_allocate_shared(static_cast<MPI_Aint>(mine), 1, MPI_INFO_NULL, host, static_cast<void*>(&base),
                                      &window_));

@@ -38,7 +38,6 @@ ShmCommunicator::ShmCommunicator(std::unique_ptr<ShmHost> host, std::string name
 }
 
 void ShmCommunicator::make_memory(const Room& room) {
-  room_ = room;
   collectives_.reset();  // first, so that old and new memory are not there at once
   auto memory = host_->make_memory(SharedCollectives::stage_bytes + room.partial_bytes, room.whole_bytes);
   collectives_ = std::make_shared<SharedCollectives>(std::move(memory), rank(), size(),

@@ -165,7 +165,10 @@ Sharded Llama::add_norm(Sharded& stream, std::optional<Delta> delta, const std::
   }
   const auto addends = delta ? addends_of(*std::move(delta), stream) : std::vector<at::Tensor>();
   if (placement.want && *placement.want != stream.layout) {
-    ops::add(stream.local, addends);
+    {
+      const Span span(context_.observer, addends.size() > 1 ? Part::seam : Part::norm, norm_module);
+      ops::add(stream.local, addends);
+    }
     return arrive(norm(stream, norm_module), reader);
   }
   check_arrival(stream.layout, placement, norm_module);

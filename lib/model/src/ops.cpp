@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "tpsp/kernels/kernels.h"
 
@@ -74,14 +75,31 @@ void linear(const at::Tensor& input, const GemmWeight& weight, const at::Tensor&
   weight.multiply(rows.stride(1) == 1 ? rows : rows.contiguous(), rows_of(out));
 }
 
-at::Tensor rms_norm(const at::Tensor& input, const at::Tensor& weight, double eps) {
+namespace {
+
+// x and 1 / sqrt(mean(x^2) + eps), in fp32.
+std::pair<at::Tensor, at::Tensor> with_inverse(const at::Tensor& input, double eps) {
   const auto x = input.to(at::kFloat);
   const auto width = static_cast<double>(x.size(-1));
-  const auto inverse = at::linalg_vector_norm(x, 2, {-1}, /*keepdim=*/true).square_().div_(width).add_(eps).rsqrt_();
+  return {x, at::linalg_vector_norm(x, 2, {-1}, /*keepdim=*/true).square_().div_(width).add_(eps).rsqrt_()};
+}
+
+}  // namespace
+
+at::Tensor rms_norm(const at::Tensor& input, const at::Tensor& weight, double eps) {
+  const auto [x, inverse] = with_inverse(input, eps);
   return at::mul(x, inverse).mul_(weight).to(input.scalar_type());
 }
 
 void add(const at::Tensor& stream, const std::vector<at::Tensor>& addends) {
+  if (addends.size() > 1 && stream.is_cpu()) {  // summed first and rounded once, as a collective would have
+    const auto total = at::empty(stream.sizes(), stream.options());
+    with_element(stream, [&]<typename T>(T) {
+      kernels::sum(data_of<T>(total), Terms<T>(addends, 0).get(), static_cast<std::size_t>(total.numel()));
+    });
+    stream.add_(total);
+    return;
+  }
   for (const auto& addend : addends) stream.add_(addend);
 }
 
@@ -90,7 +108,10 @@ void add_norm(const at::Tensor& stream, const std::vector<at::Tensor>& addends, 
   if (normed.is_meta()) return;
   if (!normed.is_cpu()) {
     add(stream, addends);
-    normed.copy_(rms_norm(stream, weight, eps));
+    const auto [x, inverse] = with_inverse(stream, eps);
+    auto out = normed.scalar_type() == at::kFloat ? normed : at::empty(x.sizes(), x.options());
+    at::mul_out(out, x, inverse).mul_(weight);
+    if (!out.is_same(normed)) normed.copy_(out);
     return;
   }
   const auto width = stream.size(-1);
@@ -113,7 +134,8 @@ RotaryTable rotary_table(std::int64_t seq, std::int64_t head_dim, double theta, 
   const auto exponent = at::arange(0, head_dim, 2, fp32).div_(static_cast<double>(head_dim));
   const auto frequency = at::pow(theta, exponent).reciprocal_();
   const auto angle = at::arange(seq, fp32).view({seq, 1, 1, 1}) * frequency;
-  return {.cos = angle.cos(), .sin = angle.sin()};
+  const auto dtype = options.device().is_cuda() ? options.dtype() : fp32.dtype();  // the CPU's kernel takes fp32
+  return {.cos = angle.cos().to(dtype), .sin = angle.sin().to(dtype)};
 }
 
 namespace {

@@ -99,7 +99,7 @@ SharedCollectives::Chunk SharedCollectives::chunk(std::size_t turn) {
 // Where the result is one for all, all must mean the same one.
 void SharedCollectives::meet_at_whole(std::string_view name, std::size_t bytes, const std::byte* whole) {
   auto errand = make_errand(name, bytes);
-  errand.place = static_cast<std::uint64_t>(whole - memory_->common());
+  errand.place = static_cast<std::uint64_t>(whole - memory_->common()) + 1;
   meeting_.meet(errand);
 }
 

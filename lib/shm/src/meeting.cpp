@@ -28,7 +28,7 @@ void pause_briefly() {
 
 std::string text_of(const Errand& errand) {
   auto text = fmt::format("{}, {} bytes", errand.name.data(), errand.bytes);
-  return errand.place == 0 ? text : text + fmt::format(", at byte {} of the common memory", errand.place);
+  return errand.place == 0 ? text : text + fmt::format(", at byte {} of the common memory", errand.place - 1);
 }
 
 }  // namespace

@@ -26,8 +26,6 @@ class GemmChoice {
   GemmKernel at(std::int64_t rows, std::int64_t columns) const;
   void set(std::int64_t rows, std::int64_t columns, GemmKernel kernel) { kernels_[{rows, columns}] = kernel; }
   KernelChoice as_function() const;
-  /// The kernels in use, "mkl" or "mkl+plain".
-  std::string text() const;
 
  private:
   std::map<std::pair<std::int64_t, std::int64_t>, GemmKernel> kernels_;

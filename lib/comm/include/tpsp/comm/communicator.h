@@ -66,7 +66,8 @@ class Communicator {
   /// Lays the ranks' shards one after the other into `whole`; whole.numel() == size() * shard.numel(). A shard that
   /// lies at its place in `whole` is not copied.
   virtual void all_gather(const at::Tensor& shard, const at::Tensor& whole) = 0;
-  /// Sums `whole` over the ranks; rank r receives the r-th of size() equal blocks in `shard`.
+  /// Sums `whole` over the ranks; rank r receives the r-th of size() equal blocks in `shard`,
+  /// which does not overlap `whole`.
   virtual void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) = 0;
 
   /// An all_reduce or reduce_scatter of `partial`, left for the consumer to finish while it reads: the result is the

@@ -22,7 +22,6 @@ class OffsetHeap {
   std::optional<std::size_t> take(std::size_t bytes, std::uint64_t epoch);
   void give_back(std::size_t offset, std::uint64_t epoch);
 
-  std::size_t capacity() const { return capacity_; }
   /// The largest capacity that the calls up to now have needed.
   std::size_t high_water() const { return high_water_; }
   bool is_empty() const;

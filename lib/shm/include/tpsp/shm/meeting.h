@@ -16,7 +16,8 @@ struct Errand {
   std::array<char, 24> name{};  ///< "reduce-scatter"
   std::uint64_t bytes = 0;      ///< of the whole buffer; the same on all ranks
   std::uint64_t offset = 0;     ///< of this rank's part in its own heap, where it lies there
-  std::uint64_t place = 0;      ///< of the result in the common memory, where it lies there; the same on all ranks
+  std::uint64_t place =
+      0;  ///< 1 + the offset of a result in the common memory, 0 for one elsewhere; the same on all ranks
 };
 Errand make_errand(std::string_view name, std::uint64_t bytes, std::uint64_t offset = 0);
 
