@@ -93,7 +93,13 @@ def seconds_text(seconds):
 
 
 def ratio_text(ratio, digits):
-    return NOTHING if ratio is None else "{:.{d}f} ({:.{d}f}..{:.{d}f})".format(*ratio, d=digits)
+    """The median over the rounds and, of several, their spread. A gather that moves nothing has no ratio worth digits."""
+    if ratio is None:
+        return NOTHING
+    if ratio[0] >= 1000:
+        return "over 1000"
+    text = "{:.{d}f} ({:.{d}f}..{:.{d}f})".format(*ratio, d=digits)
+    return text if ratio[1] != ratio[2] else f"{ratio[0]:.{digits}f}"
 
 
 def fractions_text(results, column, case, program):
