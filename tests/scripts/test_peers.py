@@ -13,7 +13,8 @@ PEERS = Path(__file__).resolve().parents[2] / "scripts/peers"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(PEERS))
 import table  # noqa: E402
-FORWARD = ("collective", "status", "check", "plan", "seq", "dtype", "backend", "latency_s", "gemm_fraction", "limit_fraction")
+FORWARD = ("collective", "status", "check", "plan", "seq", "dtype", "backend", "latency_s", "gemm_fraction",
+           "limit_fraction")
 PEER = ("peer", "plan", "seq", "dtype", "world", "reps", "median_s", "low_s", "high_s", "max_abs_diff")
 COLLECTIVE = ("collective", "message_bytes", "placement", "backend", "dtype", "world", "latency_s", "algbw_bytes_per_s",
               "busbw_bytes_per_s", "wrong")
@@ -80,7 +81,7 @@ class Table(unittest.TestCase):
 
     def test_results_without_fractions_have_no_columns_for_them(self):
         self.peer(1)
-        self.forward(1, "mpi", 1, 2, header=FORWARD[:7])
+        self.forward(1, "mpi", 1, 2, header=FORWARD[:8])
         self.assertEqual(self.line("fp32", "256", "mpi")[-2:], ["s", "0.500"])
         self.assertNotIn("gemm", self.table().stdout)
 
