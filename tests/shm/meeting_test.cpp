@@ -50,7 +50,7 @@ TEST_CASE("ranks that come for another thing are told on every rank, and who wan
   const auto other_bytes = meet_with(ranks, [&](int rank) { return make_errand("all-reduce", rank == 0 ? 8 : 64); });
   const auto other_place = meet_with(ranks, [](int rank) {
     auto errand = make_errand("all-gather", 64);
-    errand.place = rank == 0 ? 4096 : 0;
+    errand.place = rank == 0 ? 4097 : 0;  // one more than the byte
     return errand;
   });
   for (int rank = 0; rank < ranks; ++rank) {

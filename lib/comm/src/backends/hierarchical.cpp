@@ -211,7 +211,7 @@ std::optional<std::string> refusal(const World& world, at::Device device) {
 
 Backend hierarchical_backend() {
   return {.name = "hierarchical",
-          .meaning = "ranks of several hosts: shared memory inside a host, MPI between hosts",
+          .meaning = "shared memory inside each host, MPI between hosts",
           .preference = 30,
           .refusal = refusal,
           .make = [](World& world, at::Device) { return std::make_unique<HierarchicalCommunicator>(world); }};
