@@ -10,14 +10,19 @@ namespace {
 
 const WeightRecipe recipe{.seed = test_seed};
 
-/// What a reference of `world` ranks says of `logits`, on each rank.
-std::vector<LogitsError> errors_of(const at::Tensor& tokens, const at::Tensor& logits, int world) {
-  std::vector<LogitsError> errors(static_cast<std::size_t>(world));
-  on_ranks(world, [&](World& ranks, Communicator&) {
+/// What a reference says, on each rank, of the logits that each rank holds.
+std::vector<LogitsError> errors_of(const at::Tensor& tokens, const std::vector<at::Tensor>& logits) {
+  std::vector<LogitsError> errors(logits.size());
+  on_ranks(static_cast<int>(logits.size()), [&](World& ranks, Communicator&) {
+    const auto rank = static_cast<std::size_t>(ranks.rank());
     const Reference reference(load_model("llama-tiny"), recipe, tokens, ranks);
-    errors[static_cast<std::size_t>(ranks.rank())] = reference.error(logits, ranks);
+    errors[rank] = reference.error(logits[rank], ranks);
   });
   return errors;
+}
+
+std::vector<LogitsError> errors_of(const at::Tensor& tokens, const at::Tensor& logits, int world) {
+  return errors_of(tokens, std::vector<at::Tensor>(static_cast<std::size_t>(world), logits));
 }
 
 at::Tensor some_tokens(std::int64_t batch) { return make_tokens(5, batch, 7, 515); }
@@ -40,6 +45,21 @@ TEST_CASE("a batch that does not divide over the ranks is compared whole") {
     auto logits = right_logits(3);
     logits[row][6][514] += 1;
     CHECK(errors_of(some_tokens(3), logits, 2).front().max_abs == Approx(1).epsilon(1e-3));
+  }
+}
+
+TEST_CASE("one wrong number in one rank's copy of another rank's sequence is an error on every rank") {
+  for (const std::int64_t batch : {1, 2, 3}) {
+    for (std::size_t rank = 0; rank < 4; ++rank) {
+      for (std::int64_t sequence = 0; sequence < batch; ++sequence) {
+        std::vector<at::Tensor> logits(4, right_logits(batch));
+        logits[rank] = logits[rank].clone();
+        logits[rank][sequence][6][514] += 2;
+        for (const auto& error : errors_of(some_tokens(batch), logits)) {
+          CHECK(error.max_abs == Approx(2).epsilon(1e-3));
+        }
+      }
+    }
   }
 }
 

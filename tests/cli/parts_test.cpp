@@ -31,6 +31,20 @@ TEST_CASE("wrong numbers are a failed row and exit code 4, and the next case is 
   CHECK_THAT(run.out(), Contains("fail"));
 }
 
+TEST_CASE("a wrong result on a rank that computes no part of the reference fails the check") {
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--tp --seq 8 --batch 1 --backend zeroed", broken(2));
+  CHECK(run.code() == 4);
+  CHECK(read_csv(folder / "tpsp-results.csv").at(0).at("check") == "fail");
+}
+
+TEST_CASE("what a buffer still holds from a timed forward fails the check") {
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--tp --seq 8 --layers 2 --backend stale", broken(2));
+  CHECK(run.code() == 4);
+  CHECK(read_csv(folder / "tpsp-results.csv").at(0).at("check") == "fail");
+}
+
 TEST_CASE("a column that is added from outside is in the header and in every row") {
   const TemporaryFolder folder;
   const Run run(folder, tiny_run + "--tp --seq 8,9 --batch 3", broken(0));

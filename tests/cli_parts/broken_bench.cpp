@@ -10,13 +10,14 @@
 namespace tpsp {
 namespace {
 
-/// MPI's collectives with `before_call` run before each one, given its number from 1, and `after_all_reduce` after each
-/// all-reduce.
+/// MPI's collectives with `before_call` run before each one, given its number from 1, and `after_all_reduce` and
+/// `after_all_gather` after each of these.
 class MeddlingCommunicator final : public ForwardingCommunicator {
  public:
   struct Meddling {
     std::function<void(int call)> before_call = [](int) {};
     std::function<void(const at::Tensor& sum)> after_all_reduce = [](const at::Tensor&) {};
+    std::function<void(const at::Tensor& whole)> after_all_gather = [](const at::Tensor&) {};
   };
 
   MeddlingCommunicator(std::unique_ptr<Communicator> inner, std::string name, Meddling meddling)
@@ -34,6 +35,7 @@ class MeddlingCommunicator final : public ForwardingCommunicator {
   void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
     meddling_.before_call(++calls_);
     inner_->all_gather(shard, whole);
+    meddling_.after_all_gather(whole);
   }
   void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
     meddling_.before_call(++calls_);
@@ -71,6 +73,30 @@ Backend broken_backend() {
   });
 }
 
+// What rank 1 alone receives from an all-gather is zero.
+Backend zeroed_backend() {
+  return meddling_backend("zeroed", [](int rank) {
+    return MeddlingCommunicator::Meddling{.after_all_gather = [rank](const at::Tensor& whole) {
+      if (rank == 1) whole.zero_();
+    }};
+  });
+}
+
+// From the second forward on, all-reduces give what those of the first gave: buffers that nobody wrote to again. For
+// `--tp` over two layers, whose forward has five.
+Backend stale_backend() {
+  return meddling_backend("stale", [](int) {
+    const auto earlier = std::make_shared<std::vector<at::Tensor>>();
+    const auto calls = std::make_shared<std::size_t>(0);
+    return MeddlingCommunicator::Meddling{.after_all_reduce = [=](const at::Tensor& sum) {
+      constexpr std::size_t calls_of_a_forward = 5;
+      const auto call = (*calls)++;
+      if (call < calls_of_a_forward) return earlier->push_back(sum.clone());
+      sum.copy_(earlier->at(call % calls_of_a_forward));
+    }};
+  });
+}
+
 // Rank 1 fails inside the second case of `--tp --warmup 0 --reps 1` over two layers: a forward of 6 collectives for the
 // clock, one for the profile and one for the check, and again the first of the next case.
 Backend throwing_backend() {
@@ -93,6 +119,8 @@ Column tokens_column() {
 int main(int argc, char** argv) {
   auto backends = tpsp::standard_backends();
   backends.push_back(tpsp::broken_backend());
+  backends.push_back(tpsp::zeroed_backend());
+  backends.push_back(tpsp::stale_backend());
   backends.push_back(tpsp::throwing_backend());
   auto columns = tpsp::standard_columns();
   columns.push_back(tpsp::tokens_column());

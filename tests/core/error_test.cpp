@@ -21,3 +21,11 @@ TEST_CASE("an error carries its exit code and the complaint's text") {
   CHECK(std::string(error.what()) == "rank 1: did not arrive");
   CHECK(bad_input({"--seq", "is empty"}).code() == ExitCode::bad_input);
 }
+
+TEST_CASE("an internal error says that it is a defect and is no bad input") {
+  const Error error = internal_error({"matrix product", "the input has 3 rows", "the output has 4"});
+  CHECK(error.code() == ExitCode::internal);
+  CHECK(std::string(error.what()) ==
+        "internal error in matrix product: the input has 3 rows (the output has 4); "
+        "this is a defect of tpsp-bench: please report it with the command line, plan and model");
+}

@@ -228,10 +228,10 @@ TEST_CASE("the plain kernel is there for every device, and the first") {
   }
 }
 
-TEST_CASE("what does not fit is refused") {
+TEST_CASE("what does not fit is an internal error") {
   const GemmWeight weight(at::zeros({4, 6}), GemmKernel::plain);
   const auto refused = [&](const at::Tensor& x, const at::Tensor& out, const std::string& text) {
-    const auto message = complaint_of([&] { weight.multiply(x, out); });
+    const auto message = defect_of([&] { weight.multiply(x, out); });
     CHECK_THAT(message, Catch::Contains(text));
   };
   refused(at::zeros({2, 5}), at::zeros({2, 4}), "the input has 5 columns");
@@ -242,9 +242,9 @@ TEST_CASE("what does not fit is refused") {
   refused(at::zeros({6, 2}).t(), at::zeros({2, 4}), "columns side by side");
   refused(at::zeros({2, 6}), at::zeros({1, 4}).expand({2, 4}), "columns side by side");
   refused(at::zeros({2, 3, 6}), at::zeros({2, 4}), "not a matrix");
-  CHECK_THAT(complaint_of([] { GemmWeight(at::zeros({0, 6}), GemmKernel::plain); }), Catch::Contains("empty"));
-  CHECK_THAT(complaint_of([] { GemmWeight(at::zeros({4, 6}, at::kInt), GemmKernel::plain); }), Catch::Contains("Int"));
-  CHECK_THAT(complaint_of([] {
+  CHECK_THAT(defect_of([] { GemmWeight(at::zeros({0, 6}), GemmKernel::plain); }), Catch::Contains("empty"));
+  CHECK_THAT(defect_of([] { GemmWeight(at::zeros({4, 6}, at::kInt), GemmKernel::plain); }), Catch::Contains("Int"));
+  CHECK_THAT(defect_of([] {
                GemmWeight(at::zeros({4, 6}, at::kBFloat16), GemmKernel::mkl);
              }),
              Catch::Contains("no kernel 'mkl'"));

@@ -132,12 +132,18 @@ TEST_CASE("an in= that arrives is accepted") {
   CHECK(error_at_2_and_4(with("tp+sp", "  - {match: '.*\\.wq', style: colwise, in: replicate}\n")) < 1e-5);
 }
 
+TEST_CASE("fused projections that compute from sequence shards are right") {
+  const auto projections = "  - {match: '.*\\.(wq|wk|wv|w1|w3)', style: sequence}\n";
+  CHECK(error_at_2_and_4(with("tp", projections)) < 1e-5);
+  CHECK(error_at_2_and_4(with("tp+sp", projections)) < 1e-5);
+}
+
 TEST_CASE("key shards that cut a head apart are refused") {
   const auto plan = with("tp", "  - {match: '.*\\.(wk|wv)', style: rowwise, out: shard(feature)}\n");
   CHECK_THAT(forward_complaint(plan, 8), Contains("layers.0.attention.wk: 4 heads do not divide over 8 ranks"));
 }
 
-TEST_CASE("a random plan is right or refused as bad input") {
+TEST_CASE("a random plan is right or refused as bad input, never as an internal error") {
   const auto config = load_model("llama-tiny");
   const auto tokens = make_tokens(5, 2, 5, config.vocabulary);
   const auto expected = unsharded_logits(config, tokens);

@@ -28,4 +28,12 @@ std::string complaint_of(Function&& function) {
   return error.what();
 }
 
+/// The text of the internal error that `function` throws.
+template <typename Function>
+std::string defect_of(Function&& function) {
+  const Error error = thrown_by(function);
+  CHECK(error.code() == ExitCode::internal);
+  return error.what();
+}
+
 }  // namespace tpsp

@@ -26,7 +26,8 @@ constexpr const char* examples =
     "\n"
     "Options with a value may also stand in the environment (TPSP_SEQ=256) and in\n"
     "--config.\n"
-    "Exit codes: 0 ok, 2 bad input, 3 rows not ok, 4 check failed, 6 output failed.";
+    "Exit codes: 0 ok, 1 a defect of tpsp-bench, 2 bad input, 3 rows not ok,\n"
+    "4 check failed, 6 output failed.";
 
 struct Flag {
   const char* name;

@@ -5,24 +5,30 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
-#include "tpsp/comm/backend.h"
 #include "tpsp/core/math.h"
-#include "tpsp/model/llama.h"
+#include "tpsp/model/reference.h"
 
 namespace tpsp {
 namespace {
+
+constexpr std::int64_t exchanged_bytes = std::int64_t{16} << 20;  // of all ranks, at a time
 
 double finite_or_infinity(double value) {
   return std::isfinite(value) ? value : std::numeric_limits<double>::infinity();
 }
 
-at::Tensor serial_logits(const ModelConfig& config, const WeightRecipe& recipe, const at::Tensor& tokens) {
-  const auto plan = reference_plan(config);
-  const StreamedWeights weights(plan.modules, recipe);
-  SerialWorld alone;
-  const auto comm = make_communicator(standard_backends(), "serial", alone, recipe.device);
-  return Llama(config, plan, weights, {.comm = *comm}).logits(tokens);
+double largest_of(const at::Tensor& values) { return finite_or_infinity(values.abs().max().item<double>()); }
+
+std::string bytes_of(const at::Tensor& tensor) {
+  const auto host = tensor.cpu().contiguous();
+  return {static_cast<const char*>(host.const_data_ptr()), host.nbytes()};
+}
+
+/// Bytes from `bytes_of` as a matrix like `actual`, on its device.
+at::Tensor tensor_like(const at::Tensor& actual, std::string& bytes) {
+  return at::from_blob(bytes.data(), actual.sizes(), actual.options().device(at::kCPU)).to(actual.device());
 }
 
 }  // namespace
@@ -36,24 +42,41 @@ std::int64_t reference_share(std::int64_t batch, int ranks) { return ceil_divide
 double error_bound(at::ScalarType dtype) { return dtype == at::kBFloat16 ? 3e-2 : 1e-4; }
 
 Reference::Reference(const ModelConfig& config, const WeightRecipe& recipe, const at::Tensor& tokens,
-                     const World& world) {
+                     const World& world)
+    : share_(reference_share(tokens.size(0), world.size())) {
   const auto batch = tokens.size(0);
-  const auto share = reference_share(batch, world.size());
-  first_ = std::min(batch, world.rank() * share);
-  count_ = std::min(batch - first_, share);
-  if (count_ > 0) logits_ = serial_logits(config, recipe, tokens.narrow(0, first_, count_));
+  const auto first = std::min(batch, world.rank() * share_);
+  const auto count = std::min(batch - first, share_);
+  if (count > 0) logits_ = reference_logits(config, recipe, tokens.narrow(0, first, count));
 }
 
+// Every rank receives every other rank's share of the reference, some rows at a time, and compares all that it holds:
+// its copy of another's sequences too. The rows travel through the World, not through the communicator under test.
 LogitsError Reference::error(const at::Tensor& logits, World& world) const {
+  const auto row_bytes = logits.size(2) * static_cast<std::int64_t>(logits.element_size());
+  const auto rows = std::max<std::int64_t>(1, exchanged_bytes / world.size() / row_bytes);
   double difference = 0;
-  double largest = 0;
-  if (count_ > 0) {
-    const auto mine = logits.narrow(0, first_, count_);
-    difference = finite_or_infinity(at::sub(mine, logits_).abs_().max().item<double>());
-    largest = logits_.abs().max().item<double>();
+  for (std::int64_t i = 0; i < share_; ++i) {
+    for (std::int64_t begin = 0; begin < logits.size(1); begin += rows) {
+      const auto count = std::min(rows, logits.size(1) - begin);
+      difference = std::max(difference, difference_of_rows(logits, i, begin, count, world));
+    }
   }
-  const auto all = max_over_ranks(world, {difference, largest});
+  const auto all = max_over_ranks(world, {difference, logits_.defined() ? largest_of(logits_) : 0});
   return {.max_abs = all[0], .max_rel = finite_or_infinity(all[0] / all[1])};
+}
+
+double Reference::difference_of_rows(const at::Tensor& logits, std::int64_t index, std::int64_t begin,
+                                     std::int64_t count, World& world) const {
+  const bool mine = logits_.defined() && index < logits_.size(0);
+  auto shares = world.exchange(mine ? bytes_of(logits_[index].narrow(0, begin, count)) : std::string());
+  double difference = 0;
+  for (std::size_t rank = 0; rank < shares.size(); ++rank) {
+    if (shares[rank].empty()) continue;
+    const auto actual = logits[static_cast<std::int64_t>(rank) * share_ + index].narrow(0, begin, count);
+    difference = std::max(difference, largest_of(at::sub(actual, tensor_like(actual, shares[rank]))));
+  }
+  return difference;
 }
 
 }  // namespace tpsp

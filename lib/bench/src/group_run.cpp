@@ -16,6 +16,10 @@ WeightRecipe recipe_of(const Sweep& sweep) {
   return {.seed = sweep.seed, .dtype = sweep.dtype, .device = sweep.device, .kernel = sweep.kernels.as_function()};
 }
 
+at::Tensor tokens_of(const Sweep& sweep, std::uint64_t seed, std::int64_t seq) {
+  return make_tokens(seed, sweep.batch, seq, sweep.model.vocabulary).to(sweep.device);
+}
+
 }  // namespace
 
 std::vector<std::string> names_of(const PlanGroup& plans) {
@@ -50,7 +54,7 @@ void GroupRun::tell(const PlanGroup& plans, std::int64_t seq, std::string_view p
 
 std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
   const auto& sweep = context_.sweep;
-  const auto tokens = make_tokens(sweep.seed, sweep.batch, seq, sweep.model.vocabulary).to(sweep.device);
+  const auto tokens = tokens_of(sweep, sweep.seed, seq);
   std::vector<Row> rows;
   for (const auto* plan : plans) rows.push_back(blank_row(sweep, *plan, seq));
 
@@ -79,7 +83,7 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
   }
   if (sweep.check) {
     tell(plans, seq, "check");
-    check(plans, tokens, rows);
+    check(plans, seq, rows);
   }
   return rows;
 }
@@ -110,8 +114,10 @@ void GroupRun::watch(const LoweredPlan& plan, const at::Tensor& tokens, Row& row
                                watched.stretches);
 }
 
-void GroupRun::check(const PlanGroup& plans, const at::Tensor& tokens, std::vector<Row>& rows) {
+// On tokens of its own: what a buffer still holds from a timed forward would otherwise pass for this one's result.
+void GroupRun::check(const PlanGroup& plans, std::int64_t seq, std::vector<Row>& rows) {
   const Booking booking(context_.ledger.check_s);
+  const auto tokens = tokens_of(context_.sweep, context_.sweep.seed + 1, seq);
   const Reference reference(context_.sweep.model, recipe_, tokens, context_.world);
   for (std::size_t i = 0; i < plans.size(); ++i) {
     const auto logits = model(*plans[i], comm_).logits(tokens);

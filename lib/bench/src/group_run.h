@@ -36,7 +36,7 @@ class GroupRun {
   void reserve(const PlanGroup& plans, std::int64_t seq);
   std::vector<Measurement> time(const PlanGroup& plans, const at::Tensor& tokens, const ProtocolListener& listener);
   void watch(const LoweredPlan& plan, const at::Tensor& tokens, Row& row);
-  void check(const PlanGroup& plans, const at::Tensor& tokens, std::vector<Row>& rows);
+  void check(const PlanGroup& plans, std::int64_t seq, std::vector<Row>& rows);
   void tell(const PlanGroup& plans, std::int64_t seq, std::string_view phase, int done = 0) const;
   Llama model(const LoweredPlan& plan, Communicator& comm, Observer* observer = nullptr) const;
 

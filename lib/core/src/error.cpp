@@ -17,4 +17,11 @@ Error::Error(ExitCode code, const std::string& message) : std::runtime_error(mes
 
 Error bad_input(const Complaint& complaint) { return {ExitCode::bad_input, complaint}; }
 
+Error internal_error(const Complaint& complaint) {
+  auto report = complaint;
+  report.where = "internal error in " + complaint.where;
+  report.remedy = "this is a defect of tpsp-bench: please report it with the command line, plan and model";
+  return {ExitCode::internal, report};
+}
+
 }  // namespace tpsp

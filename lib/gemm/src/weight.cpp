@@ -30,7 +30,7 @@ std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device) 
 namespace {
 
 Error refusal(std::string what, std::string why) {
-  return bad_input({.where = "matrix product", .what = std::move(what), .why = std::move(why)});
+  return internal_error({.where = "matrix product", .what = std::move(what), .why = std::move(why)});
 }
 
 bool columns_side_by_side(const at::Tensor& matrix) {

@@ -128,7 +128,7 @@ std::vector<Sharded> Llama::products(Sharded input, const std::string& container
   const Span span(context_.observer, Part::gemm, container);
   const auto seq = input.global[0];
   const auto batch = input.global[1];
-  const auto together = at::empty({seq, batch, joined->weight.rows()}, input.local.options());
+  const auto together = at::empty({input.local.size(0), batch, joined->weight.rows()}, input.local.options());
   ops::linear(input.local, joined->weight, together);
   std::int64_t first = 0;
   for (std::size_t i = 0; i < modules.size(); ++i) {

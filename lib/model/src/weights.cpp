@@ -186,16 +186,4 @@ std::int64_t ResidentWeights::bytes() const {
   return total;
 }
 
-StreamedWeights::StreamedWeights(const std::vector<Module>& modules, const WeightRecipe& recipe) : recipe_(recipe) {
-  for (const auto& module : modules) modules_.emplace(module.name, module);
-}
-
-at::Tensor StreamedWeights::get(const std::string& module) const {
-  return make_weight(modules_.at(module), {}, recipe_);
-}
-
-std::shared_ptr<const GemmWeight> StreamedWeights::product(const std::string& module) const {
-  return std::make_shared<const GemmWeight>(get(module), GemmKernel::plain);
-}
-
 }  // namespace tpsp

@@ -11,7 +11,7 @@
 
 namespace tpsp {
 
-/// The largest error over all ranks' parts of the batch.
+/// The largest error over all ranks' copies of all logits.
 struct LogitsError {
   double max_abs = 0;
   double max_rel = 0;  ///< max|a - b| / max|b|; infinite when anything is not finite
@@ -23,23 +23,25 @@ double error_bound(at::ScalarType dtype);
 /// The plan of the unsharded model: no rules, one rank.
 LoweredPlan reference_plan(const ModelConfig& config);
 
-/// Sequences of the batch that each rank checks, at most.
+/// Sequences of the batch that each rank computes the reference of, at most.
 std::int64_t reference_share(std::int64_t batch, int ranks);
 
-/// The unsharded model's logits for this rank's part of the batch, made with one layer's weights in memory at a time,
-/// in the run's own dtype. Ranks beyond the batch have no part.
+/// `reference_logits` of the run's model and dtype, the sequences of the batch shared out over the ranks. Ranks beyond
+/// the batch compute none.
 class Reference {
  public:
   /// Computes at once. `tokens` is `[batch, seq]` on the recipe's device.
   Reference(const ModelConfig& config, const WeightRecipe& recipe, const at::Tensor& tokens, const World& world);
 
-  /// Compares whole logits `[batch, seq, vocabulary]`. Collective.
+  /// Compares every element of every rank's `logits`, `[batch, seq, vocabulary]` replicated on each. Collective.
   LogitsError error(const at::Tensor& logits, World& world) const;
 
  private:
-  std::int64_t first_ = 0;  ///< of the batch
-  std::int64_t count_ = 0;
-  at::Tensor logits_;
+  double difference_of_rows(const at::Tensor& logits, std::int64_t index, std::int64_t begin, std::int64_t count,
+                            World& world) const;
+
+  std::int64_t share_;  ///< sequences of each rank, fewer of the last
+  at::Tensor logits_;   ///< of this rank's sequences; undefined for none
 };
 
 }  // namespace tpsp

@@ -6,9 +6,10 @@
 
 namespace tpsp {
 
-/// What the program returns to the shell. 1 is left to the runtime and to bugs.
+/// What the program returns to the shell.
 enum class ExitCode : int {
   ok = 0,
+  internal = 1,       ///< a defect of tpsp-bench, whatever the input was
   bad_input = 2,      ///< usage, configuration or a world size that does not fit
   rows_not_ok = 3,    ///< a row ran out of memory or was skipped, or a comparison found what it was to fail on
   check_failed = 4,   ///< the numbers of a row are wrong
@@ -40,5 +41,8 @@ class Error : public std::runtime_error {
 
 /// An Error with ExitCode::bad_input.
 Error bad_input(const Complaint& complaint);
+
+/// An Error with ExitCode::internal, for what no input may cause: says that it is a defect and asks for a report.
+Error internal_error(const Complaint& complaint);
 
 }  // namespace tpsp

@@ -81,19 +81,4 @@ class ResidentWeights final : public WeightSource {
   std::map<std::string, std::shared_ptr<const JoinedWeight>> joined_;
 };
 
-/// Whole weights, each made when it is asked for and forgotten by the caller: a reference of any depth fits. Products
-/// are plain and none are joined, so that a reference shares little with what it checks.
-class StreamedWeights final : public WeightSource {
- public:
-  StreamedWeights(const std::vector<Module>& modules, const WeightRecipe& recipe);
-
-  at::Tensor get(const std::string& module) const override;
-  std::shared_ptr<const GemmWeight> product(const std::string& module) const override;
-  std::shared_ptr<const JoinedWeight> joined(const std::string&) const override { return nullptr; }
-
- private:
-  std::map<std::string, Module> modules_;
-  WeightRecipe recipe_;
-};
-
 }  // namespace tpsp
