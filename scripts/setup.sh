@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what tpsp-bench builds and runs with: Debian packages, and a virtual environment with LibTorch and CMake.
-# Usage: scripts/setup.sh [--with-tests | --with-peers]. Does nothing that is already done. Versions: scripts/versions.env.
+# Usage: scripts/setup.sh [--with-tests | --with-coverage | --with-peers]. Does nothing that is already done. Versions: scripts/versions.env.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
@@ -8,13 +8,15 @@ source scripts/common.sh
 # shellcheck source=scripts/versions.env
 source scripts/versions.env
 
-usage="usage: scripts/setup.sh [--with-tests | --with-peers]"
+usage="usage: scripts/setup.sh [--with-tests | --with-coverage | --with-peers]"
 [ $# -le 1 ] || die "too many arguments; $usage"
 with_tests=no
+with_coverage=no
 whole_torch=no
 case "${1:-}" in
   '') ;;
   --with-tests) with_tests=yes whole_torch=yes ;;
+  --with-coverage) with_tests=yes whole_torch=yes with_coverage=yes ;;  # of the tests
   --with-peers) whole_torch=yes ;;
   -h | --help) echo "$usage"; exit ;;
   *) die "unknown argument '$1'; $usage" ;;
@@ -82,6 +84,7 @@ install_python_packages() {
   fi
   install_group "${plots[@]}"
   [ $with_tests = no ] || install_group "${tests[@]}"
+  [ $with_coverage = no ] || install_group coverage "$PIP_COVERAGE"
 }
 
 install_packages

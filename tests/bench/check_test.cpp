@@ -1,5 +1,6 @@
 #include "tpsp/bench/check.h"
 
+#include <cmath>
 #include <limits>
 
 #include "support/forward_on_ranks.h"
@@ -68,7 +69,7 @@ TEST_CASE("one wrong number in one rank's part is an error on every rank") {
   logits[1][3][100] += 2;
   for (const auto& error : errors_of(some_tokens(2), logits, 2)) {
     CHECK(error.max_abs == Approx(2).epsilon(1e-3));
-    CHECK(error.max_rel > error_bound(at::kFloat));
+    CHECK(error.max_rel > error_bound(load_model("llama-tiny"), 7, 2, at::kFloat));
   }
 }
 
@@ -87,7 +88,26 @@ TEST_CASE("logits of other tokens are wrong by far") {
   CHECK(error.max_rel > 0.1);
 }
 
-TEST_CASE("the bounds are 1e-4 in fp32 and 3e-2 in bf16") {
-  CHECK(error_bound(at::kFloat) == 1e-4);
-  CHECK(error_bound(at::kBFloat16) == 3e-2);
+TEST_CASE("the bound is twice the root mean square of the roundings") {
+  const ModelConfig config{
+      .name = "hand", .hidden = 64, .layers = 4, .heads = 4, .kv_heads = 4, .ffn = 768, .vocabulary = 99};
+  // 9 sublayers; sums of 768 terms in blocks of 384 and then 2; 7 values rounded on 2 ranks.
+  const double sums = 386.0 / 6 * std::pow(2, -48);
+  CHECK(error_bound(config, 8, 2, at::kFloat) == Approx(2 * std::sqrt(18 * (7.0 / 3 * std::pow(2, -48) + sums))));
+  CHECK(error_bound(config, 8, 2, at::kBFloat16) == Approx(2 * std::sqrt(18 * (7.0 / 3 * std::pow(2, -16) + sums))));
+}
+
+TEST_CASE("the bound grows with depth, width, length and ranks") {
+  const auto config = load_model("llama-tiny");
+  const auto of = [&](std::int64_t layers, std::int64_t hidden, std::int64_t seq, int ranks) {
+    auto changed = config;
+    changed.layers = layers;
+    changed.hidden = hidden;
+    return error_bound(changed, seq, ranks, at::kFloat);
+  };
+  const double least = of(2, 96, 64, 2);
+  CHECK(of(8, 96, 64, 2) == Approx(least * std::sqrt(17.0 / 5)));
+  CHECK(of(2, 4096, 64, 2) > least);
+  CHECK(of(2, 96, 4096, 2) > least);
+  CHECK(of(2, 96, 64, 8) > least);
 }

@@ -39,7 +39,19 @@ LoweredPlan reference_plan(const ModelConfig& config) {
 
 std::int64_t reference_share(std::int64_t batch, int ranks) { return ceil_divide(batch, ranks); }
 
-double error_bound(at::ScalarType dtype) { return dtype == at::kBFloat16 ? 3e-2 : 1e-4; }
+double error_bound(const ModelConfig& config, std::int64_t seq, int ranks, at::ScalarType dtype) {
+  constexpr double fp32_roundoff = 0x1p-24;
+  constexpr double bf16_roundoff = 0x1p-8;
+  constexpr std::int64_t block = 384;
+  constexpr double margin = 2;
+  const auto longest = std::max({config.hidden, config.ffn, seq});
+  const auto additions = static_cast<double>(std::min(longest, block) + ceil_divide(longest, block));
+  const double roundoff = dtype == at::kBFloat16 ? bf16_roundoff : fp32_roundoff;
+  const double of_values = (5.0 + ranks) / 3 * roundoff * roundoff;
+  const double of_sums = additions / 6 * fp32_roundoff * fp32_roundoff;
+  const auto sublayers = static_cast<double>(2 * config.layers + 1);
+  return margin * std::sqrt(2 * sublayers * (of_values + of_sums));
+}
 
 Reference::Reference(const ModelConfig& config, const WeightRecipe& recipe, const at::Tensor& tokens,
                      const World& world)

@@ -151,11 +151,13 @@ void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
 void fill_check(Row& row, const LogitsError& error, double bound) {
   row.max_abs_err = error.max_abs;
   row.max_rel_err = error.max_rel;
+  row.error_bound = bound;
   row.check = error.max_rel <= bound ? Check::pass : Check::fail;
   if (row.check == Check::pass) return;
   row.status = Status::failed;
-  row.message = fmt::format("the logits differ from the unsharded reference by {:.2g} of its largest; {:g} is allowed",
-                            error.max_rel, bound);
+  row.message = fmt::format(
+      "the logits differ from the unsharded reference by {:.2g} of its largest; rounding makes {:.2g} at most",
+      error.max_rel, bound);
 }
 
 }  // namespace tpsp

@@ -119,9 +119,10 @@ void GroupRun::check(const PlanGroup& plans, std::int64_t seq, std::vector<Row>&
   const Booking booking(context_.ledger.check_s);
   const auto tokens = tokens_of(context_.sweep, context_.sweep.seed + 1, seq);
   const Reference reference(context_.sweep.model, recipe_, tokens, context_.world);
+  const double bound = error_bound(context_.sweep.model, seq, context_.world.size(), context_.sweep.dtype);
   for (std::size_t i = 0; i < plans.size(); ++i) {
     const auto logits = model(*plans[i], comm_).logits(tokens);
-    fill_check(rows[i], reference.error(logits, context_.world), error_bound(context_.sweep.dtype));
+    fill_check(rows[i], reference.error(logits, context_.world), bound);
   }
 }
 

@@ -141,6 +141,7 @@ constexpr std::array entries = {
     field<&Row::check>("check", "", "pass, fail or off", "logits compared with an unsharded reference, outside the timed part; of a collective, wrong is 0", brief),
     field<&Row::max_abs_err>("max_abs_err", "", "largest difference of a logit from the reference", "the check"),
     field<&Row::max_rel_err>("max_rel_err", "", "largest difference over the largest logit of the reference", "the check"),
+    field<&Row::error_bound>("error_bound", "", "what rounding alone may make of max_rel_err; more fails the check", "dtype, sizes, layers and ranks: see docs/method.md"),
     field<&Row::wrong>("wrong", "elements", "elements of a collective's results that are not what they must be, over all ranks", "two checked calls, one before the timed ones and one after", brief),
 
     field<&Row::host>("host", "", "machines of the ranks, joined with +", "gethostname"),

@@ -17,8 +17,15 @@ struct LogitsError {
   double max_rel = 0;  ///< max|a - b| / max|b|; infinite when anything is not finite
 };
 
-/// fp32 1e-4, bf16 3e-2.
-double error_bound(at::ScalarType dtype);
+/// What rounding alone may make of `max_rel`, twice its root mean square:
+///
+///     2 sqrt(2 (2L + 1)) sqrt((5 + t) u^2 / 3 + (b + n / b) u32^2 / 6)
+///
+/// Rounding errors are taken as independent with mean zero, so they grow with the square root of their number (Higham
+/// and Mary, SIAM J. Sci. Comput. 41(5), 2019). Two computations of 2L sublayers and a head each round 6 values in a row
+/// to the dtype (unit roundoff u), t - 1 of t ranks' sums too, and sum up to n terms (the longest of hidden, ffn and
+/// seq) in fp32, in blocks of b = 384 as matrix products do (Goto and van de Geijn, ACM TOMS 34(3), 2008).
+double error_bound(const ModelConfig& config, std::int64_t seq, int ranks, at::ScalarType dtype);
 
 /// The plan of the unsharded model: no rules, one rank.
 LoweredPlan reference_plan(const ModelConfig& config);

@@ -148,6 +148,7 @@ struct Row {
   Check check = Check::off;
   std::optional<double> max_abs_err;
   std::optional<double> max_rel_err;
+  std::optional<double> error_bound{};  ///< of max_rel_err
   std::optional<std::int64_t> wrong{};  ///< elements of a collective's results, over all ranks
 
   // where and with what

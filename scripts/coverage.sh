@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Which lines and branches of lib/ and apps/ the tests run: builds the CPU half with gcov's counters into build-coverage/,
+# runs every test, and writes a line for each folder and file to build-coverage/coverage.txt, and build-coverage/html/.
+# Ends with 1 where less than 90% of a library's lines ran. Usage: scripts/coverage.sh [CTEST-OPTION...]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+
+least=90  # percent of the lines of each library
+
+report() {  # FOLDER GCOVR-OPTION...: on the sources under that folder
+  .venv/bin/gcovr --root . --object-directory build-coverage --filter "$1/" --exclude-throw-branches \
+    --exclude-unreachable-branches --merge-mode-functions=separate --gcov-ignore-parse-errors=negative_hits.warn "${@:2}"
+}
+
+scripts/setup.sh --with-coverage
+say "building into build-coverage/ (the first time takes a quarter of an hour)"
+"$cmake" -S . -B build-coverage -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS="--coverage -O1 -g0" \
+  -DTPSP_WITH_CUDA=OFF -DTPSP_BUILD_TESTS=ON --log-level=WARNING >/dev/null
+"$cmake" --build build-coverage
+find build-coverage -name '*.gcda' -delete
+allow_mpirun_as_root
+say "running the tests"
+.venv/bin/ctest --test-dir build-coverage --output-on-failure -j2 "$@" || say "some tests failed; their lines count all the same"
+
+mkdir -p build-coverage/html
+report "(lib|apps)" --txt build-coverage/coverage.txt --html-nested build-coverage/html/index.html
+too_little=0
+for library in lib/* apps/*; do
+  [ -d "$library/src" ] || continue
+  report "$library" --print-summary --fail-under-line "$least" >build-coverage/summary.txt 2>/dev/null || too_little=1
+  say "$library: $(grep -E '^(lines|branches)' build-coverage/summary.txt | tr '\n' ' ')"
+done
+if [ "$too_little" = 1 ]; then die "less than $least% of a library's lines ran"; fi

@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""Writes the mutants of tests/mutation/mutants.txt into a copy of the sources, and tries them.
+
+    mutate.py write TREE          copies the repository's files to TREE, with all mutants in them
+    mutate.py try PROGRAM RESULT  runs PROGRAM (run_mutant, built from that copy) for each mutant, two at a time; writes
+                                  a tab-separated line for each to RESULT; ends with 1 where one survived
+
+A mutant survives where it changes a logit on some rank and the check of the numbers passes all the same.
+"""
+
+import re
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+LIST = "tests/mutation/mutants.txt"
+HEADER = "tests/mutation/mutant.h"
+SECONDS_A_MUTANT = 120  # one that waits for ever is refused: no row would have numbers
+
+
+@dataclass
+class Place:
+    file: str
+    line: int  # of the list
+    context: str  # what stands in the file once
+    original: str  # the part of it that is replaced
+    mutants: list[str]
+
+
+def read_list(text: str) -> list[Place]:
+    places, file, context, mutants = [], "", [], []
+
+    def finish(line):
+        if not context:
+            return
+        joined = "\n".join(context)
+        marked = re.search(r"\[\[(.*)\]\]", joined, re.DOTALL)
+        original = marked.group(1) if marked else joined
+        plain = joined.replace("[[", "").replace("]]", "")
+        if not mutants:
+            sys.exit(f"{LIST}:{line}: {original!r} has no mutant")
+        places.append(Place(file, line, plain, original, list(mutants)))
+        context.clear()
+        mutants.clear()
+
+    for number, line in enumerate(text.splitlines(), 1):
+        mark, rest = line[:1], line[2:]
+        if mark == "+":
+            mutants.append(rest)
+            continue
+        if mutants:
+            finish(number)
+        if mark == "@":
+            file = rest
+        elif mark == "-":
+            context.append(rest)
+        elif mark not in ("", "#"):
+            sys.exit(f"{LIST}:{number}: a line begins with @, - or +")
+    finish(number)
+    return places
+
+
+def pattern_of(text: str) -> str:
+    return r"\s+".join(re.escape(word) for word in text.split())
+
+
+def span_of(place: Place, source: str) -> tuple[int, int]:
+    """Where the original stands in the file, which must be one place."""
+    found = list(re.finditer(pattern_of(place.context), source))
+    if len(found) != 1:
+        sys.exit(f"{LIST}:{place.line}: {place.context!r} stands {len(found)} times in {place.file}, not once")
+    inner = list(re.finditer(pattern_of(place.original), found[0].group()))
+    if place.original == place.context:
+        return found[0].span()
+    if len(inner) != 1:
+        sys.exit(f"{LIST}:{place.line}: {place.original!r} stands {len(inner)} times in its context, not once")
+    return found[0].start() + inner[0].start(), found[0].start() + inner[0].end()
+
+
+def schema_of(original: str, mutants: list[str], first: int) -> str:
+    """All mutants of a place and the original, chosen at run time."""
+    is_statement = original.rstrip().endswith(";")
+    text = original if not is_statement else f"{{ {original} }}"
+    for number, mutant in reversed(list(enumerate(mutants, first))):
+        if is_statement:
+            text = f"if (::tpsp::mutant({number})) {{ {mutant} }} else {text}"
+        else:
+            text = f"(::tpsp::mutant({number}) ? ({mutant}) : ({text}))"
+    return text
+
+
+def mutated_files() -> dict[str, str]:
+    """The files that have mutants, by name, with all of theirs in them."""
+    edits, number = {}, 1
+    for place in read_list(Path(LIST).read_text()):
+        begin, end = span_of(place, Path(place.file).read_text())
+        edits.setdefault(place.file, []).append((begin, end, place, number))
+        number += len(place.mutants)
+    print(f"{number - 1} mutants in {len(edits)} files")
+    return {file: mutated(Path(file).read_text(), changes) for file, changes in edits.items()}
+
+
+def mutated(source: str, changes: list) -> str:
+    changes.sort(key=lambda change: change[0])
+    for (_, end, place, _), (begin, _, other, _) in zip(changes, changes[1:]):
+        if begin < end:
+            sys.exit(f"{LIST}:{other.line}: overlaps with line {place.line}")
+    for begin, end, place, first in reversed(changes):
+        source = source[:begin] + schema_of(source[begin:end], place.mutants, first) + source[end:]
+    return f'#include "{Path(HEADER).resolve()}"\n{source}'
+
+
+def write(tree: Path) -> None:
+    """Leaves files that are as they should be alone, so that they are not built again."""
+    files = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True,
+                           capture_output=True, text=True).stdout.split("\0")
+    changed = mutated_files()
+    for file in filter(None, files):
+        content = changed[file].encode() if file in changed else Path(file).read_bytes()
+        target = tree / file
+        if target.exists() and target.read_bytes() == content:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+def titles_of_mutants() -> list[str]:
+    result = []
+    for place in read_list(Path(LIST).read_text()):
+        for mutant in place.mutants:
+            original = " ".join(place.original.split())
+            result.append(f"{place.file}: {original}  ->  {mutant.strip() or '(left out)'}")
+    return result
+
+
+def run_range(program: str, numbers: range, lock: threading.Lock, lines: dict[int, str]) -> None:
+    """One process for many mutants; after one that crashes or waits for ever, the next process goes on."""
+    left = list(numbers)
+    while left:
+        first, last = left[0], left[-1]
+        process = subprocess.Popen([program, str(first), str(last)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                   text=True)
+        while left:
+            timer = threading.Timer(SECONDS_A_MUTANT, process.kill)
+            timer.start()
+            line = process.stdout.readline()
+            timer.cancel()
+            if not line:
+                break
+            with lock:
+                lines[left.pop(0)] = line.rstrip("\n")
+        code = process.wait()
+        if left:
+            with lock:
+                how = "it never ends" if code == -9 else f"it ends with {code}"
+                lines[left[0]] = f"{left[0]}\trefused\t{how}\t\t"
+            left.pop(0)
+
+
+def try_all(program: str, result: Path) -> int:
+    titles = titles_of_mutants()
+    lines, lock = {}, threading.Lock()
+    middle = len(titles) // 2
+    with ThreadPoolExecutor(2) as pool:
+        halves = [range(1, middle + 1), range(middle + 1, len(titles) + 1)]
+        list(pool.map(lambda numbers: run_range(program, numbers, lock, lines), halves))
+    rows = []
+    for number, title in enumerate(titles, 1):
+        _, verdict, counts, smallest, example = lines[number].split("\t")
+        rows.append((number, verdict, counts, smallest, example, title))
+    header = "mutant\tverdict\tcases\tsmallest error caught, over the bound\tsurvivor\tchange"
+    result.write_text(header + "\n" + "".join("\t".join(map(str, row)) + "\n" for row in rows))
+    totals = {word: sum(row[1] == word for row in rows) for word in ("caught", "refused", "unchanged", "survived")}
+    print(", ".join(f"{count} {word}" for word, count in totals.items()) + f", of {len(rows)} mutants")
+    for row in rows:
+        if row[1] in ("survived", "unchanged"):
+            print(f"{row[1]} {row[0]}: {row[5]}  {row[4]}")
+    return 1 if totals["survived"] else 0
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case ["write", tree]:
+            write(Path(tree))
+            return 0
+        case ["try", program, result]:
+            return try_all(program, Path(result))
+    print(__doc__)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+// The forwards that a mutation is tried on, and what the check says of each.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tpsp/comm/communicator.h"
+#include "tpsp/model/config.h"
+#include "tpsp/model/weights.h"
+#include "tpsp/parallel/plan.h"
+
+namespace tpsp {
+
+struct MutationCase {
+  Plan plan;
+  std::int64_t batch = 1;
+  int world = 2;
+
+  std::string name() const;
+};
+
+/// Every shipped plan and some that mix styles further, on batches of 1 to 3 and 2 to 4 ranks.
+std::vector<MutationCase> mutation_cases();
+
+/// The model of all cases: two layers, grouped heads that divide over 2, 3 and 4 ranks, an odd vocabulary.
+const ModelConfig& mutation_model();
+
+/// What stands between a rank's forward and its communicator or weights. A default one changes nothing.
+struct Injection {
+  std::function<std::unique_ptr<Communicator>(Communicator& inner, int calls_of_a_forward)> communicator{};
+  std::function<std::unique_ptr<WeightSource>(const LoweredPlan& plan, int rank)> weights{};
+  std::function<void()> activate{};  ///< before the ranks start
+};
+
+enum class Verdict {
+  unchanged,  ///< every logit on every rank has the bits of the unmutated run
+  refused,    ///< an error: no row would have numbers
+  caught,     ///< some logits differ, and the check fails
+  survived,   ///< some logits differ, and the check passes
+};
+std::string_view to_string(Verdict verdict);
+
+struct Trial {
+  Verdict verdict = Verdict::unchanged;
+  double error = 0;       ///< the check's, over its bound
+  std::string message{};  ///< of a refusal
+};
+
+/// Runs the case as a benchmark does, with the injection on every rank: a forward of other tokens first, then the
+/// forward whose logits the check sees.
+Trial try_mutation(const MutationCase& which, const Injection& injection);
+
+}  // namespace tpsp
