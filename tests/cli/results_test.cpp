@@ -96,6 +96,24 @@ TEST_CASE("a resumed run whose file has rows that are not ok does not end as if 
   CHECK(read_csv(folder / "tpsp-results.csv").size() == 1);
 }
 
+TEST_CASE("the exit code of a resumed run does not depend on the order of rows, nor on what is measured again") {
+  const std::string options = tiny_run + "--plan tp,tp+sp --seq 4 --out r.csv ";
+  const TemporaryFolder folder;
+  REQUIRE(Run(folder, options).code() == 0);
+  const auto whole = text_of(folder / "r.csv");
+  for (const auto* plan : {"tp", "tp+sp"}) {
+    for (const bool alone : {false, true}) {
+      INFO(plan << " failed" << (alone ? ", and is the only one that is there" : ""));
+      auto lines = lines_of(whole);
+      auto& failed = lines.at(plan == std::string("tp") ? 1 : 2);
+      failed.replace(failed.find("ok"), 2, "failed");
+      failed.replace(failed.find(",pass,"), 6, ",fail,");
+      write_text(folder / "r.csv", lines[0] + "\n" + (alone ? failed : lines[1] + "\n" + lines[2]) + "\n");
+      CHECK(Run(folder, options + "--resume").code() == 4);
+    }
+  }
+}
+
 TEST_CASE("two protocols of one case in a suite are not compared with each other") {
   const TemporaryFolder folder;
   write_text(folder / "mine.yaml",
