@@ -302,6 +302,35 @@ TEST_CASE("a trace has a track for each rank, and parts that lie within their fo
   CHECK(gathers == 2 * (1 + 6));
 }
 
+TEST_CASE("names that are no UTF-8 reach every output as valid text") {
+  const std::string latin = "caf\xE9";
+  const std::string shown = "caf\xEF\xBF\xBD";
+  const TemporaryFolder folder;
+  std::filesystem::copy_file(TPSP_SOURCE_DIR "/configs/plans/tp.rules", folder / (latin + ".rules"));
+  std::filesystem::copy_file(TPSP_SOURCE_DIR "/configs/models/llama-tiny.yaml", folder / (latin + ".yaml"));
+  const std::string options = "--model " + latin + ".yaml --plan " + latin + ".rules --seq 4 ";
+  const Run run(folder, options + "--warmup 0 --reps 1 --trace t.json --out r.jsonl --out r.csv", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  const auto row = nlohmann::json::parse(text_of(folder / "r.jsonl"));
+  CHECK(row["plan"] == shown + ".rules");
+  CHECK(row["model"] == shown);
+  CHECK_THAT(row["command"].get<std::string>(), Contains(shown + ".rules"));
+  CHECK(read_csv(folder / "r.csv").at(0).at("plan") == shown + ".rules");
+  const auto trace = nlohmann::json::parse(text_of(folder / "t.json"));
+  CHECK_THAT(trace.dump(), Contains(shown + " fp32 " + shown + ".rules seq 4"));
+  const Run previewed(folder, "plan " + options + "--json");
+  REQUIRE(previewed.code() == 0);
+  CHECK(nlohmann::json::parse(previewed.out()).at(0)["plan"] == shown + ".rules");
+}
+
+TEST_CASE("a warning that names a file whose name is no UTF-8 does not end a preview as JSON") {
+  const TemporaryFolder folder;
+  write_text(folder / "caf\xE9.rules", text_of(TPSP_SOURCE_DIR "/configs/plans/tp.rules") + "nothing replicate\n");
+  const Run run(folder, "plan --model llama-tiny --seq 4 --plan caf\xE9.rules --allow-unused-rules --json");
+  REQUIRE(run.code() == 0);
+  CHECK_THAT(nlohmann::json::parse(run.out()).at(0)["findings"].dump(), Contains("caf\xEF\xBF\xBD.rules:10:1"));
+}
+
 TEST_CASE("a trace that can not be written ends the run with 6") {
   const TemporaryFolder folder;
   const Run run(folder, tiny_run + "--tp --seq 8 --trace no/such/trace.json", {.ranks = 2});

@@ -162,7 +162,7 @@ std::string as_typed(int argc, const char* const* argv) {
   constexpr const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-_=/.,:*";
   std::string text = "tpsp-bench";
   for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
+    const auto word = valid_utf8(argv[i]);
     const bool bare = !word.empty() && word.find_first_not_of(plain) == std::string::npos;
     text += bare ? " " + word : " '" + CLI::detail::find_and_replace(word, "'", "'\\''") + "'";
   }
