@@ -138,6 +138,9 @@ TEST_CASE("measurements are not written over by a report or a trace") {
   CHECK_THAT(complaint(report), Contains("ends as results do"));
   const Run trace(folder, tiny_run + "--tp --seq 4 --trace tpsp-results.csv");
   CHECK(trace.code() == 2);
+  std::filesystem::create_symlink("tpsp-results.csv", folder / "link");
+  CHECK(Run(folder, "report tpsp-results.csv -o link").code() == 2);
+  CHECK(Run(folder, tiny_run + "--tp --seq 4 --trace link").code() == 2);
   CHECK(text_of(folder / "tpsp-results.csv") == before);
 }
 

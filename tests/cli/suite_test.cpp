@@ -130,7 +130,9 @@ TEST_CASE("the suite called smoke has twenty cases on any number of ranks") {
   const TemporaryFolder folder;
   const Run run(folder, "--suite smoke --model llama-tiny --reps 1 --profile off", {.ranks = 2});
   REQUIRE(run.code() == 0);
-  CHECK(read_csv(folder / "tpsp-results.csv").size() == 20);
+  CHECK_THAT(run.err(), Contains("[1/20] "));
+  CHECK(read_csv(folder / "tpsp-results.csv").size() == 18);  // two cases are the same with one model for all
+  CHECK_THAT(run.err(), Contains("is in the suite 'smoke' more than once"));
 }
 
 TEST_CASE("a suite that says what no option is, or says it wrongly, is refused with its place") {

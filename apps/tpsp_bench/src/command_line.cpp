@@ -24,8 +24,8 @@ constexpr const char* examples =
     "  tpsp-bench plan --plan tp+sp --world 8       what a plan will do; needs no MPI\n"
     "  tpsp-bench compare before.jsonl after.jsonl  which cases became slower\n"
     "\n"
-    "Options with a value may also stand in the environment (TPSP_SEQ=256) and in\n"
-    "--config.\n"
+    "Options with a value may also stand in the environment (TPSP_SEQ=256,\n"
+    "TPSP_MIN_REPS=5) and in --config.\n"
     "Exit codes: 0 ok, 2 bad input, 3 rows not ok, 4 check failed, 6 output failed.";
 
 struct Flag {
