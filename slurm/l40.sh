@@ -26,6 +26,7 @@ case "${TPSP_LAUNCHER:-srun}" in
   mpirun) launch=(mpirun -n 2 --bind-to none) ;;  # by itself mpirun gives each rank a single core
   *) die "TPSP_LAUNCHER is '$TPSP_LAUNCHER'; the choices are srun, mpirun" ;;
 esac
+export -n TPSP_LAUNCHER  # the program would look for an option of that name
 
 folder=results/slurm-${SLURM_JOB_ID:-none}
 mkdir -p "$folder"

@@ -1,62 +1,13 @@
 #include "tpsp/bench/sweep.h"
 
 #include <limits>
-#include <set>
 
-#include "support/communicators.h"
-#include "support/forward_on_ranks.h"
+#include "bench/small_sweeps.h"
 #include "tpsp/bench/memory.h"
 #include "tpsp/bench/preview.h"
 
 using namespace tpsp;
 using Catch::Contains;
-
-namespace {
-
-using Change = std::function<void(const at::Tensor&)>;
-
-Sweep sweep_of(const std::vector<Plan>& plans, int world) {
-  Sweep sweep;
-  sweep.model = load_model("llama-tiny");
-  for (const auto& plan : plans) sweep.plans.push_back(lower(plan, modules_of(sweep.model), world));
-  sweep.seqs = {6, 16};
-  sweep.protocol = {.warmup = 1, .reps = 2};
-  sweep.shares_memory = world > 1;  // as threads do
-  return sweep;
-}
-
-/// A plan that can not share weights with tp.
-Plan whole_head() {
-  auto plan = load_plan("tp");
-  plan.name = "whole head";
-  plan.rules.back().style = Style::replicate;
-  return plan;
-}
-
-Sweep standard_sweep(int world) { return sweep_of({load_plan("tp"), load_plan("tp+sp")}, world); }
-
-/// The rows of rank 0, where `change` is done to the result of every collective on rank `changed`.
-std::vector<Row> rows_of(const Sweep& sweep, int world, int changed = -1, const Change& change = {}) {
-  std::vector<Row> rows;
-  on_ranks(world, [&](World& ranks, Communicator& comm) {
-    at::set_num_threads(1);  // of this rank's thread: attention's scratch grows with them
-    const bool mine = ranks.rank() == changed;
-    ChangingCommunicator changing(comm, mine ? change : Change());
-    const auto keep = [&](const Row& row) {
-      if (ranks.rank() == 0) rows.push_back(row);
-    };
-    run_sweep(sweep, ranks, changing, {.row = keep});
-  });
-  return rows;
-}
-
-std::vector<std::string> cases_of(const std::vector<Row>& rows) {
-  std::vector<std::string> cases;
-  for (const auto& row : rows) cases.push_back(row.plan + " " + std::to_string(row.seq));
-  return cases;
-}
-
-}  // namespace
 
 TEST_CASE("plans that share weights take turns at each length") {
   CHECK(cases_of(rows_of(standard_sweep(2), 2)) == std::vector<std::string>{"tp 6", "tp+sp 6", "tp 16", "tp+sp 16"});
@@ -289,40 +240,6 @@ TEST_CASE("own weights are freed before the next plan's are made") {
     CHECK(row.resident_bytes == 0);
     CHECK(row.weights == "own");
   }
-}
-
-TEST_CASE("cases that are done are left out, but for those that take turns with one that is not") {
-  auto sweep = standard_sweep(2);
-  const auto all = rows_of(sweep, 2);
-  std::vector<Row> rows;
-  on_ranks(2, [&](World& ranks, Communicator& comm) {
-    const auto keep = [&](const Row& row) {
-      if (ranks.rank() == 0) rows.push_back(row);
-    };
-    const auto is_done = [&](const std::string& key) {
-      return key == all[0].key || key == all[1].key || key == all[2].key;
-    };
-    run_sweep(sweep, ranks, comm, {.row = keep, .is_done = is_done});
-  });
-  CHECK(cases_of(rows) == std::vector<std::string>{"tp 16", "tp+sp 16"});
-}
-
-TEST_CASE("a case has the same key in every run and on every rank, and no other case has it") {
-  std::set<std::string> keys;
-  for (const auto& row : rows_of(standard_sweep(2), 2)) keys.insert(row.key);
-  CHECK(keys.size() == 4);
-  for (const auto& row : rows_of(standard_sweep(2), 2)) CHECK(keys.contains(row.key));
-  auto other = standard_sweep(2);
-  other.seed = 1;
-  for (const auto& row : rows_of(other, 2)) CHECK_FALSE(keys.contains(row.key));
-  other = standard_sweep(2);
-  other.protocol.reps = 3;
-  for (const auto& row : rows_of(other, 2)) CHECK_FALSE(keys.contains(row.key));
-  other = standard_sweep(2);
-  other.model.ffn *= 2;
-  for (const auto& plan : {"tp", "tp+sp"}) other.plans.push_back(lower(load_plan(plan), modules_of(other.model), 2));
-  other.plans.erase(other.plans.begin(), other.plans.begin() + 2);
-  for (const auto& row : rows_of(other, 2)) CHECK_FALSE(keys.contains(row.key));
 }
 
 TEST_CASE("a sweep's time goes to forwards, profiles, checks and weights") {

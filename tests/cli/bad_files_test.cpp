@@ -84,6 +84,21 @@ TEST_CASE("a model whose sizes do not fit is refused with its place") {
                             {"m.yaml", "hidden: -32\nlayers: 1\nheads: 4\nvocabulary: 50\n", "'-32'"}});
 }
 
+TEST_CASE("files may begin with the byte-order mark that some editors write") {
+  const std::string mark = "\xEF\xBB\xBF";
+  const TemporaryFolder folder;
+  for (const auto* file : {"plans/tp.rules", "plans/tp+sp.yaml", "models/llama-tiny.yaml"}) {
+    const auto path = std::filesystem::path(file);
+    write_text(folder / path.filename(), mark + text_of(std::string(TPSP_SOURCE_DIR "/configs/") + file));
+  }
+  write_text(folder / "c.yaml", mark + "reps: 1\n");
+  write_text(folder / "s.yaml",
+             mark + "cases:\n  - {plan: [./tp.rules, ./tp+sp.yaml], model: ./llama-tiny.yaml, seq: 4}\n");
+  const Run run(folder, "--suite s.yaml --config c.yaml");
+  REQUIRE(run.code() == 0);
+  CHECK(read_csv(folder / "tpsp-results.csv").size() == 2);
+}
+
 TEST_CASE("a configuration file that is missing is refused") {
   const TemporaryFolder folder;
   const Run run(folder, "--config nope.yaml", {.ranks = 2});
@@ -92,8 +107,10 @@ TEST_CASE("a configuration file that is missing is refused") {
 }
 
 TEST_CASE("a configuration file with an unknown key or a bad value is refused with its place") {
-  check_refused("--config", {{"c.yaml", "sequ: 4\n", "c.yaml:1:1: unknown key 'sequ'; did you mean 'seq'?"},
-                             {"c.yaml", "batch: many\n", "c.yaml:1:1: 'many' is not a whole number"},
-                             {"c.yaml", "batch: {a: 1}\n", "c.yaml:1:1"},
-                             {"c.yaml", "config: c.yaml\n", "unknown key 'config'"}});
+  check_refused("--config",
+                {{"c.yaml", "sequ: 4\n", "c.yaml:1:1: unknown key 'sequ'; did you mean 'seq'?"},
+                 {"c.yaml", "batch: many\n", "c.yaml:1:1: 'many' is not a whole number"},
+                 {"c.yaml", "batch: {a: 1}\n", "c.yaml:1:1"},
+                 {"c.yaml", "config: c.yaml\n", "unknown key 'config'"},
+                 {"c.yaml", "accelerator: 1\n", "output, peaks, placement, plan, profile, reps, seed, seq"}});
 }

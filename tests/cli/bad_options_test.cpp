@@ -45,6 +45,23 @@ TEST_CASE("a second word after an option is not its value") {
 
 TEST_CASE("an option without its value is refused") { check_refused({{"--seq", "--seq"}, {"--reps=", "--reps"}}); }
 
+TEST_CASE("an empty value or an empty item of a list is refused wherever it stands") {
+  check_refused({{"--seq ' '", "--seq: the value is empty; give one, or leave it out"},
+                 {"--plan tp+sp,", "--plan: the list 'tp,tp+sp,' has an empty item; write one comma between two items"},
+                 {"--out ' '", "--out: the value is empty"},
+                 {"--out a.csv,", "--out: the list 'a.csv,' has an empty item"},
+                 {"--config ''", "--config: the value is empty"},
+                 {"--trace ''", "--trace: the value is empty"},
+                 {"--export ''", "--export: the value is empty"},
+                 {"--suite ''", "--suite: the value is empty"}});
+  const TemporaryFolder folder;
+  for (const auto* arguments : {"comm --op all-gather,", "comm --backend ,serial", "comm --dtype fp32,,bf16"}) {
+    const Run run(folder, arguments);
+    CHECK(run.code() == 2);
+    CHECK_THAT(complaint(run), Contains("has an empty item"));
+  }
+}
+
 TEST_CASE("an unknown dtype, device, backend or check is answered with the choices") {
   check_refused({{"--backend serial", "--backend serial"},
                  {"--backend mpo", "did you mean 'mpi'?"},

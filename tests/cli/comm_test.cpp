@@ -63,6 +63,18 @@ TEST_CASE("sizes may have letters, and types and placements are chosen") {
   CHECK(kinds(rows, "backend") == std::set<std::string>{"serial"});
 }
 
+TEST_CASE("what the lists of comm repeat is measured once, with a warning") {
+  const TemporaryFolder folder;
+  const Run run(folder,
+                "comm --reps 1 --placement out --bytes 1K,1024 --op all-gather,all-gather --dtype fp32,fp32 "
+                "--backend serial,serial");
+  REQUIRE(run.code() == 0);
+  CHECK(read_csv(folder / "tpsp-results.csv").size() == 1);
+  for (const auto* word : {"--bytes: 1024 is", "--op: all-gather is", "--dtype: fp32 is", "--backend: serial is"}) {
+    CHECK_THAT(run.err(), Contains(word + std::string(" in the list more than once")));
+  }
+}
+
 TEST_CASE("all backends are those that can serve") {
   const TemporaryFolder folder;
   const Run run(folder, quick_run + "--backend all --op all-reduce --placement in", {.ranks = 2});

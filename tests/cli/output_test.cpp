@@ -119,11 +119,26 @@ TEST_CASE("a file that can not be written ends the run with 6 before anything is
   CHECK(run.out().empty());
 }
 
+TEST_CASE("an output that would lose what is written to it ends the run with 6 before anything is measured") {
+  const TemporaryFolder folder;
+  REQUIRE(run_command(folder, "mkfifo fifo.csv fifo.json").code == 0);
+  std::filesystem::create_symlink("/dev/null", folder / "null.jsonl");
+  const std::string option = GENERATE("--out fifo.csv", "--out null.jsonl", "--trace fifo.json", "--trace /dev/null");
+  const Run run(folder, quick_run + option, {.ranks = 2});
+  CHECK(run.code() == 6);
+  CHECK_THAT(complaint(run),
+             Contains(option.substr(option.find(' ') + 1) + ": it does not keep what is written to it"));
+  CHECK(run.out().empty());
+}
+
 TEST_CASE("an export folder that can not be made ends the run with 6") {
   const TemporaryFolder folder;
-  const Run run(folder, quick_run + "--export /proc/nope", {.ranks = 2});
+  const std::string path = GENERATE("/proc/nope", "/dev/null", "file");
+  write_text(folder / "file", "mine\n");
+  const Run run(folder, quick_run + "--export " + path, {.ranks = 2});
   CHECK(run.code() == 6);
-  CHECK_THAT(complaint(run), Contains("/proc/nope"));
+  CHECK_THAT(complaint(run), Contains(path));
+  CHECK(text_of(folder / "file") == "mine\n");
 }
 
 TEST_CASE("help and previews that can not be written end with 6") {

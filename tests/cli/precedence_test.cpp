@@ -103,3 +103,51 @@ TEST_CASE("a bad value in the environment is told by the variable's name") {
   CHECK(run.code() == 2);
   CHECK_THAT(complaint(run), Catch::StartsWith("TPSP_SEQ: 'many'"));
 }
+
+TEST_CASE("every option with a value may stand in the environment, its dashes as underscores") {
+  const TemporaryFolder folder;
+  const Run run(
+      folder, "--model llama-tiny --tp --seq 4 --verbose",
+      {.environment = {
+           {"TPSP_MIN_REPS", "3"}, {"TPSP_MIN_TIME", "0"}, {"TPSP_MAX_NOISE", "100"}, {"TPSP_MAX_TIME", "0"}}});
+  REQUIRE(run.code() == 0);
+  CHECK(read_csv(folder / "tpsp-results.csv").at(0).at("reps") == "3");
+  CHECK_THAT(run.err(), Contains("min-reps is 3 (TPSP_MIN_REPS)") && !Contains("warning"));
+}
+
+TEST_CASE("a variable that is called as an option's and is none is warned about, with the nearest") {
+  const TemporaryFolder folder;
+  const std::map<std::string, std::string> variables{{"TPSP_SEQS", "4"},
+                                                     {"TPSP_MIN-REPS", "3"},
+                                                     {"TPSP_ABRACADABRA", "1"},
+                                                     {"TPSP_TEST_SEED", "1"},
+                                                     {"TPSP_WORLD", "1"}};
+  const std::string command = GENERATE("", "plan ", "columns ", "info ");
+  const bool measures = command.empty();
+  const Run run(folder, command + (measures ? "--model llama-tiny --tp --seq 4 --warmup 0 --reps 1" : ""),
+                {.ranks = measures ? 2 : 0, .environment = variables});
+  CHECK(run.code() == 0);
+  std::vector<std::string> warnings;
+  for (const auto& line : lines_of(run.err())) {
+    if (line.starts_with("[rank 0] warning: 'TPSP_")) warnings.push_back(line.substr(18));
+  }
+  CHECK(warnings == std::vector<std::string>{
+                        "'TPSP_ABRACADABRA': no option is called that, so it sets nothing; see tpsp-bench --help",
+                        "'TPSP_MIN-REPS': no option is called that, so it sets nothing; did you mean 'TPSP_MIN_REPS'?",
+                        "'TPSP_SEQS': no option is called that, so it sets nothing; did you mean 'TPSP_SEQ'?"});
+}
+
+TEST_CASE("USE_SEQUENCE_PARALLELISM that replaces the plans of a suite says so") {
+  const TemporaryFolder folder;
+  write_text(folder / "mine.yaml", "model: llama-tiny\nreps: 1\nseq: 4\ncases:\n  - {plan: [tp, tp+sp]}\n");
+  const Run run(folder, "--suite mine.yaml", {.environment = {{"USE_SEQUENCE_PARALLELISM", "True"}}});
+  REQUIRE(run.code() == 0);
+  CHECK(read_csv(folder / "tpsp-results.csv").size() == 1);
+  CHECK_THAT(run.err(),
+             Contains("warning: USE_SEQUENCE_PARALLELISM: tp+sp instead of the suite's plans (mine.yaml:5:6)"));
+  write_text(folder / "other.yaml", "model: llama-tiny\nreps: 1\nseq: 4\ncases:\n  - {batch: 1}\n  - {batch: 2}\n");
+  const Run by_default(folder, "--suite other.yaml", {.environment = {{"USE_SEQUENCE_PARALLELISM", "False"}}});
+  CHECK_THAT(by_default.err(), Contains("USE_SEQUENCE_PARALLELISM: tp instead of the suite's plans (the default)"));
+  const Run chosen(folder, "--suite mine.yaml --tp", {.environment = {{"USE_SEQUENCE_PARALLELISM", "True"}}});
+  CHECK_THAT(chosen.err(), !Contains("USE_SEQUENCE_PARALLELISM"));
+}

@@ -96,6 +96,24 @@ TEST_CASE("a resumed run whose file has rows that are not ok does not end as if 
   CHECK(read_csv(folder / "tpsp-results.csv").size() == 1);
 }
 
+TEST_CASE("the exit code of a resumed run does not depend on the order of rows, nor on what is measured again") {
+  const std::string options = tiny_run + "--plan tp,tp+sp --seq 4 --out r.csv ";
+  const TemporaryFolder folder;
+  REQUIRE(Run(folder, options).code() == 0);
+  const auto whole = text_of(folder / "r.csv");
+  for (const auto* plan : {"tp", "tp+sp"}) {
+    for (const bool alone : {false, true}) {
+      INFO(plan << " failed" << (alone ? ", and is the only one that is there" : ""));
+      auto lines = lines_of(whole);
+      auto& failed = lines.at(plan == std::string("tp") ? 1 : 2);
+      failed.replace(failed.find("ok"), 2, "failed");
+      failed.replace(failed.find(",pass,"), 6, ",fail,");
+      write_text(folder / "r.csv", lines[0] + "\n" + (alone ? failed : lines[1] + "\n" + lines[2]) + "\n");
+      CHECK(Run(folder, options + "--resume").code() == 4);
+    }
+  }
+}
+
 TEST_CASE("two protocols of one case in a suite are not compared with each other") {
   const TemporaryFolder folder;
   write_text(folder / "mine.yaml",
@@ -120,6 +138,9 @@ TEST_CASE("measurements are not written over by a report or a trace") {
   CHECK_THAT(complaint(report), Contains("ends as results do"));
   const Run trace(folder, tiny_run + "--tp --seq 4 --trace tpsp-results.csv");
   CHECK(trace.code() == 2);
+  std::filesystem::create_symlink("tpsp-results.csv", folder / "link");
+  CHECK(Run(folder, "report tpsp-results.csv -o link").code() == 2);
+  CHECK(Run(folder, tiny_run + "--tp --seq 4 --trace link").code() == 2);
   CHECK(text_of(folder / "tpsp-results.csv") == before);
 }
 
@@ -282,6 +303,35 @@ TEST_CASE("a trace has a track for each rank, and parts that lie within their fo
   CHECK(tracks == std::set<int>{0, 1});
   CHECK(forwards == std::set<std::string>{"llama-tiny fp32 tp seq 8", "llama-tiny fp32 tp+sp seq 8"});
   CHECK(gathers == 2 * (1 + 6));
+}
+
+TEST_CASE("names that are no UTF-8 reach every output as valid text") {
+  const std::string latin = "caf\xE9";
+  const std::string shown = "caf\xEF\xBF\xBD";
+  const TemporaryFolder folder;
+  std::filesystem::copy_file(TPSP_SOURCE_DIR "/configs/plans/tp.rules", folder / (latin + ".rules"));
+  std::filesystem::copy_file(TPSP_SOURCE_DIR "/configs/models/llama-tiny.yaml", folder / (latin + ".yaml"));
+  const std::string options = "--model " + latin + ".yaml --plan " + latin + ".rules --seq 4 ";
+  const Run run(folder, options + "--warmup 0 --reps 1 --trace t.json --out r.jsonl --out r.csv", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  const auto row = nlohmann::json::parse(text_of(folder / "r.jsonl"));
+  CHECK(row["plan"] == shown + ".rules");
+  CHECK(row["model"] == shown);
+  CHECK_THAT(row["command"].get<std::string>(), Contains(shown + ".rules"));
+  CHECK(read_csv(folder / "r.csv").at(0).at("plan") == shown + ".rules");
+  const auto trace = nlohmann::json::parse(text_of(folder / "t.json"));
+  CHECK_THAT(trace.dump(), Contains(shown + " fp32 " + shown + ".rules seq 4"));
+  const Run previewed(folder, "plan " + options + "--json");
+  REQUIRE(previewed.code() == 0);
+  CHECK(nlohmann::json::parse(previewed.out()).at(0)["plan"] == shown + ".rules");
+}
+
+TEST_CASE("a warning that names a file whose name is no UTF-8 does not end a preview as JSON") {
+  const TemporaryFolder folder;
+  write_text(folder / "caf\xE9.rules", text_of(TPSP_SOURCE_DIR "/configs/plans/tp.rules") + "nothing replicate\n");
+  const Run run(folder, "plan --model llama-tiny --seq 4 --plan caf\xE9.rules --allow-unused-rules --json");
+  REQUIRE(run.code() == 0);
+  CHECK_THAT(nlohmann::json::parse(run.out()).at(0)["findings"].dump(), Contains("caf\xEF\xBF\xBD.rules:10:1"));
 }
 
 TEST_CASE("a trace that can not be written ends the run with 6") {

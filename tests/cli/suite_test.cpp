@@ -45,6 +45,20 @@ TEST_CASE("a suite's entries are measured one after the other, under its name an
   CHECK(column(rows, "seed") == std::vector<std::string>(4, "3"));
 }
 
+TEST_CASE("a case that two entries of a suite have gets one row, with a warning") {
+  const TemporaryFolder folder;
+  write_text(folder / "mine.yaml",
+             "model: llama-tiny\nreps: 2\nseq: 8\ncases:\n  - {plan: tp, seq: [4, 8]}\n"
+             "  - {plan: [tp, tp+sp]}\n  - {plan: tp}\n");
+  const Run run(folder, "--suite mine.yaml", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  CHECK(column(rows, "plan") == std::vector<std::string>{"tp", "tp", "tp+sp"});
+  const std::string warning = "tp at seq 8 is in the suite 'mine' more than once; its first row counts";
+  CHECK(run.err().find(warning) != run.err().rfind(warning));
+  CHECK(lines_of(text_of(folder / "tpsp-results.jsonl")).size() == 3);
+}
+
 TEST_CASE("the command line and the environment beat a suite") {
   const TemporaryFolder folder;
   write_text(folder / "mine.yaml", "model: llama-tiny\nreps: 1\nbatch: 4\ncases:\n  - {plan: tp, seq: [4, 8]}\n");
@@ -116,7 +130,9 @@ TEST_CASE("the suite called smoke has twenty cases on any number of ranks") {
   const TemporaryFolder folder;
   const Run run(folder, "--suite smoke --model llama-tiny --reps 1 --profile off", {.ranks = 2});
   REQUIRE(run.code() == 0);
-  CHECK(read_csv(folder / "tpsp-results.csv").size() == 20);
+  CHECK_THAT(run.err(), Contains("[1/20] "));
+  CHECK(read_csv(folder / "tpsp-results.csv").size() == 18);  // two cases are the same with one model for all
+  CHECK_THAT(run.err(), Contains("is in the suite 'smoke' more than once"));
 }
 
 TEST_CASE("a suite that says what no option is, or says it wrongly, is refused with its place") {

@@ -1,6 +1,7 @@
 // What is measured: plans, lengths, ranks, and the numbers in the rows.
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "run.h"
 #include "tiny_model.h"
@@ -174,6 +175,19 @@ TEST_CASE("the options --tp, --sp and --plan add up, and a plan that is named tw
   const Run run(folder, tiny_run + "--seq 4 --sp --plan tp --plan 'tp+sp, tp' --tp");
   REQUIRE(run.code() == 0);
   CHECK(column(read_csv(folder / "tpsp-results.csv"), "plan") == std::vector<std::string>{"tp", "tp+sp"});
+  CHECK_THAT(run.err(), Contains("warning: --plan: tp is in the list more than once, and is taken once"));
+}
+
+TEST_CASE("a length that is given twice is measured once, with a warning") {
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_run + "--tp --seq 4,8 --seq 4..16*2,4", {.ranks = 2});
+  REQUIRE(run.code() == 0);
+  CHECK(column(read_csv(folder / "tpsp-results.csv"), "seq") == std::vector<std::string>{"4", "8", "16"});
+  CHECK_THAT(run.err(), Contains("[3/3] tp at seq 16") &&
+                            Contains("warning: --seq: 4 is in the list more than once, and is taken once\n") &&
+                            Contains("warning: --seq: 8 is in the list more than once, and is taken once\n"));
+  const Run previewed(folder, "plan --model llama-tiny --tp --seq 4,4 --json");
+  CHECK(nlohmann::json::parse(previewed.out()).size() == 1);
 }
 
 TEST_CASE("bf16 passes its check and sends half the bytes") {

@@ -42,6 +42,26 @@ TEST_CASE("a name that is not built in is read as a file") {
   CHECK(config.text == "rules: [x]\n");
 }
 
+TEST_CASE("a configuration is called as its file without the ending of YAML, in valid UTF-8") {
+  CHECK(find_config("plans", "tp.yaml", built_in).name == "tp");
+  CHECK(find_config("plans", "tp.rules", built_in).name == "tp.rules");
+  const TemporaryFolder folder;
+  for (const auto& [file, name] :
+       std::vector<std::pair<std::string, std::string>>{{"mine.yml", "mine"},
+                                                        {"llama-3.1.yaml", "llama-3.1"},
+                                                        {"caf\xE9.rules", "caf\xEF\xBF\xBD.rules"},
+                                                        {"a\n\x1b[31m", "a??[31m"}}) {
+    write_file(folder / file, "x\n");
+    CHECK(find_config("plans", (folder / file).string(), built_in).name == name);
+  }
+}
+
+TEST_CASE("a configuration's file may begin with a byte-order mark") {
+  const TemporaryFolder folder;
+  write_file(folder / "mine.rules", "\xEF\xBB\xBFnorm replicate\n");
+  CHECK(find_config("plans", (folder / "mine.rules").string(), built_in).text == "norm replicate\n");
+}
+
 TEST_CASE("a mistyped name is refused with the nearest built-in one") {
   CHECK(complaint_of([] { find_config("plans", "tpp", built_in); }) ==
         "--plan 'tpp': no built-in plan and no file is called that; did you mean 'tp'?");

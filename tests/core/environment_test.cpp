@@ -54,6 +54,12 @@ TEST_CASE("a variable that is not set differs from an empty one") {
   CHECK_FALSE(environment("PMIX_RANK").has_value());
 }
 
+TEST_CASE("variables are found by how their names begin, whatever is in them") {
+  const Launcher launcher{{"PMI_RANK", ""}, {"PMI_SIZE", "PMI_OTHER=1"}};
+  CHECK(variables_with("PMI_") == std::vector<std::string>{"PMI_RANK", "PMI_SIZE"});
+  CHECK(variables_with("PMI_RANKS").empty());
+}
+
 TEST_CASE("a process started alone is rank 0 of 1 without MPI") {
   const Launcher launcher{};
   check_launch(detect_launch(), false, 0, 1);

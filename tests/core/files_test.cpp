@@ -1,6 +1,7 @@
 #include "tpsp/core/files.h"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <catch2/catch.hpp>
 #include <csignal>
@@ -68,6 +69,14 @@ TEST_CASE("a device that never ends is refused at the limit") {
   CHECK_THAT(complaint_of([] { read_file("/dev/zero", limit); }), Contains("it has over 1000 bytes"));
 }
 
+TEST_CASE("a text is read without its byte-order mark") {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "\xEF\xBB\xBFtext \xEF\xBB\xBF");
+  CHECK(read_text(folder / "a", limit) == "text \xEF\xBB\xBF");
+  write_file(folder / "a", "\xEF\xBB");
+  CHECK(read_text(folder / "a", limit) == "\xEF\xBB");
+}
+
 TEST_CASE("writing into a missing folder is an output error that says to make it") {
   const TemporaryFolder folder;
   const Error error = thrown_by([&] { write_file(folder / "none/a", "x"); });
@@ -115,11 +124,48 @@ TEST_CASE("appending to a folder says to give a file") {
 }
 
 TEST_CASE("a full disk is an output error with its reason") {
-  AppendFile file("/dev/full");
+  const TemporaryFolder folder;
+  AppendFile file(folder / "a");
+  const FullDisk disk(0);
   const Error error = thrown_by([&] { file.append("row\n"); });
   CHECK(error.code() == ExitCode::output_failed);
-  CHECK(std::string(error.what()) ==
-        "/dev/full: cannot be appended to (No space left on device); make room, or give a path on another disk");
+  CHECK(std::string(error.what()) == (folder / "a").string() +
+                                         ": cannot be appended to (File too large); make room, or give a path on "
+                                         "another disk");
+}
+
+TEST_CASE("what does not keep what is appended to it is refused before it is opened") {
+  const TemporaryFolder folder;
+  REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
+  std::filesystem::create_symlink("/dev/null", folder / "null");
+  for (const auto& path : {folder / "fifo", folder / "null", std::filesystem::path("/dev/full")}) {
+    const Error error = thrown_by([&] { AppendFile file(path); });
+    CHECK(error.code() == ExitCode::output_failed);
+    CHECK(std::string(error.what()) == path.string() +
+                                           ": it does not keep what is written to it (no regular file); give the path "
+                                           "of a file");
+  }
+}
+
+TEST_CASE("a file that is removed or replaced while it is written is missed at the next append") {
+  const TemporaryFolder folder;
+  const bool replaced = GENERATE(false, true);
+  AppendFile file(folder / "a");
+  file.append("one\n");
+  std::filesystem::remove(folder / "a");
+  if (replaced) write_file(folder / "a", "of somebody else\n");
+  const Error error = thrown_by([&] { file.append("two\n"); });
+  CHECK(error.code() == ExitCode::output_failed);
+  CHECK_THAT(error.what(), Contains("the file was removed or replaced while it was written"));
+}
+
+TEST_CASE("a file that is moved while it is written keeps what is appended to it") {
+  const TemporaryFolder folder;
+  AppendFile file(folder / "a");
+  file.append("one\n");
+  std::filesystem::rename(folder / "a", folder / "b");
+  file.append("two\n");
+  CHECK(read_file(folder / "b", limit) == "one\ntwo\n");
 }
 
 TEST_CASE("a line that a full disk tore is cut off again") {

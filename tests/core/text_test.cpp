@@ -35,6 +35,22 @@ TEST_CASE("a quote of a long text is cut between two characters") {
   CHECK(quote(text) == "'" + std::string(59, 'a') + "…'");
 }
 
+TEST_CASE("bytes that are no UTF-8 are replaced, and characters stay") {
+  const std::string replacement = "\xEF\xBF\xBD";
+  for (const auto* text : {"", "tp+sp", "é", "€uro", "\xF0\x9F\x98\x80", "\xF4\x8F\xBF\xBF", "\xED\x9F\xBF"}) {
+    CHECK(valid_utf8(text) == text);
+  }
+  CHECK(valid_utf8("a\xFFz") == "a" + replacement + "z");
+  CHECK(valid_utf8("caf\xE9") == "caf" + replacement);
+  CHECK(valid_utf8("\x80") == replacement);
+  CHECK(valid_utf8("\xC3") == replacement);
+  for (const auto* two : {"\xC0\x80", "\xC3\xC3"}) CHECK(valid_utf8(two) == replacement + replacement);
+  for (const auto* three : {"\xED\xA0\x80", "\xE0\x80\xAF"}) {
+    CHECK(valid_utf8(three) == replacement + replacement + replacement);
+  }
+  CHECK(valid_utf8("\xF4\x90\x80\x80").size() == 4 * replacement.size());
+}
+
 TEST_CASE("splitting keeps empty parts and joining undoes it") {
   CHECK(split("a,,b,", ',') == std::vector<std::string>{"a", "", "b", ""});
   CHECK(split("", ',') == std::vector<std::string>{""});

@@ -168,6 +168,16 @@ TEST_CASE("a header with carriage returns is the same header") {
   CHECK_THAT(content(folder / "r.csv"), Catch::EndsWith("tp,one\r\ntp+sp,two\n"));
 }
 
+TEST_CASE("a header behind a byte-order mark is the same header") {
+  const TemporaryFolder folder;
+  const std::string begin = "\xEF\xBB\xBFkey,plan,message\n";
+  write_file(folder / "r.csv", begin + "a,tp,one\n");
+  ResultFiles results({folder / "r.csv"}, keyed_columns(), true);
+  CHECK(results.done().size() == 1);
+  results.add(with_key("b", "two"));
+  CHECK(content(folder / "r.csv") == begin + "a,tp,one\nb,tp+sp,two\n");
+}
+
 TEST_CASE("two runs cannot write one file at a time") {
   const TemporaryFolder folder;
   const ResultFiles first({folder / "r.csv"}, two_columns(), false);
@@ -184,12 +194,28 @@ TEST_CASE("one file given twice is refused") {
              Contains("the file is given twice"));
 }
 
-TEST_CASE("a full disk fails the first write of the results") {
+TEST_CASE("one file given twice is refused by whatever name, with both") {
+  const TemporaryFolder folder;
+  write(folder / "r.csv", two_columns(), {example_row()});
+  std::filesystem::create_symlink(folder / "r.csv", folder / "soft.csv");
+  std::filesystem::create_hard_link(folder / "r.csv", folder / "hard.csv");
+  std::filesystem::create_symlink("loop.csv", folder / "loop.csv");
+  for (const auto* other : {"soft.csv", "hard.csv"}) {
+    CHECK_THAT(complaint_of([&] {
+                 ResultFiles({folder / "r.csv", folder / other}, two_columns(), false);
+               }),
+               Contains(std::string(other) + ": the file is given twice (as ") && Contains("r.csv)"));
+  }
+  const Error error = thrown_by([&] { ResultFiles({folder / "r.csv", folder / "loop.csv"}, two_columns(), false); });
+  CHECK(error.code() == ExitCode::output_failed);
+}
+
+TEST_CASE("a device is refused as a results file") {
   const TemporaryFolder folder;
   std::filesystem::create_symlink("/dev/full", folder / "full.csv");
   const Error error = thrown_by([&] { ResultFiles({folder / "full.csv"}, two_columns(), false); });
   CHECK(error.code() == ExitCode::output_failed);
-  CHECK_THAT(error.what(), Contains("No space left on device"));
+  CHECK_THAT(error.what(), Contains("full.csv: it does not keep what is written to it"));
 }
 
 namespace {

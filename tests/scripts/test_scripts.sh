@@ -223,6 +223,9 @@ check "its log is there" [ -e "$scratch/tree/results/slurm-17/log.txt" ]
 
 in_tree env SLURM_JOB_ID=18 TPSP_LAUNCHER=mpirun bash slurm/l40.sh
 check "a job can be started with mpirun" called 'mpirun -n 2 --bind-to none build/tpsp-bench'
+fake mpirun '[ -z "${TPSP_LAUNCHER:-}" ]'
+in_tree env SLURM_JOB_ID=18 TPSP_LAUNCHER=mpirun bash slurm/l40.sh
+check "the variable that chooses the launcher does not reach the program" [ "$status" = 0 ]
 in_tree env TPSP_LAUNCHER=ssh bash slurm/l40.sh
 check "another launcher is refused" failed_with_one_line "'ssh'" srun mpirun
 fake srun 'exit 3'

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <optional>
+#include <set>
 
 #include "bench_options.h"
 #include "commands.h"
@@ -117,33 +118,47 @@ struct Run {
   const BenchOptions& options;
   World& world;
   Output& output;
+  spdlog::logger& log;
   Known known;
+  std::set<std::string> keys{};  ///< of the rows so far
   Trace trace{};
   Ledger ledger{};
   ExitCode code = ExitCode::ok;
   bool measured = false;  ///< the last row was
 };
 
+// Entries of a suite may overlap: a run has one row of a case.
+void warn_of_repeated_case(const Run& run, const Row& row) {
+  if (!run.keys.contains(row.key)) return;
+  run.log.warn("{} at seq {} is in the suite '{}' more than once; its first row counts", row.plan, row.seq, row.suite);
+}
+
 void run_job(Run& run, const BenchJob& job, Communicator& comm) {
   const auto on_row = [&](const Row& row) {
+    warn_of_repeated_case(run, row);
     agree(run.world, [&] {
       run.output.add(row, work_of(job.sweep, row.seq));
       if (run.options.trace && run.world.rank() == 0) write_file(*run.options.trace, run.trace.json());
     });
-    run.code = worse(run.code, row);
+    run.keys.insert(row.key);
+    run.code = worse(worse(run.code, row), run.known, row.key);
     run.measured = row.latency_s.has_value();
   };
-  run_sweep(
-      job.sweep, run.world, comm,
-      {.row = on_row,
-       .step =
-           [&](const SweepStep& step) {
-             run.output.step(fmt::format("{} at seq {}", step.plans, step.seq), step.phase, step.done);
-           },
-       .is_done = is_known(run.known, run.code),
-       .left_out = [&](std::int64_t seq, std::size_t plans) { run.output.leave_out(plans, work_of(job.sweep, seq)); },
-       .trace = run.options.trace ? &run.trace : nullptr,
-       .ledger = &run.ledger});
+  run_sweep(job.sweep, run.world, comm,
+            {.row = on_row,
+             .step =
+                 [&](const SweepStep& step) {
+                   run.output.step(fmt::format("{} at seq {}", step.plans, step.seq), step.phase, step.done);
+                 },
+             .is_done = [&](const std::string& key) { return run.known.contains(key) || run.keys.contains(key); },
+             .left_out =
+                 [&](const Row& row) {
+                   warn_of_repeated_case(run, row);
+                   run.code = worse(run.code, run.known, row.key);
+                   run.output.leave_out(work_of(job.sweep, row.seq));
+                 },
+             .trace = run.options.trace ? &run.trace : nullptr,
+             .ledger = &run.ledger});
 }
 
 void tell_where_time_went(const Ledger& ledger, double total_s, spdlog::logger& log) {
@@ -190,7 +205,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     add_provenance(provenance, line, world);
     agree(world, [&] { output->title(provenance); });
     if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench");
-    run.emplace(Run{options, world, *output, known_to_rank_0(world, output->done())});
+    run.emplace(Run{options, world, *output, *log, known_to_rank_0(world, output->done())});
     RankBinder binder(world);
     for (std::size_t i = 0; i < options.jobs.size(); ++i) {
       auto& job = options.jobs[i];

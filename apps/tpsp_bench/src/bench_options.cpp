@@ -9,6 +9,7 @@
 #include "suite.h"
 #include "tpsp/bench/device.h"
 #include "tpsp/core/error.h"
+#include "tpsp/core/files.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {
@@ -26,13 +27,13 @@ GemmPolicy gemm_setting(const Settings& settings) {
   return name == "packed" ? GemmPolicy::packed : GemmPolicy::plain;
 }
 
-BenchJob job_of(const Settings& settings, const CommandLine& line, const World& world) {
+BenchJob job_of(const Settings& settings, const CommandLine& line, const World& world, spdlog::logger& log) {
   BenchJob job;
   auto& sweep = job.sweep;
   sweep.model = model_setting(settings);
-  sweep.plans = plan_setting(settings, sweep.model, world.size(), line.flags.contains("allow-unused-rules"));
-  sweep.seqs = seq_setting(settings);
-  sweep.batch = batch_setting(settings);
+  sweep.plans = plan_setting(settings, sweep.model, world.size(), line.flags.contains("allow-unused-rules"), log);
+  sweep.seqs = seq_setting(settings, log);
+  sweep.batch = batch_setting(settings, sweep.seqs);
   sweep.dtype = dtype_setting(settings);
   sweep.device = device_setting(settings, world);
   sweep.protocol = protocol_setting(settings);
@@ -63,6 +64,14 @@ std::optional<std::string> not_for(const SuiteEntry& entry, const Settings& sett
   return std::nullopt;
 }
 
+// A variable that was set for other programs is easily forgotten, and the suite is about its plans.
+void warn_of_replaced_plans(const SuiteEntry& entry, const Settings& settings, spdlog::logger& log) {
+  if (!settings.has("plan") || settings.at("plan").where != prior_switch_variable) return;
+  const auto map = std::find_if(entry.maps.begin(), entry.maps.end(), [](const auto& one) { return one.has("plan"); });
+  log.warn("{}: {} instead of the suite's plans ({}); unset it to measure those", prior_switch_variable,
+           settings.at("plan").text, map == entry.maps.end() ? "the default" : map->where("plan"));
+}
+
 std::vector<BenchJob> suite_jobs(const CommandLine& line, const Setting& name, const World& world,
                                  spdlog::logger& log) {
   const auto suite = load_suite(name.text);
@@ -76,7 +85,8 @@ std::vector<BenchJob> suite_jobs(const CommandLine& line, const Setting& name, c
       last_reason = *reason;
       continue;
     }
-    jobs.push_back(job_of(settings, line, world));
+    if (jobs.empty()) warn_of_replaced_plans(entry, settings, log);
+    jobs.push_back(job_of(settings, line, world, log));
     jobs.back().sweep.prototype.suite = suite.name;
   }
   if (!jobs.empty()) return jobs;
@@ -96,6 +106,7 @@ void require_world(const Settings& settings, const World& world) {
 std::string trace_setting(const Settings& settings, const std::vector<BenchJob>& jobs) {
   const auto& [text, where] = settings.at("trace");
   refuse_results_file(text, where);
+  require_keeps(text);  // it is written anew with every row
   if (std::all_of(jobs.begin(), jobs.end(), [](const auto& job) { return job.sweep.profile; })) return text;
   throw bad_input({.where = where, .what = "there is nothing to trace with --profile off", .remedy = "leave that out"});
 }
@@ -122,7 +133,7 @@ BenchOptions read_options(const CommandLine& line, const World& world, spdlog::l
   require_world(settings, world);
   BenchOptions options;
   options.jobs = settings.has("suite") ? suite_jobs(line, settings.at("suite"), world, log)
-                                       : std::vector{job_of(settings, line, world)};
+                                       : std::vector{job_of(settings, line, world, log)};
   options.outs = out_setting(settings);
   options.resume = line.flags.contains("resume");
   if (settings.has("trace")) options.trace = trace_setting(settings, options.jobs);

@@ -9,6 +9,34 @@
 #include "tpsp/core/text.h"
 
 namespace tpsp {
+namespace {
+
+// A second row of one case would have the first one's key. Ranges and short forms (--tp) repeat values easily, so that
+// it is no error.
+template <typename Value>
+std::vector<Value> without_repeats(const std::vector<Value>& values, const std::string& where, spdlog::logger& log) {
+  std::vector<Value> once;
+  std::vector<Value> repeated;
+  for (const auto& value : values) {
+    const bool known = std::find(once.begin(), once.end(), value) != once.end();
+    const bool told = std::find(repeated.begin(), repeated.end(), value) != repeated.end();
+    if (!known) once.push_back(value);
+    if (known && !told) repeated.push_back(value);
+  }
+  for (const auto& value : repeated) log.warn("{}: {} is in the list more than once, and is taken once", where, value);
+  return once;
+}
+
+std::vector<std::string> words_of(const Setting& setting) {
+  std::vector<std::string> words;
+  for (const auto& item : split(setting.text, ',')) words.emplace_back(trim(item));
+  if (std::find(words.begin(), words.end(), "") == words.end()) return words;
+  throw bad_input({.where = setting.where,
+                   .what = fmt::format("the list {} has an empty item", quote(setting.text)),
+                   .remedy = "write one comma between two items"});
+}
+
+}  // namespace
 
 std::int64_t integer_setting(const Settings& settings, const std::string& name, std::int64_t min, std::int64_t max) {
   const auto& setting = settings.at(name);
@@ -33,8 +61,10 @@ void require_choice(const std::string& word, const std::string& where, const std
 }
 
 void refuse_results_file(const std::string& path, const std::string& where) {
+  std::error_code ignored;
+  const auto target = std::filesystem::weakly_canonical(path, ignored).extension();  // of a link, where it leads
   for (const auto* ending : {".csv", ".jsonl", ".md"}) {
-    if (!path.ends_with(ending)) continue;
+    if (!path.ends_with(ending) && target != ending) continue;
     throw bad_input({.where = where,
                      .what = quote(path) + " ends as results do",
                      .why = "what is there would be lost",
@@ -42,16 +72,26 @@ void refuse_results_file(const std::string& path, const std::string& where) {
   }
 }
 
-std::vector<std::int64_t> seq_setting(const Settings& settings) {
-  constexpr std::int64_t longest = 1 << 20;
-  const auto& setting = settings.at("seq");
-  return parse_sizes(setting.text, setting.where, 1, longest);
+std::vector<std::int64_t> each_once(const std::vector<std::int64_t>& sizes, const std::string& where,
+                                    spdlog::logger& log) {
+  return without_repeats(sizes, where, log);
 }
 
-std::int64_t batch_setting(const Settings& settings) {
+std::vector<std::int64_t> seq_setting(const Settings& settings, spdlog::logger& log) {
+  constexpr std::int64_t longest = 1 << 20;
+  const auto& setting = settings.at("seq");
+  return each_once(parse_sizes(setting.text, setting.where, 1, longest), setting.where, log);
+}
+
+std::vector<std::string> words_setting(const Settings& settings, const std::string& name, spdlog::logger& log) {
+  const auto& setting = settings.at(name);
+  return without_repeats(words_of(setting), setting.where, log);
+}
+
+std::int64_t batch_setting(const Settings& settings, const std::vector<std::int64_t>& seqs) {
   constexpr std::int64_t most_tokens = 1 << 28;  // keeps every byte count in 64 bits
   const auto batch = integer_setting(settings, "batch", 1, 65536);
-  for (const auto seq : seq_setting(settings)) {
+  for (const auto seq : seqs) {
     if (batch * seq <= most_tokens) continue;
     throw bad_input({.where = settings.at("batch").where,
                      .what = fmt::format("{} sequences of {} tokens are too many", batch, seq),
@@ -62,15 +102,6 @@ std::int64_t batch_setting(const Settings& settings) {
 
 c10::ScalarType dtype_setting(const Settings& settings) {
   return choice_setting(settings, "dtype", {"fp32", "bf16"}) == "bf16" ? c10::kBFloat16 : c10::kFloat;
-}
-
-std::vector<std::string> words_setting(const Settings& settings, const std::string& name) {
-  std::vector<std::string> words;
-  for (const auto& item : split(settings.at(name).text, ',')) {
-    const std::string word(trim(item));
-    if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
-  }
-  return words;
 }
 
 Protocol protocol_setting(const Settings& settings) {
@@ -101,9 +132,8 @@ c10::Device device_setting(const Settings& settings, const World& world) {
 
 std::vector<std::filesystem::path> out_setting(const Settings& settings) {
   if (!settings.has("out")) return {"tpsp-results.csv", "tpsp-results.jsonl"};
-  std::vector<std::filesystem::path> outs;
-  for (const auto& out : split(settings.at("out").text, ',')) outs.emplace_back(trim(out));
-  return outs;
+  const auto words = words_of(settings.at("out"));
+  return {words.begin(), words.end()};
 }
 
 ModelConfig model_setting(const Settings& settings) {
@@ -133,14 +163,11 @@ void refuse_equal_names(const std::vector<LoweredPlan>& plans) {
 }  // namespace
 
 std::vector<LoweredPlan> plan_setting(const Settings& settings, const ModelConfig& model, int world,
-                                      bool allow_unused_rules) {
+                                      bool allow_unused_rules, spdlog::logger& log) {
   const auto modules = modules_of(model);
+  const auto setting = settings.has("plan") ? settings.at("plan") : Setting{"tp,tp+sp", "default"};
   std::vector<LoweredPlan> plans;
-  std::vector<std::string> seen;
-  for (const auto& item : split(settings.has("plan") ? settings.at("plan").text : "tp,tp+sp", ',')) {
-    const std::string name(trim(item));
-    if (std::find(seen.begin(), seen.end(), name) != seen.end()) continue;
-    seen.push_back(name);
+  for (const auto& name : without_repeats(words_of(setting), setting.where, log)) {
     plans.push_back(lower(load_plan(name), modules, world));
     refuse_unused_rules(plans.back(), allow_unused_rules);
     refuse_equal_names(plans);

@@ -3,6 +3,7 @@
 
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
+#include <spdlog/spdlog.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -24,11 +25,13 @@ std::string choice_setting(const Settings& settings, const std::string& name, co
 void require_choice(const std::string& word, const std::string& where, const std::vector<std::string>& choices);
 /// Throws bad_input for a path that ends as a file of results does: it is to be something else, and would be lost.
 void refuse_results_file(const std::string& path, const std::string& where);
-std::vector<std::int64_t> seq_setting(const Settings& settings);
-std::int64_t batch_setting(const Settings& settings);
+// Of a list, each value once; one that is repeated is warned about.
+std::vector<std::int64_t> each_once(const std::vector<std::int64_t>& sizes, const std::string& where,
+                                    spdlog::logger& log);
+std::vector<std::int64_t> seq_setting(const Settings& settings, spdlog::logger& log);
+std::vector<std::string> words_setting(const Settings& settings, const std::string& name, spdlog::logger& log);
+std::int64_t batch_setting(const Settings& settings, const std::vector<std::int64_t>& seqs);
 c10::ScalarType dtype_setting(const Settings& settings);
-/// The words of a list, each once.
-std::vector<std::string> words_setting(const Settings& settings, const std::string& name);
 /// But for the seed of its order.
 Protocol protocol_setting(const Settings& settings);
 /// What ranks must agree on of it, one fact a line.
@@ -38,9 +41,9 @@ std::vector<std::filesystem::path> out_setting(const Settings& settings);
 /// The model of --model with --layers applied. Without --model: llama-7b with 2 layers.
 ModelConfig model_setting(const Settings& settings);
 
-/// The plans of --plan (default tp and tp+sp), lowered for `world` ranks; each once. Throws for rules that match
+/// The plans of --plan (default tp and tp+sp), each once, lowered for `world` ranks. Throws for rules that match
 /// nothing unless `allow_unused_rules`.
 std::vector<LoweredPlan> plan_setting(const Settings& settings, const ModelConfig& model, int world,
-                                      bool allow_unused_rules);
+                                      bool allow_unused_rules, spdlog::logger& log);
 
 }  // namespace tpsp

@@ -68,13 +68,17 @@ ExitCode comm_command(const CommandLine& line, const Parts& parts, World& world)
     options.sweep.prototype = prototype_of(options, provenance, cores, world, *log);
     const auto on_row = [&](const Row& row) {
       agree(world, [&] { output->add(row, 1); });
-      code = worse(code, row);
+      code = worse(worse(code, row), known, row.key);
     };
     run_comm_sweep(options.sweep, world, comms,
                    {.row = on_row,
                     .step = [&](const CommStep& step) { output->step(step.what, step.phase, step.done); },
-                    .is_done = is_known(known, code),
-                    .left_out = [&](std::size_t left) { output->leave_out(left, 1); },
+                    .is_done = [&](const std::string& key) { return known.contains(key); },
+                    .left_out =
+                        [&](const Row& row) {
+                          code = worse(code, known, row.key);
+                          output->leave_out(1);
+                        },
                     .ledger = &ledger});
     agree(world, [&] { output->finish(); });
   }

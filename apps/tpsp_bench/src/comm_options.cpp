@@ -13,12 +13,12 @@
 namespace tpsp {
 namespace {
 
-std::vector<CommOp> op_setting(const Settings& settings) {
+std::vector<CommOp> op_setting(const Settings& settings, spdlog::logger& log) {
   const std::vector all{CommOp::all_reduce, CommOp::reduce_scatter, CommOp::all_gather, CommOp::seam};
   std::vector<std::string> names;
   for (const auto op : all) names.emplace_back(to_string(op));
   std::vector<CommOp> ops;
-  for (const auto& word : words_setting(settings, "op")) {
+  for (const auto& word : words_setting(settings, "op", log)) {
     require_choice(word, settings.at("op").where, names);
     ops.push_back(*std::find_if(all.begin(), all.end(), [&](CommOp op) { return to_string(op) == word; }));
   }
@@ -31,19 +31,20 @@ std::vector<BufferPlace> placement_setting(const Settings& settings) {
   return {word == "out" ? BufferPlace::out : BufferPlace::in};
 }
 
-std::vector<c10::ScalarType> dtypes_setting(const Settings& settings) {
+std::vector<c10::ScalarType> dtypes_setting(const Settings& settings, spdlog::logger& log) {
   std::vector<c10::ScalarType> dtypes;
-  for (const auto& word : words_setting(settings, "dtype")) {
+  for (const auto& word : words_setting(settings, "dtype", log)) {
     require_choice(word, settings.at("dtype").where, {"fp32", "bf16"});
     dtypes.push_back(word == "bf16" ? c10::kBFloat16 : c10::kFloat);
   }
   return dtypes;
 }
 
-std::vector<std::int64_t> bytes_setting(const Settings& settings, const CommSweep& sweep, const World& world) {
+std::vector<std::int64_t> bytes_setting(const Settings& settings, const CommSweep& sweep, const World& world,
+                                        spdlog::logger& log) {
   constexpr std::int64_t most = std::int64_t{1} << 40;
   const auto& [text, where] = settings.at("bytes");
-  return parse_byte_sizes(text, where, smallest_message(sweep, world.size()), most);
+  return each_once(parse_byte_sizes(text, where, smallest_message(sweep, world.size()), most), where, log);
 }
 
 }  // namespace
@@ -74,16 +75,16 @@ CommOptions read_comm_options(const CommandLine& line, const World& world, spdlo
   for (const auto& [name, setting] : settings.all()) log.debug("{} is {} ({})", name, setting.text, setting.where);
   CommOptions options;
   auto& sweep = options.sweep;
-  sweep.ops = op_setting(settings);
+  sweep.ops = op_setting(settings, log);
   sweep.places = placement_setting(settings);
-  sweep.dtypes = dtypes_setting(settings);
-  sweep.bytes = bytes_setting(settings, sweep, world);
+  sweep.dtypes = dtypes_setting(settings, log);
+  sweep.bytes = bytes_setting(settings, sweep, world, log);
   sweep.device = device_setting(settings, world);
   sweep.protocol = protocol_setting(settings);
   sweep.seed = static_cast<std::uint64_t>(integer_setting(settings, "seed", 0, INT64_MAX));
   sweep.protocol.seed = sweep.seed;
   sweep.prototype.device = sweep.device.is_cuda() ? "cuda" : "cpu";
-  options.backends = words_setting(settings, "backend");
+  options.backends = words_setting(settings, "backend", log);
   options.bind = choice_setting(settings, "bind", {"auto", "off"}) == "auto";
   if (settings.has("threads")) options.threads = static_cast<int>(integer_setting(settings, "threads", 1, 4096));
   options.outs = out_setting(settings);

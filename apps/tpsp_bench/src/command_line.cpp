@@ -24,8 +24,8 @@ constexpr const char* examples =
     "  tpsp-bench plan --plan tp+sp --world 8       what a plan will do; needs no MPI\n"
     "  tpsp-bench compare before.jsonl after.jsonl  which cases became slower\n"
     "\n"
-    "Options with a value may also stand in the environment (TPSP_SEQ=256) and in\n"
-    "--config.\n"
+    "Options with a value may also stand in the environment (TPSP_SEQ=256,\n"
+    "TPSP_MIN_REPS=5) and in --config.\n"
     "Exit codes: 0 ok, 1 a defect of tpsp-bench, 2 bad input, 3 rows not ok,\n"
     "4 check failed, 6 output failed.";
 
@@ -163,7 +163,7 @@ std::string as_typed(int argc, const char* const* argv) {
   constexpr const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-_=/.,:*";
   std::string text = "tpsp-bench";
   for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
+    const auto word = valid_utf8(argv[i]);
     const bool bare = !word.empty() && word.find_first_not_of(plain) == std::string::npos;
     text += bare ? " " + word : " '" + CLI::detail::find_and_replace(word, "'", "'\\''") + "'";
   }

@@ -56,14 +56,9 @@ Known known_to_rank_0(World& world, const std::vector<Row>& rows) {
   return known;
 }
 
-std::function<bool(const std::string& key)> is_known(const Known& known, ExitCode& code) {
-  if (known.empty()) return {};
-  return [&](const std::string& key) {
-    const auto found = known.find(key);
-    if (found == known.end()) return false;
-    code = worse(code, found->second);
-    return true;
-  };
+ExitCode worse(ExitCode code, const Known& known, const std::string& key) {
+  const auto found = known.find(key);
+  return found == known.end() ? code : worse(code, found->second);
 }
 
 }  // namespace tpsp

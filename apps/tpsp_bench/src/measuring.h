@@ -4,7 +4,6 @@
 #include <c10/core/Device.h>
 #include <spdlog/spdlog.h>
 
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -34,7 +33,7 @@ using Known = std::map<std::string, ExitCode>;
 /// Rank 0 has read the files; the others are told what they hold. Collective.
 Known known_to_rank_0(World& world, const std::vector<Row>& rows);
 
-/// Says whether a case is known, and lets it count in `code`; both outlive it. Empty where nothing is known.
-std::function<bool(const std::string& key)> is_known(const Known& known, ExitCode& code);
+/// `code`, or what the case of `key` makes of it where it is known: its row stays and counts, measured again or not.
+ExitCode worse(ExitCode code, const Known& known, const std::string& key);
 
 }  // namespace tpsp

@@ -26,7 +26,10 @@ Output::Output(const OutputPlan& plan, const std::vector<Column>& columns, const
     : outs_(plan.outs) {
   if (world.rank() != 0) return;
   files_.emplace(plan.outs, columns, plan.resume);
-  for (auto row : files_->done()) book_.add(row);
+  for (auto row : files_->done()) {
+    keys_.insert(row.key);
+    book_.add(row);
+  }
   progress_.emplace(progress_kind(quiet), plan.rows, plan.work, log);
   if (!quiet) table_.emplace(std::cout, wants_color());
 }
@@ -56,16 +59,13 @@ void Output::step(const std::string& what, std::string_view phase, int done) {
   if (progress_) progress_->step(what, phase, done);
 }
 
-void Output::leave_out(std::size_t rows, double work) {
-  if (!progress_) return;
-  for (std::size_t i = 0; i < rows; ++i) progress_->left_out(work);
+void Output::leave_out(double work) {
+  if (progress_) progress_->left_out(work);
 }
 
 void Output::add(Row row, double work) {
   if (!files_) return;
-  const auto& known = files_->done();
-  const bool is_known = std::any_of(known.begin(), known.end(), [&](const Row& old) { return old.key == row.key; });
-  if (!is_known) {
+  if (keys_.insert(row.key).second) {
     const auto verdicts = book_.add(row);
     verdicts_.insert(verdicts_.end(), verdicts.begin(), verdicts.end());
     files_->add(row);

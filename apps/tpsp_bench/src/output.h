@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,9 +37,9 @@ class Output {
   void title(const Row& prototype);
   /// As Progress::step.
   void step(const std::string& what, std::string_view phase, int done);
-  /// So many rows are in the files already; `work` is one row's.
-  void leave_out(std::size_t rows, double work);
-  /// Writes a row, unless the files have it, and prints it.
+  /// A row of so much work is in the files already.
+  void leave_out(double work);
+  /// Writes a row, unless there is one of its key, and prints it.
   void add(Row row, double work);
   void finish();
 
@@ -47,6 +48,7 @@ class Output {
 
   std::vector<std::filesystem::path> outs_;
   std::optional<ResultFiles> files_;
+  std::set<std::string> keys_;  ///< of the rows that are done or written
   std::optional<TablePrinter> table_;
   std::optional<Progress> progress_;
   VerdictBook book_;

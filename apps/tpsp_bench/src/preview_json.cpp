@@ -60,7 +60,7 @@ std::string preview_json(const std::vector<PlanPreviews>& plans) {
   for (const auto& plan : plans) {
     for (std::size_t i = 0; i < plan.seqs.size(); ++i) list.push_back(case_json(plan, plan.seqs[i], plan.previews[i]));
   }
-  return list.dump(2) + "\n";
+  return list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";  // a path may hold any bytes
 }
 
 }  // namespace tpsp

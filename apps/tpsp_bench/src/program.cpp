@@ -9,14 +9,22 @@
 #include <system_error>
 
 #include "commands.h"
+#include "measuring.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/core/error.h"
+#include "tpsp/core/log.h"
 
 namespace tpsp {
 namespace {
 
 void say_error(int rank, const std::string& message) {
   if (rank == 0) fmt::print(stderr, "tpsp-bench: error: {}\n", message);
+}
+
+void warn_of_variables(const CommandLine& line, int rank) {
+  if (rank != 0 || line.output) return;
+  const auto log = make_logger(rank, log_level(line));
+  for (const auto& warning : unknown_variables()) log->warn("{}", warning);
 }
 
 /// For what is thrown between `agree` calls: the other ranks do not know and may be waiting. Does not return.
@@ -32,6 +40,7 @@ ExitCode run_ranks(int argc, const char* const* argv, const Parts& parts, World&
   CommandLine line;
   try {
     agree(world, [&] { line = parse_command_line(argc, argv); });
+    warn_of_variables(line, world.rank());
     return line.command == Command::comm ? comm_command(line, parts, world) : bench_command(line, parts, world);
   } catch (const AgreedError& error) {
     say_error(world.rank(), error.what());
@@ -63,6 +72,7 @@ ExitCode run_command(const CommandLine& line, const Parts& parts) {
 // Commands that one process runs by itself; under a launcher, rank 0 prints and the others are silent.
 ExitCode run_alone(const CommandLine& line, const Parts& parts, int rank) {
   auto code = ExitCode::ok;
+  warn_of_variables(line, rank);
   try {
     if (rank == 0) code = run_command(line, parts);
     if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category());

@@ -18,7 +18,7 @@ bool serves(const std::vector<Command>& commands, Command command);
 /// One option that takes a value. All of them are in one table, `option_table`; one that means something else to
 /// another command is there twice.
 struct OptionSpec {
-  std::string name;      ///< long name without dashes, also the key in --config and, upper-cased, of TPSP_NAME
+  std::string name;      ///< long name without its dashes, also the key in --config; TPSP_MIN_REPS for "min-reps"
   std::string metavar;   ///< how --help shows the value
   std::string fallback;  ///< the default; empty for none
   std::string meaning;
@@ -55,7 +55,7 @@ CommandLine parse_command_line(int argc, const char* const* argv);
 class Settings {
  public:
   /// Reads the environment and the file that --config names. `maps` come between the two, the first counting most: a
-  /// suite's case, and the suite itself. Throws bad_input for unknown keys in the file.
+  /// suite's case, and the suite itself. Throws bad_input for unknown keys in the file and for empty values.
   explicit Settings(const CommandLine& line, const std::vector<YamlMap>& maps = {});
 
   bool has(const std::string& name) const { return settings_.contains(name); }
@@ -66,8 +66,15 @@ class Settings {
   void take_environment(const CommandLine& line);
   void take_config();
   void take_map(const YamlMap& map, const std::vector<std::string>& keys);
+  void require_values() const;
 
   std::map<std::string, Setting> settings_;
 };
+
+/// One switch between the two plans, which job scripts of an older Python benchmark set; true stands for tp+sp.
+inline constexpr const char* prior_switch_variable = "USE_SEQUENCE_PARALLELISM";
+
+/// A warning for each variable of the environment that is called as an option's and is none.
+std::vector<std::string> unknown_variables();
 
 }  // namespace tpsp

@@ -1,7 +1,5 @@
 #include "suite.h"
 
-#include <filesystem>
-
 #include "settings.h"
 #include "tpsp/core/configs.h"
 #include "tpsp/core/error.h"
@@ -30,7 +28,7 @@ Suite load_suite(const std::string& name_or_path) {
   auto known = suite_keys();
   known.emplace_back("cases");
   root.allow_only(known);
-  Suite suite{.name = std::filesystem::path(name_or_path).stem().string(), .entries = {}};
+  Suite suite{.name = file.name, .entries = {}};
   for (const auto& map : root.maps("cases")) suite.entries.push_back(entry_of(map, root));
   if (suite.entries.empty()) {
     throw bad_input({.where = root.where("cases"), .what = "the suite has no cases", .remedy = "list at least one"});

@@ -31,6 +31,16 @@ std::string facts_of(const Sweep& sweep, const Row& row) {
   return fmt::format("{}\n{}\n{}\n{}", row_schema, shapes, facts, protocol_text(sweep));
 }
 
+// The plans whose weights lie beside those of `plan` and count in its memory.
+std::string kept_before(const Sweep& sweep, const LoweredPlan& plan) {
+  std::string facts;
+  if (sweep.weights != WeightPolicy::kept) return facts;
+  for (auto other = sweep.plans.begin(); other != sweep.plans.end() && other->name != plan.name; ++other) {
+    facts += fmt::format("\n{}", other->cut_signature());
+  }
+  return facts;
+}
+
 std::string hash_of(const std::string& text) { return fmt::format("{:016x}", fnv1a(text)); }
 
 std::string facts_of(const Protocol& protocol, const Row& row) {
@@ -44,7 +54,8 @@ std::string facts_of(const Protocol& protocol, const Row& row) {
 std::string case_id(const Sweep& sweep, const Row& row) { return hash_of(facts_of(sweep, row)); }
 
 std::string case_key(const Sweep& sweep, const LoweredPlan& plan, const Row& row) {
-  return hash_of(fmt::format("{}\n{}\n{}", facts_of(sweep, row), plan.name, plan.signature()));
+  return hash_of(
+      fmt::format("{}\n{}\n{}{}", facts_of(sweep, row), plan.name, plan.signature(), kept_before(sweep, plan)));
 }
 
 std::string comm_case_id(const Protocol& protocol, const Row& row) { return hash_of(facts_of(protocol, row)); }

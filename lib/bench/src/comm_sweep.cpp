@@ -123,6 +123,7 @@ class ShapeRun {
     const auto& known = context_.follower.is_done;
     return known && std::all_of(rows_.begin(), rows_.end(), [&](const Row& row) { return known(row.key); });
   }
+  const std::vector<Row>& blank_rows() const { return rows_; }
 
   std::vector<Row> rows() {
     const auto backends = static_cast<std::int64_t>(rows_.size());
@@ -131,7 +132,7 @@ class ShapeRun {
     if (lack) {
       for (auto& row : rows_) {
         row.status = Status::skipped;
-        row.message = "the buffers " + *lack;
+        row.message = "the case " + *lack;
       }
       return rows_;
     }
@@ -304,7 +305,8 @@ void run_comm_sweep(const CommSweep& sweep, World& world, const std::vector<Comm
     {
       ShapeRun run(context, shape);
       if (run.is_done()) {
-        if (follower.left_out) follower.left_out(comms.size());
+        const auto& left_out = run.blank_rows();
+        if (follower.left_out) std::for_each(left_out.begin(), left_out.end(), follower.left_out);
         continue;
       }
       rows = run.rows();

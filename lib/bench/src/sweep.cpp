@@ -121,23 +121,34 @@ class GroupSweep {
   std::optional<GroupRun> run_;
 };
 
-// A length is measured whole, since its plans take turns, unless all its rows are there.
-bool is_done(const SweepContext& context, const PlanGroup& group, std::int64_t seq) {
-  const auto& known = context.follower.is_done;
-  return known && std::all_of(group.begin(), group.end(),
-                              [&](const auto* plan) { return known(blank_row(context.sweep, *plan, seq).key); });
+/// A group, and its lengths that are not done.
+struct GroupTask {
+  PlanGroup plans;
+  std::vector<std::int64_t> seqs;
+};
+
+// A length is measured whole, since its plans are interleaved, unless all its cases are done.
+bool is_left_out(const SweepContext& context, const PlanGroup& plans, std::int64_t seq) {
+  const auto& follower = context.follower;
+  if (!follower.is_done) return false;
+  std::vector<Row> rows;
+  for (const auto* plan : plans) rows.push_back(blank_row(context.sweep, *plan, seq));
+  const bool done = std::all_of(rows.begin(), rows.end(), [&](const Row& row) { return follower.is_done(row.key); });
+  if (done && follower.left_out) std::for_each(rows.begin(), rows.end(), follower.left_out);
+  return done;
 }
 
-void run_group(const SweepContext& context, const PlanGroup& group, std::unique_ptr<GroupSweep>& weights) {
-  for (const auto seq : context.sweep.seqs) {
-    if (is_done(context, group, seq)) {
-      if (context.follower.left_out) context.follower.left_out(seq, group.size());
-      continue;
+// In the order of measurement; the last one has something to measure.
+std::vector<GroupTask> tasks_of(const SweepContext& context) {
+  std::vector<GroupTask> tasks;
+  for (const auto& group : groups_of(context.sweep)) {
+    auto& task = tasks.emplace_back(GroupTask{group, {}});
+    for (const auto seq : context.sweep.seqs) {
+      if (!is_left_out(context, group, seq)) task.seqs.push_back(seq);
     }
-    if (!weights) weights = std::make_unique<GroupSweep>(context, group, seq);
-    const auto rows = weights->rows_at(seq);
-    std::for_each(rows.begin(), rows.end(), context.follower.row);
   }
+  while (!tasks.empty() && tasks.back().seqs.empty()) tasks.pop_back();
+  return tasks;
 }
 
 }  // namespace
@@ -166,11 +177,17 @@ void run_sweep(const Sweep& sweep, World& world, Communicator& comm, const Sweep
                              .follower = follower,
                              .ledger = follower.ledger != nullptr ? *follower.ledger : ignored,
                              .hosts = world.exchange(host_name())};
-  const auto groups = groups_of(sweep);
-  std::vector<std::unique_ptr<GroupSweep>> weights(groups.size());
-  for (std::size_t i = 0; i < groups.size(); ++i) {
-    run_group(context, groups[i], weights[i]);
-    if (sweep.weights != WeightPolicy::kept) weights[i].reset();
+  const bool kept = sweep.weights == WeightPolicy::kept;
+  const auto tasks = tasks_of(context);
+  std::vector<std::unique_ptr<GroupSweep>> weights;
+  for (const auto& [plans, seqs] : tasks) {
+    if (seqs.empty() && !kept) continue;
+    weights.push_back(std::make_unique<GroupSweep>(context, plans, seqs.empty() ? sweep.seqs.front() : seqs.front()));
+    for (const auto seq : seqs) {
+      const auto rows = weights.back()->rows_at(seq);
+      std::for_each(rows.begin(), rows.end(), follower.row);
+    }
+    if (!kept) weights.clear();
   }
 }
 

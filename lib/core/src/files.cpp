@@ -65,6 +65,19 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit) {
   }
 }
 
+std::string read_text(const std::filesystem::path& path, std::size_t limit) {
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  auto text = read_file(path, limit);
+  return text.starts_with(byte_order_mark) ? text.substr(byte_order_mark.size()) : text;
+}
+
+void require_keeps(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_other(path, ignored)) return;
+  throw Error(ExitCode::output_failed, Complaint{path.string(), "it does not keep what is written to it",
+                                                 "no regular file", "give the path of a file"});
+}
+
 void write_file(const std::filesystem::path& path, std::string_view content) {
   FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (!file.is_open()) throw output_failed(path, "cannot be opened for writing", errno);
@@ -75,16 +88,12 @@ void write_file(const std::filesystem::path& path, std::string_view content) {
   }
 }
 
-AppendFile::AppendFile(std::filesystem::path path)
-    : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666)) {
+AppendFile::AppendFile(std::filesystem::path path) : path_(std::move(path)) {
+  require_keeps(path_);
+  descriptor_ = FileDescriptor(::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
   if (!descriptor_.is_open()) throw output_failed(path_, "cannot be opened for appending", errno);
   lock();
-  if (is_regular()) size_ = ::lseek(descriptor_.get(), 0, SEEK_END);
-}
-
-bool AppendFile::is_regular() const {
-  struct stat status {};
-  return ::fstat(descriptor_.get(), &status) == 0 && S_ISREG(status.st_mode);
+  size_ = ::lseek(descriptor_.get(), 0, SEEK_END);
 }
 
 void AppendFile::lock() const {
@@ -126,23 +135,36 @@ void AppendFile::cut_torn_line() {
 }
 
 std::string AppendFile::cut_back(std::int64_t size) const {
-  if (!is_regular() || ::ftruncate(descriptor_.get(), size) == 0) return "cannot be appended to";
+  if (::ftruncate(descriptor_.get(), size) == 0) return "cannot be appended to";
   return "cannot be appended to, nor can the torn last line be cut off";
 }
 
 void AppendFile::append(std::string_view text) {
-  const bool regular = is_regular();
   const ssize_t written = write_once(descriptor_.get(), text);
   if (written < 0) throw output_failed(path_, "cannot be appended to", errno);
   if (static_cast<std::size_t>(written) < text.size()) {
     // A second write would fail with the reason, or end the process with SIGXFSZ; a short write to a file means this.
     throw output_failed(path_, cut_back(size_), ENOSPC);
   }
-  if (regular && ::fsync(descriptor_.get()) != 0) {
+  if (::fsync(descriptor_.get()) != 0) {
     const int reason = errno;
     throw output_failed(path_, cut_back(size_), reason);
   }
   size_ += written;
+  require_there();
+}
+
+// A file without a name is gone when the program ends. Some file systems count no names, so that the path decides too.
+void AppendFile::require_there() const {
+  struct stat here {};
+  struct stat there {};
+  const bool named = ::fstat(descriptor_.get(), &here) != 0 || here.st_nlink > 0;
+  const bool same = ::stat(path_.c_str(), &there) == 0 && there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+  if (named || same) return;
+  throw Error(
+      ExitCode::output_failed,
+      Complaint{
+          path_.string(), "the file was removed or replaced while it was written", {}, "leave it until the run ends"});
 }
 
 }  // namespace tpsp

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <numeric>
 
 namespace tpsp {
@@ -28,6 +30,23 @@ std::string_view head(std::string_view text, std::size_t limit) {
   if (text.size() <= limit) return text;
   while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80) --limit;
   return text.substr(0, limit);
+}
+
+/// Bytes of the UTF-8 character (RFC 3629) that `text` begins with; 0 where it begins with none.
+std::size_t utf8_length(std::string_view text) {
+  constexpr std::array<std::uint32_t, 5> least = {0, 0, 0x80, 0x800, 0x10000};  // of that many bytes
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
+  const auto lead = byte(0);
+  if (lead < 0x80) return 1;
+  const std::size_t length = lead >= 0xF0 ? 4 : (lead >= 0xE0 ? 3 : 2);
+  if (lead < 0xC0 || lead >= 0xF8 || text.size() < length) return 0;
+  std::uint32_t point = lead & (0x7FU >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0U) != 0x80) return 0;
+    point = point << 6U | (byte(i) & 0x3FU);
+  }
+  const bool surrogate = point >= 0xD800 && point < 0xE000;
+  return point < least[length] || point > 0x10FFFF || surrogate ? 0 : length;
 }
 
 }  // namespace
@@ -72,6 +91,16 @@ std::string quote(std::string_view text) {
   }
   if (shown.size() < text.size()) result += "…";
   return result + "'";
+}
+
+std::string valid_utf8(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const auto length = utf8_length(text);
+    result += length > 0 ? text.substr(0, length) : "\xEF\xBF\xBD";
+    text.remove_prefix(std::max<std::size_t>(1, length));
+  }
+  return result;
 }
 
 std::string join(std::span<const std::string> parts, std::string_view separator) {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "tpsp/core/configs.h"
 #include "tpsp/core/error.h"
@@ -71,7 +70,7 @@ ModelConfig parse_model(const std::string& name, const std::string& source, std:
 
 ModelConfig load_model(const std::string& name_or_path) {
   const auto config = find_config("models", name_or_path);
-  return parse_model(std::filesystem::path(name_or_path).stem().string(), config.source, config.text);
+  return parse_model(config.name, config.source, config.text);
 }
 
 }  // namespace tpsp

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <filesystem>
 
 #include "rule_fields.h"
 #include "tpsp/core/configs.h"
@@ -47,9 +46,7 @@ Layout layout_field(std::string_view text, const std::string& where) {
 
 Plan load_plan(const std::string& name_or_path) {
   const auto config = find_config("plans", name_or_path);
-  const std::filesystem::path file(name_or_path);
-  const bool yaml = file.extension() == ".yaml" || file.extension() == ".yml";
-  return parse_plan(yaml ? file.stem().string() : file.filename().string(), config.source, config.text);
+  return parse_plan(config.name, config.source, config.text);
 }
 
 }  // namespace tpsp

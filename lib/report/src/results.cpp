@@ -60,7 +60,7 @@ void require_rows(const std::filesystem::path& path, const Format& format, const
 /// Writes the header, or what a kill left out of it; of an existing file, checks it.
 Body begin(AppendFile& file, const Format& format) {
   const std::string header = format.header();
-  const std::string content = file.empty() ? std::string() : read_file(file.path(), largest_results);
+  const std::string content = file.empty() ? std::string() : read_text(file.path(), largest_results);
   if (header.starts_with(content)) {
     if (content.size() < header.size()) file.append(header.substr(content.size()));
     return {};
@@ -124,12 +124,25 @@ int poverty(const std::filesystem::path& path) {
 
 std::vector<std::filesystem::path> richest_first(std::vector<std::filesystem::path> paths) {
   std::stable_sort(paths.begin(), paths.end(), [](const auto& a, const auto& b) { return poverty(a) < poverty(b); });
-  std::set<std::filesystem::path> different;
-  for (const auto& path : paths) {
-    if (different.insert(std::filesystem::weakly_canonical(path)).second) continue;
-    throw bad_input({path.string(), "the file is given twice", {}, "give each results file once"});
-  }
   return paths;
+}
+
+/// By one path, another or a link; a file that is not there yet has no links.
+bool is_same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
+  std::error_code unknown;
+  if (std::filesystem::equivalent(a, b, unknown) && !unknown) return true;
+  const auto path = std::filesystem::weakly_canonical(a, unknown);
+  return !path.empty() && path == std::filesystem::weakly_canonical(b, unknown);
+}
+
+void refuse_repeated(const std::vector<std::filesystem::path>& paths) {
+  for (auto path = paths.begin(); path != paths.end(); ++path) {
+    const auto before =
+        std::find_if(paths.begin(), path, [&](const auto& other) { return is_same_file(other, *path); });
+    if (before == path) continue;
+    const auto why = *before == *path ? std::string() : "as " + before->string();
+    throw bad_input({path->string(), "the file is given twice", why, "give each results file once"});
+  }
 }
 
 }  // namespace
@@ -137,6 +150,7 @@ std::vector<std::filesystem::path> richest_first(std::vector<std::filesystem::pa
 ResultFiles::ResultFiles(const std::vector<std::filesystem::path>& paths, const std::vector<Column>& columns,
                          bool resume) {
   std::vector<std::unique_ptr<Format>> formats;
+  refuse_repeated(paths);
   const auto ordered = richest_first(paths);
   formats.reserve(ordered.size());
   for (const auto& path : ordered) formats.push_back(format_of(path, columns));

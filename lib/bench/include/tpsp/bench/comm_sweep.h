@@ -65,7 +65,7 @@ struct CommFollower {
   std::function<void(const Row&)> row;  ///< each row as soon as it is known
   std::function<void(const CommStep&)> step{};
   std::function<bool(const std::string& key)> is_done{};  ///< cases that need no row; the same on all ranks
-  std::function<void(std::size_t rows)> left_out{};       ///< a case whose rows are all done
+  std::function<void(const Row&)> left_out{};             ///< each such case that is not measured, as an empty row
   Ledger* ledger = nullptr;
 };
 

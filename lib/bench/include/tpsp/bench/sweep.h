@@ -65,13 +65,14 @@ struct SweepFollower {
   std::function<void(const Row&)> row;                    ///< each row as soon as it is known
   std::function<void(const SweepStep&)> step{};           ///< before each step
   std::function<bool(const std::string& key)> is_done{};  ///< cases that need no row; the same on all ranks
-  std::function<void(std::int64_t seq, std::size_t plans)> left_out{};  ///< a length whose cases are all done
-  Trace* trace = nullptr;                                               ///< gets the profiled forwards
+  std::function<void(const Row&)> left_out{};             ///< each such case that is not measured, as an empty row
+  Trace* trace = nullptr;                                 ///< gets the profiled forwards
   Ledger* ledger = nullptr;
 };
 
 /// Measures every case and hands its row to `follower.row`. Plans that share weights take turns at each length. A case
-/// is measured, then profiled, then compared with the reference.
+/// is measured, then profiled, then compared with the reference. With WeightPolicy::kept the weights of plans whose
+/// cases are all done are made too where a later plan is measured, so that its memory is that of a sweep in one piece.
 ///
 /// A case that its preview says will not fit in the memory that is free becomes a skipped row. On one rank, running
 /// out of memory makes a row of that status and the sweep goes on; among several it throws, since the others may be

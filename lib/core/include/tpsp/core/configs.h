@@ -17,6 +17,7 @@ struct EmbeddedConfig {
 std::span<const EmbeddedConfig> embedded_configs();
 
 struct ConfigText {
+  std::string name;    ///< the file's, without .yaml or .yml; valid UTF-8 without control characters
   std::string source;  ///< the path, or "<built-in>/plans/tp.yaml"; what messages call it
   std::string text;
 };

@@ -3,11 +3,16 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace tpsp {
 
 /// The variable's value, or nothing when it is not set. A variable set to nothing gives "".
 std::optional<std::string> environment(const char* name);
+
+/// The names of the variables that begin with `prefix`, sorted.
+std::vector<std::string> variables_with(std::string_view prefix);
 
 std::string host_name();
 

@@ -46,6 +46,10 @@ std::string with_thousands(std::int64_t value);
 /// ellipsis, so that no input can garble a terminal or a log.
 std::string quote(std::string_view text);
 
+/// `text` with U+FFFD for every byte that is no part of a UTF-8 character: names of files and hosts may be any bytes,
+/// and JSON may not.
+std::string valid_utf8(std::string_view text);
+
 std::string join(std::span<const std::string> parts, std::string_view separator);
 std::vector<std::string> split(std::string_view text, char separator);
 std::string_view trim(std::string_view text);

@@ -1,0 +1,57 @@
+// Small sweeps on ranks that are threads.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "support/communicators.h"
+#include "support/forward_on_ranks.h"
+#include "tpsp/bench/sweep.h"
+
+namespace tpsp {
+
+using Change = std::function<void(const at::Tensor&)>;
+
+inline Sweep sweep_of(const std::vector<Plan>& plans, int world) {
+  Sweep sweep;
+  sweep.model = load_model("llama-tiny");
+  for (const auto& plan : plans) sweep.plans.push_back(lower(plan, modules_of(sweep.model), world));
+  sweep.seqs = {6, 16};
+  sweep.protocol = {.warmup = 1, .reps = 2};
+  sweep.shares_memory = world > 1;  // as threads do
+  return sweep;
+}
+
+/// A plan that can not share weights with tp.
+inline Plan whole_head() {
+  auto plan = load_plan("tp");
+  plan.name = "whole head";
+  plan.rules.back().style = Style::replicate;
+  return plan;
+}
+
+inline Sweep standard_sweep(int world) { return sweep_of({load_plan("tp"), load_plan("tp+sp")}, world); }
+
+/// The rows of rank 0, where `change` is done to the result of every collective on rank `changed`.
+inline std::vector<Row> rows_of(const Sweep& sweep, int world, int changed = -1, const Change& change = {}) {
+  std::vector<Row> rows;
+  on_ranks(world, [&](World& ranks, Communicator& comm) {
+    at::set_num_threads(1);  // of this rank's thread: attention's scratch grows with them
+    const bool mine = ranks.rank() == changed;
+    ChangingCommunicator changing(comm, mine ? change : Change());
+    const auto keep = [&](const Row& row) {
+      if (ranks.rank() == 0) rows.push_back(row);
+    };
+    run_sweep(sweep, ranks, changing, {.row = keep});
+  });
+  return rows;
+}
+
+inline std::vector<std::string> cases_of(const std::vector<Row>& rows) {
+  std::vector<std::string> cases;
+  for (const auto& row : rows) cases.push_back(row.plan + " " + std::to_string(row.seq));
+  return cases;
+}
+
+}  // namespace tpsp
