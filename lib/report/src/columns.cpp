@@ -68,7 +68,7 @@ constexpr std::array entries = {
     Entry{"schema", "", "version of the meaning of the columns", "the program", Detail::full, Kind::integer, [](const Row& row) { return value_of(row.schema); }, read_schema},
     field<&Row::status>("status", "", "ok, failed, out_of_memory or skipped", "the check, and what became of the case", brief),
     field<&Row::key>("key", "", "hash of the case: equal where the same thing is measured", "everything that makes the case what it is", brief),
-    field<&Row::case_id>("case_id", "", "hash of the case without its plan: rows that have it in common are compared with each other", "as key"),
+    field<&Row::case_id>("case_id", "", "hash of the case without its plan: rows that have it in common are compared with each other, where machine, build and versions are the same too", "as key"),
     field<&Row::run_id>("run_id", "", "the run that the row belongs to", "start time in UTC and four random digits, from rank 0"),
     field<&Row::suite>("suite", "", "the suite that the case belongs to; empty without one", "the suite's name"),
 

@@ -183,7 +183,9 @@ std::vector<std::string> case_columns() {
 }
 
 std::optional<ErrorGrowth> error_growth(const Row& before, const Row& after) {
-  constexpr double clearly = 1.5;
+  // Measured: the same kernels and backend give the same bits, other kernels up to 1.28 times the error, and a bf16 sum
+  // that is rounded once for each of four ranks up to 1.42 times; two equal roundings add up to 1.41.
+  constexpr double clearly = 1.35;
   const auto facts = [](const Row& row) {
     return std::tie(row.model, row.layers, row.plan, row.batch, row.seq, row.dtype, row.seed);
   };

@@ -58,7 +58,7 @@ std::vector<std::string> case_columns();
 Comparison compare(const std::vector<Row>& before, const std::vector<Row>& after, const std::vector<Column>& columns,
                    const std::vector<std::string>& by, double margin);
 
-/// Where max_rel_err is more than 1.5 times what it was, or than the rounding of dtype where that is more; empty
+/// Where max_rel_err is more than 1.35 times what it was, or than the rounding of dtype where that is more; empty
 /// elsewhere. Of rows of the same model, plan, sizes, dtype and seed.
 std::optional<ErrorGrowth> error_growth(const Row& before, const Row& after);
 
