@@ -98,6 +98,20 @@ TEST_CASE("a plan that is resumed is compared with the rows that were there") {
         Approx(std::stod(rows[1].at("latency_s")) / std::stod(rows[0].at("latency_s"))));
 }
 
+TEST_CASE("a plan that is resumed on another machine is not compared with the rows that were there") {
+  const TemporaryFolder folder;
+  const std::string run = "--model llama-tiny --seq 8 --reps 7 --out r.csv --plan ";
+  REQUIRE(Run(folder, run + "tp", {.ranks = 2}).code() == 0);
+  set_first_cell(folder, "r.csv", "r.csv", "host", "elsewhere");
+  const Run resumed(folder, run + "tp,ffn-only --resume", {.ranks = 2});
+  REQUIRE(resumed.code() == 0);
+  const auto rows = read_csv(folder / "r.csv");
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[1].at("baseline").empty());
+  CHECK(rows[1].at("ratio").empty());
+  CHECK_THAT(resumed.out(), !Contains("ffn-only against tp"));
+}
+
 TEST_CASE("a resumed run whose file has rows that are not ok does not end as if all were") {
   const TemporaryFolder folder;
   const std::string run = "--model llama-70b --layers 1000 --tp --seq 16 ";
