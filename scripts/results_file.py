@@ -9,18 +9,17 @@ import math
 import sys
 from pathlib import Path
 
-SCHEMA = 2  # what is understood: row_schema in lib/bench/include/tpsp/bench/row.h
+# What the program writes, committed by its own test: the schema, and each column's kind and detail.
+PROGRAM = json.loads((Path(__file__).resolve().parent / "columns.json").read_text(encoding="utf-8"))
+SCHEMA = PROGRAM["schema"]
+KINDS = {name: column["kind"] for name, column in PROGRAM["columns"].items()}
+RAW = {name for name, column in PROGRAM["columns"].items() if column["detail"] == "raw"}
+TEXT = {name for name, kind in KINDS.items() if kind == "text"} - RAW
 
 # What a case is, in the order that names are made of it; plan and seq are told apart within a picture.
 CASE = ("device", "model", "layers", "batch", "dtype", "world", "threads", "backend", "device_name")
 NEEDED = ("status", "model", "layers", "plan", "batch", "seq", "world", "dtype", "device")
-RAW = ("samples_s", "rank_samples_s", "plan_text")
-
-# Text even where it looks like a number, and numbers that describe a run but were not measured.
-TEXT = {"status", "key", "run_id", "suite", "model", "plan", "dtype", "device", "backend", "order", "weights", "stop",
-        "slowest_host", "baseline", "verdict", "check", "host", "device_name", "os", "version", "build",
-        "binding", "cpus", "gemm", "collective", "placement", "torch_version", "mpi_version",
-        "cuda_version", "nccl_version", "command", "utc_time", "warnings", "message"}
+# Numbers that describe a run but were not measured.
 SETTINGS = {"schema", "layers", "batch", "seq", "seq_padded", "vocab_padded", "world", "threads", "seed", "warmup",
             "reps", "cores", "memory_bytes"}
 
@@ -111,10 +110,11 @@ def typed(name, cell):
     """A CSV cell as JSON Lines would have it; None for an empty one and for what is not finite."""
     if cell == "":
         return None
-    if name == "warnings":
-        return cell.split(";")
+    kind = KINDS.get(name, "number")  # a column of somebody else's is a number where it looks like one
+    if kind in ("text", "words"):
+        return cell if kind == "text" else cell.split(";")
     try:
-        value = cell if name in TEXT else float(cell) if not cell.lstrip("-").isdigit() else int(cell)
+        value = float(cell) if not cell.lstrip("-").isdigit() else int(cell)
     except ValueError:
         return cell
     return value if not isinstance(value, float) or math.isfinite(value) else None
@@ -127,7 +127,7 @@ def measured(rows):
 def shared(rows):
     """The cells that are the same in all rows and were not measured."""
     first = rows[0]
-    names = [name for name in first if name in (TEXT | SETTINGS) - {"warnings", "key", "message"}]
+    names = [name for name in first if name in (TEXT | SETTINGS) - {"key", "case_id", "message"}]
     return {name: first[name] for name in names if all(row.get(name) == first[name] for row in rows)}
 
 
@@ -197,7 +197,7 @@ def metrics(rows):
     for row in measured(rows):
         series = " ".join([row["plan"], *map(str, case_words(row, names))])
         numbers = {name: value for name, value in row.items()
-                   if isinstance(value, (int, float)) and name not in SETTINGS | TEXT}
+                   if isinstance(value, (int, float)) and name not in SETTINGS}
         yield row["seq"], {f"{name}/{series}": value for name, value in numbers.items()}
 
 

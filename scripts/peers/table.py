@@ -13,6 +13,9 @@ import statistics
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from results_file import SCHEMA  # noqa: E402  (from the folder above)
+
 PEER = "DTensor"
 BACKENDS = ("shm", "mpi", "gloo")
 PLANS = ("tp", "tp+sp")
@@ -64,7 +67,10 @@ class Results:
         if "peer" in row:
             key = row["dtype"], int(row["seq"]), row["plan"], PEER
             self.forwards.add(key, number, row["median_s"])
-        elif row.get("collective"):
+            return
+        if int(row["schema"]) != SCHEMA:
+            fail(f"{name}: schema {row['schema']}, and this script knows {SCHEMA}; measure again with scripts/peers.sh")
+        if row.get("collective"):
             key = row["dtype"], row["collective"], int(row["message_bytes"]), row["placement"], row["backend"]
             self.collectives.add(key, number, row["latency_s"])
             if int(row["wrong"] or 0):

@@ -30,6 +30,16 @@ void scale_columns(const TemporaryFolder& folder, const std::string& from, const
   REQUIRE(run_command(folder, "'" TPSP_PYTHON "' scale.py").code == 0);
 }
 
+// Copies a CSV with another value in a column of its first row.
+void set_first_cell(const TemporaryFolder& folder, const std::string& from, const std::string& to,
+                    const std::string& column, const std::string& value) {
+  const auto script = "import csv\nrows=list(csv.DictReader(open('" + from + "')))\nrows[0]['" + column + "']='" +
+                      value + "'\nw=csv.DictWriter(open('" + to +
+                      "','w'),rows[0].keys(),lineterminator='\\n')\nw.writeheader()\nw.writerows(rows)\n";
+  write_text(folder / "set.py", script);
+  REQUIRE(run_command(folder, "'" TPSP_PYTHON "' set.py").code == 0);
+}
+
 }  // namespace
 
 TEST_CASE("the option --resume adds what is not there and repeats nothing") {
@@ -86,6 +96,20 @@ TEST_CASE("a plan that is resumed is compared with the rows that were there") {
   CHECK(rows[1].at("baseline") == "tp");
   CHECK(std::stod(rows[1].at("ratio")) ==
         Approx(std::stod(rows[1].at("latency_s")) / std::stod(rows[0].at("latency_s"))));
+}
+
+TEST_CASE("a plan that is resumed on another machine is not compared with the rows that were there") {
+  const TemporaryFolder folder;
+  const std::string run = "--model llama-tiny --seq 8 --reps 7 --out r.csv --plan ";
+  REQUIRE(Run(folder, run + "tp", {.ranks = 2}).code() == 0);
+  set_first_cell(folder, "r.csv", "r.csv", "host", "elsewhere");
+  const Run resumed(folder, run + "tp,ffn-only --resume", {.ranks = 2});
+  REQUIRE(resumed.code() == 0);
+  const auto rows = read_csv(folder / "r.csv");
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[1].at("baseline").empty());
+  CHECK(rows[1].at("ratio").empty());
+  CHECK_THAT(resumed.out(), !Contains("ffn-only against tp"));
 }
 
 TEST_CASE("a resumed run whose file has rows that are not ok does not end as if all were") {
@@ -189,15 +213,15 @@ TEST_CASE("an output file of no known format is refused") {
   CHECK_THAT(complaint(run), Contains("results.txt") && Contains(".csv") && Contains(".jsonl"));
 }
 
-TEST_CASE("a file compared with itself is the same in every row") {
+TEST_CASE("a file compared with itself has no row that differs") {
   const TemporaryFolder folder;
   const Run run(folder, "--model llama-tiny --seq 4,8 --reps 8");
   REQUIRE(run.code() == 0);
   for (const std::string file : {"tpsp-results.csv ", "tpsp-results.jsonl "}) {
-    const Run compare(folder, "compare --fail-on slower,faster,unmatched " + file + file);
+    const Run compare(folder, "compare --fail-on slower,faster,unmatched,worse-numbers " + file + file);
     CHECK(compare.code() == 0);
     CHECK(widest_line(compare.out()) <= 80);
-    CHECK_THAT(compare.out(), Contains("4 pairs: 0 faster, ") && Contains(" same, 0 slower, "));
+    CHECK_THAT(compare.out(), Contains("4 pairs: 0 faster, ") && Contains(" 0 slower, "));
   }
 }
 
@@ -212,6 +236,55 @@ TEST_CASE("rows that became slower fail a comparison that is told to") {
   CHECK(Run(folder, "compare b.csv a.csv --fail-on slower").code() == 0);
   CHECK(Run(folder, "compare b.csv a.csv --fail-on faster").code() == 3);
   CHECK(Run(folder, "compare a.csv b.csv").code() == 0);
+}
+
+TEST_CASE("a case that failed, or was measured before alone, fails a comparison that looks for slower ones") {
+  const TemporaryFolder folder;
+  REQUIRE(Run(folder, "--model llama-tiny --seq 4 --reps 8 --out a.csv").code() == 0);
+  for (const auto& [column, value] : std::vector<std::pair<std::string, std::string>>{
+           {"status", "failed"}, {"check", "fail"}, {"status", "out_of_memory"}, {"status", "skipped"}}) {
+    set_first_cell(folder, "a.csv", "b.csv", column, value);
+    const Run compare(folder, "compare a.csv b.csv --fail-on slower");
+    CHECK(compare.code() == 3);
+    CHECK_THAT(compare.out(), Contains("not measured in both (1):") &&
+                                  Contains("ok before, " + (column == "check" ? "check failed" : value) + " after"));
+    CHECK(Run(folder, "compare b.csv a.csv --fail-on slower").code() == 0);
+    CHECK(Run(folder, "compare a.csv b.csv").code() == 0);
+  }
+}
+
+TEST_CASE("errors that grow fail a comparison that looks for them") {
+  const TemporaryFolder folder;
+  REQUIRE(Run(folder, "--model llama-tiny --seq 4 --reps 8 --out a.csv", {.ranks = 2}).code() == 0);
+  set_first_cell(folder, "a.csv", "b.csv", "max_rel_err", "5e-5");
+  const Run compare(folder, "compare a.csv b.csv --fail-on worse-numbers");
+  CHECK(compare.code() == 3);
+  CHECK_THAT(compare.out(), Contains("worse numbers: max_rel_err ") && Contains(" before, 5.0e-05 after, "));
+  CHECK(Run(folder, "compare b.csv a.csv --fail-on worse-numbers").code() == 0);
+}
+
+TEST_CASE("a program that computes more slowly is found slower by the spread of several runs") {
+  const TemporaryFolder folder;
+  const std::string run = "--model llama-tiny --seq 64 --tp --reps 15 --peaks off --check off --profile off ";
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(Run(folder, run + "--out before.csv", {.ranks = 2}).code() == 0);
+    const Start slowed{.ranks = 2, .environment = {{"TPSP_TEST_SLOWDOWN", "4"}}, .program = TPSP_SLOWED_BENCH};
+    REQUIRE(Run(folder, run + "--out after.csv", slowed).code() == 0);
+  }
+  const Run compare(folder, "compare before.csv after.csv --fail-on slower");
+  CHECK(compare.code() == 3);
+  CHECK_THAT(compare.out(), Contains("slower\n") && Contains("Intervals come from the spread between runs."));
+}
+
+TEST_CASE("rows that differ only in protocol or seed are not taken for one case") {
+  const TemporaryFolder folder;
+  REQUIRE(Run(folder, tiny_run + "--tp --seq 4 --out a.csv").code() == 0);
+  REQUIRE(Run(folder, tiny_run + "--tp --seq 4 --seed 1 --out a.csv").code() == 0);
+  REQUIRE(Run(folder, "--model llama-tiny --warmup 0 --reps 2 --tp --seq 4 --out a.csv").code() == 0);
+  CHECK_THAT(Run(folder, "compare a.csv a.csv").out(), Contains("3 pairs:"));
+  const Run merged(folder, "compare a.csv a.csv --match plan,seq");
+  CHECK_THAT(merged.out(),
+             Contains("The file before: --match takes 2 rows for the case of others") && Contains("1 pair:"));
 }
 
 TEST_CASE("rows that match nothing are listed") {

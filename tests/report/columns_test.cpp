@@ -51,6 +51,28 @@ TEST_CASE("the page on the columns is the one that the table of columns makes") 
   check_expected_file(TPSP_SOURCE_DIR "/docs/columns.md", markdown(standard_columns()));
 }
 
+TEST_CASE("the columns that the Python scripts know are the program's") {
+  check_expected_file(TPSP_SOURCE_DIR "/scripts/columns.json", columns_json(standard_columns()));
+}
+
+TEST_CASE("a column is of the kind that its values have") {
+  const Row full = full_row();
+  for (const Column& column : standard_columns()) {
+    INFO(column.name);
+    const Value value = column.get(full);
+    const Kind kind = std::visit(
+        [](const auto& held) {
+          using Held = std::decay_t<decltype(held)>;
+          if constexpr (std::is_same_v<Held, std::string>) return Kind::text;
+          if constexpr (std::is_same_v<Held, double>) return Kind::number;
+          if constexpr (std::is_integral_v<Held>) return Kind::integer;
+          return std::is_same_v<Held, std::vector<std::string>> ? Kind::words : Kind::list;
+        },
+        value);
+    CHECK(to_string(kind) == to_string(column.kind));
+  }
+}
+
 TEST_CASE("every column has its own name and a meaning and a source") {
   std::set<std::string> names;
   for (const Column& column : standard_columns()) {

@@ -106,6 +106,45 @@ TEST_CASE("rows with samples are compared anew") {
   CHECK(data["rows"][1]["ratio"] == 0.5);
 }
 
+TEST_CASE("a pair of one run is what the page tells, not one of two runs") {
+  Row alone = with_plan("tp+sp", std::vector<double>(8, 3));
+  alone.run_id = "first";
+  const json data =
+      data_of({alone, with_plan("tp", std::vector<double>(8, 2)), with_plan("tp+sp", std::vector<double>(8, 1))});
+  REQUIRE(data["verdicts"].size() == 1);
+  CHECK(data["verdicts"][0]["row"] == 2);
+  CHECK(data["verdicts"][0]["baseline"] == "tp");
+  CHECK(data["verdicts"][0]["ratio"] == 0.5);
+  CHECK(data["verdicts"][0]["across_runs"] == false);
+  CHECK_FALSE(data["rows"][1].contains("ratio"));
+  CHECK(data["rows"][2]["ratio"] == 0.5);
+}
+
+TEST_CASE("plans that no run measured together are compared across runs, which the page says") {
+  Row alone = with_plan("tp", std::vector<double>(8, 2));
+  alone.run_id = "first";
+  Row other = with_plan("tp+sp", std::vector<double>(8, 1));
+  for (const bool samples : {true, false}) {
+    if (!samples) alone.samples_s = other.samples_s = {};
+    const json data = data_of({alone, other});
+    REQUIRE(data["verdicts"].size() == 1);
+    CHECK(data["verdicts"][0]["baseline"] == "tp");
+    CHECK(data["verdicts"][0]["across_runs"] == true);
+    CHECK(data["rows"][1]["ratio"] == 0.5);
+  }
+}
+
+TEST_CASE("a ratio that a row without samples brings is across runs where its run lacks the baseline") {
+  Row first = with_plan("tp", {1});
+  Row second = with_plan("tp+sp", {1});
+  first.samples_s = second.samples_s = {};
+  second.baseline = "tp";
+  second.ratio = 1.25;
+  CHECK(data_of({first, second})["verdicts"][0]["across_runs"] == false);
+  first.run_id = "first";
+  CHECK(data_of({first, second})["verdicts"][0]["across_runs"] == true);
+}
+
 TEST_CASE("rows without samples keep the ratio that they bring") {
   Row row = with_plan("tp+sp", {1});
   row.samples_s.clear();

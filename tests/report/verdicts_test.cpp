@@ -108,6 +108,48 @@ TEST_CASE("rows of two runs are compared by their medians, and those of one run 
   CHECK(again.verdict == "faster");
 }
 
+TEST_CASE("rows of another machine, build or version are not compared") {
+  for (const auto field : {&Row::host, &Row::device_name, &Row::version, &Row::build, &Row::torch_version,
+                           &Row::mpi_version, &Row::cuda_version, &Row::nccl_version}) {
+    VerdictBook book;
+    Row first = row_of("tp", drifting(1));
+    first.*field = "another";
+    book.add(first);
+    Row second = row_of("tp+sp", drifting(2));
+    CHECK(book.add(second).empty());
+    CHECK(second.baseline.empty());
+    CHECK_FALSE(second.ratio);
+  }
+}
+
+TEST_CASE("a case has one baseline, in whichever order its plans are measured again") {
+  VerdictBook book;
+  for (const std::string run : {"first", "second"}) {
+    std::vector<std::string> plans{"tp", "tp+sp"};
+    if (run == "second") std::swap(plans[0], plans[1]);
+    for (const auto& plan : plans) {
+      Row row = row_of(plan, drifting(plan == "tp" ? 1 : 2));
+      row.run_id = run;
+      const auto verdicts = book.add(row);
+      INFO(run << " " << plan);
+      CHECK(row.baseline == (plan == "tp" ? "" : "tp"));
+      CHECK(verdicts.size() == (plan == "tp" ? 0 : 1));
+    }
+  }
+}
+
+TEST_CASE("a verdict on rows of two runs says that they are") {
+  VerdictBook book;
+  Row old = row_of("tp", drifting(1));
+  old.run_id = "old";
+  book.add(old);
+  Row late = row_of("tp+sp", drifting(1));
+  const auto verdicts = book.add(late);
+  REQUIRE(verdicts.size() == 1);
+  CHECK(verdicts[0].across_runs);
+  CHECK_THAT(in_words(verdicts[0]), Catch::EndsWith("; of two runs)"));
+}
+
 TEST_CASE("a row with wrong numbers is neither faster nor anybody's baseline") {
   VerdictBook book;
   Row wrong = row_of("tp", drifting(1));
@@ -134,6 +176,9 @@ TEST_CASE("another case and a row without a latency have no verdict") {
 TEST_CASE("a verdict in words has the plans and the ratio and how sure it is") {
   PlanVerdict verdict{"tp+sp", "tp", 256, {1.003, Interval{0.991, 1.011}, Verdict::same}};
   CHECK(in_words(verdict) == "tp+sp against tp at seq 256: same, 1.003 of its time (95%: 0.991 to 1.011)");
+  verdict.across_runs = true;
+  CHECK(in_words(verdict) == "tp+sp against tp at seq 256: same, 1.003 of its time (95%: 0.991 to 1.011; of two runs)");
+  verdict.across_runs = false;
   verdict.ratio = {1.25, std::nullopt, Verdict::undecided};
   CHECK(in_words(verdict) == "tp+sp against tp at seq 256: undecided, 1.250 of its time (too few repetitions)");
 }

@@ -183,7 +183,20 @@ def check_collectives_only(seen, expect):
     expect("against" not in seen["answer"], "nothing is said of plans", seen["answer"])
 
 
-SPECIAL = {"collectives": check_collectives, "collectives-only": check_collectives_only,
+def check_two_runs(seen, expect):
+    expect(re.search(r"tp\+sp takes [a-z ]*time (as|than) tp at seq 256 \((0\.9|1\.0)", seen["answer"]),
+           "the plans of one run are compared", seen["answer"])
+    expect("tp takes" not in seen["answer"], "tp is not compared with tp+sp of another run", seen["answer"])
+    expect("no run measured both" not in seen["answer"], "nothing is said of pairs across runs", seen["answer"])
+
+
+def check_across_runs(seen, expect):
+    expect("At seq 256, 512 and 1024 no run measured both" in seen["answer"], "a pair across runs is named as one",
+           seen["answer"])
+
+
+SPECIAL = {"two-runs": check_two_runs, "across-runs": check_across_runs,
+           "collectives": check_collectives, "collectives-only": check_collectives_only,
            "usual": check_usual, "failures": check_failures, "no-details": check_no_details, "hostile": check_hostile,
            "many": check_many, "single": check_single}
 

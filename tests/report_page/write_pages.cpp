@@ -247,6 +247,33 @@ Sweep tiny() {
   return sweep;
 }
 
+// A run of tp+sp alone on a slower day, and one of both plans, appended to the same file.
+std::vector<Row> two_runs() {
+  Sweep sweep;
+  sweep.dtypes = {"fp32"};
+  std::vector<Row> both = made_up(sweep);
+  std::vector<Row> rows;
+  for (Row row : both) {
+    if (row.plan != "tp+sp") continue;
+    row.run_id = "20261122T130000Z-0001";
+    std::vector<double> samples = row.samples_s;
+    for (double& sample : samples) sample *= 1.5;
+    put_latency(row, samples);
+    rows.push_back(row);
+  }
+  rows.insert(rows.end(), both.begin(), both.end());
+  return rows;
+}
+
+// As if each plan were a run of its own.
+std::vector<Row> across_runs() {
+  Sweep sweep;
+  sweep.dtypes = {"fp32"};
+  std::vector<Row> rows = made_up(sweep);
+  for (Row& row : rows) row.run_id += row.plan;
+  return rows;
+}
+
 Sweep single() {
   Sweep sweep;
   sweep.plans = {"tp"};
@@ -275,5 +302,7 @@ int main(int argc, char** argv) {
   write(folder, "single", made_up(single()));
   write(folder, "collectives", with_collectives(usual()));
   write(folder, "collectives-only", with_collectives({}));
+  write(folder, "two-runs", two_runs());
+  write(folder, "across-runs", across_runs());
   write(folder, "empty", {});
 }

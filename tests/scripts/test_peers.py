@@ -13,10 +13,10 @@ PEERS = Path(__file__).resolve().parents[2] / "scripts/peers"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(PEERS))
 import table  # noqa: E402
-FORWARD = ("collective", "status", "check", "plan", "seq", "dtype", "backend", "latency_s", "gemm_fraction",
+FORWARD = ("schema", "collective", "status", "check", "plan", "seq", "dtype", "backend", "latency_s", "gemm_fraction",
            "limit_fraction")
 PEER = ("peer", "plan", "seq", "dtype", "world", "reps", "median_s", "low_s", "high_s", "max_abs_diff")
-COLLECTIVE = ("collective", "message_bytes", "placement", "backend", "dtype", "world", "latency_s", "algbw_bytes_per_s",
+COLLECTIVE = ("schema", "collective", "message_bytes", "placement", "backend", "dtype", "world", "latency_s", "algbw_bytes_per_s",
               "busbw_bytes_per_s", "wrong")
 
 
@@ -39,13 +39,13 @@ class Table(unittest.TestCase):
         rows = [["dtensor", plan, seq, dtype, 2, 5, time, "", "", 0] for plan, time in (("tp", tp), ("tp+sp", both))]
         self.write(f"round-{number}-dtensor-{dtype}", PEER, *rows)
 
-    def forward(self, number, backend, tp, both, dtype="fp32", seq=256, status="ok", header=FORWARD):
-        rows = [["", status, "pass", plan, seq, dtype, backend, time, 0.9, 0.75][:len(header)]
+    def forward(self, number, backend, tp, both, dtype="fp32", seq=256, status="ok", header=FORWARD, schema=table.SCHEMA):
+        rows = [[schema, "", status, "pass", plan, seq, dtype, backend, time, 0.9, 0.75][:len(header)]
                 for plan, time in (("tp", tp), ("tp+sp", both))]
         self.write(f"round-{number}-tpsp-bench-{backend}-{dtype}", header, *rows)
 
     def collectives(self, number, times, wrong=0):
-        rows = [["all-reduce", 8388608, "in", backend, "fp32", 2, time, 1, 1, wrong] for backend, time in times.items()]
+        rows = [[table.SCHEMA, "all-reduce", 8388608, "in", backend, "fp32", 2, time, 1, 1, wrong] for backend, time in times.items()]
         self.write(f"round-{number}-comm", COLLECTIVE, *rows)
 
     def table(self, code=0):
@@ -81,7 +81,7 @@ class Table(unittest.TestCase):
 
     def test_results_without_fractions_have_no_columns_for_them(self):
         self.peer(1)
-        self.forward(1, "mpi", 1, 2, header=FORWARD[:8])
+        self.forward(1, "mpi", 1, 2, header=FORWARD[:9])
         self.assertEqual(self.line("fp32", "256", "mpi")[-2:], ["s", "0.500"])
         self.assertNotIn("gemm", self.table().stdout)
 
@@ -132,6 +132,12 @@ class Table(unittest.TestCase):
         self.write("round-1-dtensor-fp32", PEER, ["dtensor", "tp", "many"])
         result = self.table(2)
         self.assertIn("round-1-dtensor-fp32.csv:2", result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1)
+
+    def test_rows_whose_columns_have_another_meaning_are_refused_in_one_line(self):
+        self.forward(1, "shm", 1, 2, schema=table.SCHEMA + 1)
+        result = self.table(2)
+        self.assertIn(f"schema {table.SCHEMA + 1}, and this script knows {table.SCHEMA}", result.stderr)
         self.assertEqual(result.stderr.count("\n"), 1)
 
 

@@ -151,6 +151,18 @@ class Values(unittest.TestCase):
         lines, cells = results_file.read(EXAMPLE), results_file.read(EXAMPLE.with_suffix(".csv"))
         self.assertEqual([{k: v for k, v in row.items() if k not in results_file.RAW} for row in lines], cells)
 
+    def test_a_name_made_of_digits_stays_text(self):
+        cells = {"key": "0123456789012345", "case_id": "1234567890123456", "turns": "7", "plan": "7", "baseline": "7"}
+        with open(EXAMPLE.with_suffix(".csv"), newline="") as file:
+            rows = list(csv.DictReader(file))[:1]
+        path = Path(self.enterContext(tempfile.TemporaryDirectory())) / "digits.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys() | cells.keys())
+            writer.writeheader()
+            writer.writerow(rows[0] | cells)
+        row, = results_file.read(path)
+        self.assertEqual({name: row[name] for name in cells}, cells)
+
     def test_the_example_has_only_columns_of_the_program(self):
         fields = (REPOSITORY / "lib/bench/include/tpsp/bench/row.h").read_text()
         with open(EXAMPLE.with_suffix(".csv")) as file:

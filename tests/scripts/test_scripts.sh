@@ -191,6 +191,42 @@ for option in '--seq 0' '--seq 5,x' '--dtype int8' '--rounds two' '--out' '--fro
   check "peers refuses $option" failed_with_one_line "${option%% *}" usage
 done
 
+# --- scripts/repeat.sh
+
+fresh_machine
+fake a ''
+fake b ''
+in_tree scripts/repeat.sh 3 a --out 'my file'
+calls_are() { diff "$scratch/calls" - >"$scratch/err"; }
+check "repeat runs a command as often as it is asked to" calls_are <<'CALLS'
+id -u
+a --out my file
+a --out my file
+a --out my file
+CALLS
+in_tree scripts/repeat.sh 2 'a 1 && a 2' -- 'b 3'
+check "repeat alternates two commands" calls_are <<'CALLS'
+id -u
+a 1
+a 2
+b 3
+a 1
+a 2
+b 3
+CALLS
+check "repeat says which run it is on stderr alone" [ ! -s "$scratch/out" ]
+fake b '[ "$1" != 3 ] || exit 4'
+in_tree scripts/repeat.sh 2 'a 1' -- 'b 3'
+check "repeat ends where a run fails, with its exit code" [ "$status" = 4 ]
+check "and with an error that names the run" grep -q 'error: run 1 ended with 4: bash -c b 3' "$scratch/err"
+check "and starts nothing after it" [ "$(grep -c '^a' "$scratch/calls")" = 1 ]
+in_tree scripts/repeat.sh --help
+check "repeat explains itself" grep -q "^usage: scripts/repeat.sh N COMMAND" "$scratch/out"
+in_tree scripts/repeat.sh many a
+check "repeat refuses what is no number" failed_with_one_line "'many' is no number of runs" usage
+in_tree scripts/repeat.sh 2
+check "repeat refuses to run nothing" failed_with_one_line "there is no command" usage
+
 # --- slurm/l40.sh
 
 fresh_machine

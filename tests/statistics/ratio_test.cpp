@@ -1,6 +1,7 @@
 #include "tpsp/statistics/ratio.h"
 
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -123,14 +124,95 @@ TEST_CASE("an interval that holds 1 and reaches further than 10% says nothing") 
   CHECK(verdict(0.9, 1.05) == Verdict::undecided);
 }
 
-TEST_CASE("a difference that may be within the margin is none") {
+TEST_CASE("within a margin the whole interval is the same, outside it all is a difference, and else nothing is said") {
   const Median baseline{.value = 1, .interval = Interval{.low = 1, .high = 1}};
-  const Median time{.value = 1.06, .interval = Interval{.low = 1.04, .high = 1.08}};
-  CHECK(ratio_of_medians(time, baseline, 0).verdict == Verdict::slower);
-  CHECK(ratio_of_medians(time, baseline, 0.03).verdict == Verdict::slower);
-  CHECK(ratio_of_medians(time, baseline, 0.05).verdict == Verdict::same);
-  CHECK(ratio_of_medians(baseline, time, 0.03).verdict == Verdict::faster);
-  CHECK(ratio_of_medians(baseline, time, 0.05).verdict == Verdict::same);
+  const auto verdict = [&](double low, double high, double margin) {
+    return ratio_of_medians({.value = low, .interval = Interval{.low = low, .high = high}}, baseline, margin).verdict;
+  };
+  CHECK(verdict(1.04, 1.08, 0) == Verdict::slower);
+  CHECK(verdict(1.04, 1.08, 0.03) == Verdict::slower);
+  CHECK(verdict(1.04, 1.08, 0.05) == Verdict::undecided);
+  CHECK(verdict(1.018, 1.095, 0.02) == Verdict::undecided);
+  CHECK(verdict(0.95, 1.05, 0.02) == Verdict::undecided);
+  CHECK(verdict(0.985, 1.015, 0.02) == Verdict::same);
+  CHECK(verdict(1.005, 1.019, 0.02) == Verdict::same);
+  CHECK(verdict(0.92, 0.96, 0.03) == Verdict::faster);
+  CHECK(verdict(0.92, 0.96, 0.05) == Verdict::undecided);
+}
+
+namespace {
+
+std::vector<double> exponentials(std::vector<double> values) {
+  for (double& value : values) value = std::exp(value);
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("the interval of runs is Welch's on the logarithms") {
+  // By hand: means 4 and 2, variances 2.5 and 1, 5 and 3 runs. The standard error is sqrt(1/2 + 1/3), the degrees of
+  // freedom are (5/6)^2 / (1/16 + 1/18) = 5.8824, and t(0.975, 5.8824) is 2.4588.
+  const Ratio ratio = ratio_of_runs(exponentials({2, 3, 4, 5, 6}), exponentials({1, 2, 3}), 0);
+  const double reach = 2.4588 * std::sqrt(5.0 / 6);
+  CHECK(std::log(ratio.value) == Approx(2));
+  REQUIRE(ratio.interval);
+  CHECK(std::log(ratio.interval->low) == Approx(2 - reach).epsilon(1e-4));
+  CHECK(std::log(ratio.interval->high) == Approx(2 + reach).epsilon(1e-4));
+}
+
+TEST_CASE("one run is set against several as one more of them") {
+  // Variance 1 of three runs, standard error sqrt(1 + 1/3), t(0.975, 2) = 4.3027.
+  const double reach = 4.3027 * std::sqrt(4.0 / 3);
+  const Ratio later = ratio_of_runs(exponentials({4}), exponentials({1, 2, 3}), 0);
+  CHECK(std::log(later.value) == Approx(2));
+  CHECK(std::log(later.interval->low) == Approx(2 - reach).epsilon(1e-4));
+  const Ratio earlier = ratio_of_runs(exponentials({1, 2, 3}), exponentials({4}), 0);
+  CHECK(std::log(earlier.interval->high) == Approx(-2 + reach).epsilon(1e-4));
+}
+
+TEST_CASE(
+    "runs differ where their interval excludes 1 and the ratio is not small, and are the same within the margin") {
+  const std::vector<double> baseline{0.999, 1, 1.001};
+  const auto verdict = [&](double factor, double margin) {
+    return ratio_of_runs(std::vector<double>{0.999 * factor, factor, 1.001 * factor}, baseline, margin).verdict;
+  };
+  CHECK(verdict(1, 0.02) == Verdict::same);
+  CHECK(verdict(1.014, 0.02) == Verdict::same);  // 1.011 to 1.017
+  CHECK(verdict(1.014, 0.015) == Verdict::slower);
+  CHECK(verdict(1.016, 0.02) == Verdict::slower);
+  CHECK(verdict(1 / 1.016, 0.02) == Verdict::faster);
+  CHECK(verdict(1.005, 0) == Verdict::slower);
+  CHECK(verdict(1, 0) == Verdict::undecided);
+  CHECK(ratio_of_runs(std::vector<double>{1.01, 1.03, 1.02}, std::vector<double>{1, 1.01, 1}, 0.022).verdict ==
+        Verdict::undecided);  // 1.0166, from 0.994
+  CHECK(ratio_of_runs(std::vector<double>{1.2, 1.2}, std::vector<double>{1, 1}, 0.02).verdict == Verdict::slower);
+}
+
+TEST_CASE("fewer than three runs, and runs that are no times, decide nothing") {
+  const std::vector<double> one{1};
+  const std::vector<double> two{1, 2};
+  CHECK_FALSE(ratio_of_runs(one, one, 0).interval);
+  CHECK_FALSE(ratio_of_runs(two, {}, 0).interval);
+  CHECK(ratio_of_runs(std::vector<double>{2}, one, 0).value == Approx(2));
+  for (const double odd : {0.0, -1.0, std::numeric_limits<double>::infinity()}) {
+    CHECK_FALSE(ratio_of_runs(std::vector<double>{1, odd}, two, 0).interval);
+    CHECK_FALSE(ratio_of_runs(two, std::vector<double>{1, odd}, 0).interval);
+  }
+}
+
+TEST_CASE("of five runs each, few of equal programs differ, and most of those slowed by 3% are slower") {
+  Engine engine(5);
+  constexpr double margin = 0.02;
+  for (const double spread : {0.005, 0.0075, 0.01}) {
+    const auto verdict = [&](double factor) {
+      const auto times = samples_of(normal(spread), 5, engine, factor);
+      return ratio_of_runs(times, samples_of(normal(spread), 5, engine), margin).verdict;
+    };
+    INFO("spread " << spread);
+    CHECK(share_of(4000, [&] { return verdict(1) == Verdict::faster || verdict(1) == Verdict::slower; }) <= 0.03);
+    CHECK(share_of(4000, [&] { return verdict(1.03) == Verdict::slower; }) >= 0.95);
+    CHECK(share_of(4000, [&] { return verdict(1.027) == Verdict::slower; }) >= 0.9);
+  }
 }
 
 TEST_CASE("a median without an interval or with numbers that are no times decides nothing") {

@@ -23,14 +23,20 @@ std::vector<std::string> words_of(const Settings& settings, const std::string& n
 
 std::vector<std::string> fail_on_setting(const Settings& settings) {
   if (!settings.has("fail-on")) return {};
-  const std::vector<std::string> choices{"slower", "faster", "undecided", "unmatched"};
+  const std::vector<std::string> choices{"slower", "faster", "undecided", "unmatched", "worse-numbers"};
   const auto words = words_of(settings, "fail-on");
   for (const auto& word : words) require_choice(word, settings.at("fail-on").where, choices);
   return words;
 }
 
 bool fails(const Comparison& comparison, const std::string& on) {
-  if (on == "unmatched") return !comparison.only_before.empty() || !comparison.only_after.empty();
+  if (on == "unmatched") {
+    return !comparison.only_before.empty() || !comparison.only_after.empty() || !comparison.unmeasured.empty();
+  }
+  if (on == "worse-numbers") {
+    return std::any_of(comparison.pairs.begin(), comparison.pairs.end(),
+                       [](const RowPair& pair) { return pair.error_growth.has_value(); });
+  }
   return std::any_of(comparison.pairs.begin(), comparison.pairs.end(),
                      [&](const RowPair& pair) { return to_string(pair.ratio.verdict) == on; });
 }
@@ -40,11 +46,12 @@ bool fails(const Comparison& comparison, const std::string& on) {
 ExitCode compare_command(const CommandLine& line, const Parts& parts) {
   const Settings settings(line);
   const auto margin = percent * real_setting(settings, "margin", 0, 100);
-  const auto by = settings.has("match") ? words_of(settings, "match") : case_columns();
+  const auto by = settings.has("match") ? words_of(settings, "match") : std::vector<std::string>();
   const auto fail_on = fail_on_setting(settings);
   const auto comparison = compare(read_results(line.files.at(0), parts.columns),
                                   read_results(line.files.at(1), parts.columns), parts.columns, by, margin);
   fmt::print("{}", comparison_table(comparison, wants_color()));
+  if (!fail_on.empty() && comparison.broken_after > 0) return ExitCode::rows_not_ok;
   if (comparison.pairs.empty() && !fail_on.empty()) {
     throw bad_input({.where = "--fail-on",
                      .what = "no row of one file matches one of the other",

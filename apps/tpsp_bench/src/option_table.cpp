@@ -51,9 +51,9 @@ const std::vector<OptionSpec>& option_table() {
       {"out", "FILE", "", "rows go here: .csv, .jsonl, .md; repeatable\n(default: tpsp-results.csv and tpsp-results.jsonl)", "Output", {bench, comm}, repeatable},
       {"trace", "FILE", "", "the profiled forwards, for ui.perfetto.dev", "Output", {bench}},
       {"export", "DIR", "", "write model and logits of one case for others", "Output", {bench}},
-      {"match", "COLUMNS", "", "what rows must share to be one case\n(default: all from model to threads but the seed)", "Comparison", {compare}, repeatable},
-      {"margin", "PERCENT", "2", "differences up to this are 'same'", "Comparison", {compare}},
-      {"fail-on", "VERDICT", "", "slower, faster, undecided, unmatched: exit with 3", "Comparison", {compare}, repeatable},
+      {"match", "COLUMNS", "", "what rows must share to be one case\n(default: all from model to seed, and what else tells\nrows of one file apart)", "Comparison", {compare}, repeatable},
+      {"margin", "PERCENT", "2", "whole intervals within this are 'same'", "Comparison", {compare}},
+      {"fail-on", "VERDICT", "", "slower, faster, undecided, unmatched, worse-numbers:\nexit with 3, as for cases that failed", "Comparison", {compare}, repeatable},
       {"output", "FILE", "report.html", "the page to write", "Output", {report}},
       {"config", "FILE", "", "YAML, options with a value as keys", "Output", {bench, comm, plan}},
   };

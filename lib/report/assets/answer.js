@@ -22,15 +22,29 @@ function pairSentence(verdicts) {
   const {plan, baseline} = verdicts[0];
   const found = [...grouped(verdicts, (verdict) => verdict.verdict)].map(([kind, own]) =>
     `${verbs[kind]} ${baseline} at seq ${lengthsWithNumbers(own)}`);
-  return `${plan} ${found.join("; it ")}.`;
+  return `${plan} ${found.join("; it ")}.${acrossRuns(verdicts)}`;
+}
+
+// Two runs of one program differ by more than their own intervals.
+function acrossRuns(verdicts) {
+  const lengths = unique(verdicts.filter((verdict) => verdict.across_runs).map((verdict) => verdict.seq));
+  if (!lengths.length) return "";
+  return ` At seq ${joined(lengths.sort(byNumber).map(String))} no run measured both: the two are of different runs, ` +
+    "which differ by more than these intervals say.";
+}
+
+// Those against the plan that is the first baseline of its length.
+function againstFirst(verdicts) {
+  const first = new Map();
+  for (const {seq, baseline} of verdicts) if (!first.has(seq)) first.set(seq, baseline);
+  return verdicts.filter(({seq, baseline}) => baseline === first.get(seq));
 }
 
 function familyAnswer(family) {
   const indices = new Set(family.rows.map((row) => rows.indexOf(row)));
   const verdicts = data.verdicts.filter((verdict) => indices.has(verdict.row));
   if (!verdicts.length) return html("li", {}, html("strong", {}, `${family.name}: `), "no two plans to compare.");
-  const first = verdicts[0].baseline;
-  const pairs = grouped(verdicts.filter((verdict) => verdict.baseline === first), (verdict) => verdict.plan);
+  const pairs = grouped(againstFirst(verdicts), (verdict) => JSON.stringify([verdict.plan, verdict.baseline]));
   const sentences = [...pairs.values()].map(pairSentence);
   const list = html("ul", {}, ...sentences.map((sentence) => html("li", {}, sentence)));
   return html("li", {}, html("strong", {}, `${family.name}: `), sentences.length === 1 ? sentences[0] : list);

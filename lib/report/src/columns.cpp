@@ -1,6 +1,7 @@
 #include "tpsp/report/columns.h"
 
 #include <array>
+#include <concepts>
 
 #include "values.h"
 
@@ -13,9 +14,25 @@ struct Entry {
   const char* meaning;
   const char* source;
   Detail detail;
+  Kind kind;
   Value (*get)(const Row&);
   void (*set)(Row&, const Value&);
 };
+
+template <typename Field>
+constexpr Kind kind = std::integral<Field>         ? Kind::integer
+                      : std::floating_point<Field> ? Kind::number
+                                                   : Kind::text;
+template <typename Field>
+constexpr Kind kind<std::optional<Field>> = kind<Field>;
+template <typename Element>
+constexpr Kind kind<std::vector<Element>> = Kind::list;
+template <>
+constexpr Kind kind<std::vector<Warning>> = Kind::words;
+template <typename Field>
+constexpr Kind kind_of(Field Row::*) {
+  return kind<Field>;
+}
 
 template <auto Member>
 constexpr Entry field(const char* name, const char* unit, const char* meaning, const char* source,
@@ -25,6 +42,7 @@ constexpr Entry field(const char* name, const char* unit, const char* meaning, c
           meaning,
           source,
           detail,
+          kind_of(Member),
           [](const Row& row) { return value_of(row.*Member); },
           [](Row& row, const Value& value) { read(value, row.*Member); }};
 }
@@ -47,10 +65,10 @@ constexpr auto raw = Detail::raw;
 
 // clang-format off
 constexpr std::array entries = {
-    Entry{"schema", "", "version of the meaning of the columns", "the program", Detail::full, [](const Row& row) { return value_of(row.schema); }, read_schema},
+    Entry{"schema", "", "version of the meaning of the columns", "the program", Detail::full, Kind::integer, [](const Row& row) { return value_of(row.schema); }, read_schema},
     field<&Row::status>("status", "", "ok, failed, out_of_memory or skipped", "the check, and what became of the case", brief),
     field<&Row::key>("key", "", "hash of the case: equal where the same thing is measured", "everything that makes the case what it is", brief),
-    field<&Row::case_id>("case_id", "", "hash of the case without its plan: rows that have it in common are compared with each other", "as key"),
+    field<&Row::case_id>("case_id", "", "hash of the case without its plan: rows that have it in common are compared with each other, where machine, build and versions are the same too", "as key"),
     field<&Row::run_id>("run_id", "", "the run that the row belongs to", "start time in UTC and four random digits, from rank 0"),
     field<&Row::suite>("suite", "", "the suite that the case belongs to; empty without one", "the suite's name"),
 
@@ -165,7 +183,7 @@ constexpr std::array entries = {
     field<&Row::samples_s>("samples_s", "s", "every repetition, in the order of time", "clock; slowest rank of each repetition", raw),
     field<&Row::rank_samples_s>("rank_samples_s", "s", "every repetition of every rank, a list for each rank", "clock", raw),
     field<&Row::plan_text>("plan_text", "", "the plan file", "as it was read", raw),
-    Entry{"warning_texts", "", "the texts of warnings, in the same order", "as warnings", raw, warning_texts, read_warning_texts},
+    Entry{"warning_texts", "", "the texts of warnings, in the same order", "as warnings", raw, Kind::words, warning_texts, read_warning_texts},
 };
 // clang-format on
 
@@ -175,7 +193,8 @@ std::vector<Column> standard_columns() {
   std::vector<Column> columns;
   columns.reserve(entries.size());
   for (const Entry& entry : entries) {
-    columns.push_back({entry.name, entry.unit, entry.meaning, entry.source, entry.get, entry.set, entry.detail});
+    columns.push_back(
+        {entry.name, entry.unit, entry.meaning, entry.source, entry.get, entry.set, entry.detail, entry.kind});
   }
   return columns;
 }

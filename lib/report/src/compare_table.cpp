@@ -32,6 +32,7 @@ struct Labels {
 std::vector<Row> all_rows(const Comparison& comparison) {
   std::vector<Row> rows;
   for (const RowPair& pair : comparison.pairs) rows.push_back(pair.before);
+  for (const UnmeasuredPair& pair : comparison.unmeasured) rows.push_back(pair.before);
   rows.insert(rows.end(), comparison.only_before.begin(), comparison.only_before.end());
   rows.insert(rows.end(), comparison.only_after.begin(), comparison.only_after.end());
   return rows;
@@ -127,26 +128,78 @@ const char* style_of(Verdict verdict) {
   return verdict == Verdict::slower ? red : dim;
 }
 
+std::string indented(const std::string& text, const char* style, bool color) {
+  std::string lines;
+  for (const std::string& line : wrapped(text, terminal_width - 4)) lines += "    " + styled(line, style, color) + '\n';
+  return lines;
+}
+
+/// What a pair's line has no place for.
+std::string remarks(const RowPair& pair, bool color) {
+  std::string lines;
+  if (pair.error_growth) {
+    const auto& [before, after] = *pair.error_growth;
+    const auto times = before > 0 ? fmt::format(", {:.1f} times", after / before) : std::string();
+    lines += indented(fmt::format("worse numbers: max_rel_err {:.1e} before, {:.1e} after{}", before, after, times),
+                      red, color);
+  }
+  if (pair.broken_after > 0) {
+    lines += indented(fmt::format("{} after {} not ok", counted(pair.broken_after, "further run"),
+                                  pair.broken_after == 1 ? "is" : "are"),
+                      red, color);
+  }
+  return lines;
+}
+
 std::string pair_line(const RowPair& pair, const std::vector<LabelField>& fields, bool color) {
   const auto& interval = pair.ratio.interval;
   const std::string range = interval ? ratio_text(interval->low) + ".." + ratio_text(interval->high) : std::string("-");
   return label_of(fields, pair.before) +
-         numbers(human_seconds(*pair.before.latency_s), human_seconds(*pair.after.latency_s),
-                 ratio_text(pair.ratio.value), range) +
-         styled(std::string(to_string(pair.ratio.verdict)), style_of(pair.ratio.verdict), color) + '\n';
+         numbers(human_seconds(pair.before_s), human_seconds(pair.after_s), ratio_text(pair.ratio.value), range) +
+         styled(std::string(to_string(pair.ratio.verdict)), style_of(pair.ratio.verdict), color) + '\n' +
+         remarks(pair, color);
 }
 
-std::string unmatched(const char* title, const std::vector<Row>& rows, const Labels& labels, bool color) {
-  if (rows.empty()) return {};
-  std::string lines = fmt::format("\n{} ({}):\n", title, rows.size());
-  std::string heading;
-  for (std::size_t i = 0; i < std::min(rows.size(), most_unmatched); ++i) {
-    lines += new_heading(labels.headings, rows[i], heading, color);
-    std::string line = "    " + label_of(labels.fields, rows[i]);
-    if (!rows[i].latency_s) line += fmt::format(" no time: {}", to_string(rows[i].status));
-    lines += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
+std::string_view status_text(const Row& row) {
+  return row.check == Check::fail ? "check failed" : to_string(row.status);
+}
+
+/// A case without a ratio, and what became of it.
+struct OtherCase {
+  const Row* row = nullptr;
+  std::string status;
+};
+
+std::vector<OtherCase> others(const std::vector<Row>& rows) {
+  std::vector<OtherCase> result;
+  for (const Row& row : rows) result.push_back({&row, std::string(status_text(row))});
+  return result;
+}
+
+std::vector<OtherCase> others(const std::vector<UnmeasuredPair>& pairs) {
+  std::vector<OtherCase> result;
+  for (const auto& [before, after] : pairs) {
+    result.push_back({&before, fmt::format("{} before, {} after", status_text(before), status_text(after))});
   }
-  if (rows.size() > most_unmatched) lines += fmt::format("    and {} more\n", rows.size() - most_unmatched);
+  return result;
+}
+
+std::string list(const char* title, const std::vector<OtherCase>& cases, const Labels& labels, bool color) {
+  if (cases.empty()) return {};
+  std::string lines = fmt::format("\n{} ({}):\n", title, cases.size());
+  std::string heading;
+  for (std::size_t i = 0; i < std::min(cases.size(), most_unmatched); ++i) {
+    const auto& [row, status] = cases[i];
+    lines += new_heading(labels.headings, *row, heading, color);
+    lines += "    " + label_of(labels.fields, *row) + ' ' + status + '\n';
+  }
+  if (cases.size() > most_unmatched) lines += fmt::format("    and {} more\n", cases.size() - most_unmatched);
+  return lines;
+}
+
+std::string paragraph(const std::string& text, const char* style, bool color) {
+  std::string lines;
+  for (const std::string& line : wrapped(text, terminal_width)) lines += styled(line, style, color) + '\n';
   return lines;
 }
 
@@ -154,13 +207,31 @@ std::string counts(const Comparison& comparison) {
   std::array<int, 4> count{};
   for (const RowPair& pair : comparison.pairs) ++count.at(static_cast<std::size_t>(pair.ratio.verdict));
   const auto number_of = [&](Verdict verdict) { return count.at(static_cast<std::size_t>(verdict)); };
-  std::string line = fmt::format("{} pair{}: {} faster, {} same, {} slower, {} undecided", comparison.pairs.size(),
-                                 comparison.pairs.size() == 1 ? "" : "s", number_of(Verdict::faster),
-                                 number_of(Verdict::same), number_of(Verdict::slower), number_of(Verdict::undecided));
-  if (comparison.margin > 0) line += fmt::format("; differences up to {:g}% count as same", comparison.margin * 100);
-  std::string lines;
-  for (const std::string& part : wrapped(line, terminal_width)) lines += part + '\n';
-  return '\n' + lines;
+  return fmt::format("{} pair{}: {} faster, {} same, {} slower, {} undecided; margin {:g}%", comparison.pairs.size(),
+                     comparison.pairs.size() == 1 ? "" : "s", number_of(Verdict::faster), number_of(Verdict::same),
+                     number_of(Verdict::slower), number_of(Verdict::undecided), comparison.margin * 100);
+}
+
+/// What the verdicts rest on.
+std::string basis(const Comparison& comparison) {
+  const auto single = std::count_if(comparison.pairs.begin(), comparison.pairs.end(),
+                                    [](const RowPair& pair) { return pair.runs_before + pair.runs_after == 2; });
+  const auto all = static_cast<std::ptrdiff_t>(comparison.pairs.size());
+  std::string text;
+  if (single < all) text = "Intervals come from the spread between runs. ";
+  if (single > 0) {
+    text += single == all ? "With one run each the verdicts rest on the margin"
+                          : fmt::format("{} with one run each rest on the margin", counted(single, "pair"));
+    text += ": runs of one program differ by more than their own intervals, which scripts/repeat.sh would show.";
+  }
+  return text;
+}
+
+std::string broken(const Comparison& comparison) {
+  if (comparison.broken_after == 0) return {};
+  return fmt::format("After, {} failed or {} no longer measured.",
+                     counted(static_cast<std::int64_t>(comparison.broken_after), "row"),
+                     comparison.broken_after == 1 ? "is" : "are");
 }
 
 }  // namespace
@@ -168,20 +239,24 @@ std::string counts(const Comparison& comparison) {
 std::string comparison_table(const Comparison& comparison, bool color) {
   const Labels labels = labels_of(comparison);
   std::string table;
-  for (const std::string& line : wrapped(labels.shared, terminal_width)) table += styled(line, dim, color) + '\n';
+  for (const std::string& note : comparison.notes) table += paragraph(note, red, color);
+  if (!comparison.notes.empty()) table += '\n';
+  table += paragraph(labels.shared, dim, color);
   if (!comparison.pairs.empty()) {
     const std::string header = label(labels.fields, [](const Column& column) { return column.name; }) +
                                numbers("before", "after", "ratio", "95% interval") + "verdict";
-    table += (table.empty() ? "" : "\n") + styled(header, bold, color) + '\n';
+    table += (labels.shared.empty() ? "" : "\n") + styled(header, bold, color) + '\n';
     std::string heading;
     for (const RowPair& pair : comparison.pairs) {
       table += new_heading(labels.headings, pair.before, heading, color);
       table += pair_line(pair, labels.fields, color);
     }
   }
-  table += unmatched("only before", comparison.only_before, labels, color);
-  table += unmatched("only after", comparison.only_after, labels, color);
-  return table + counts(comparison);
+  table += list("not measured in both", others(comparison.unmeasured), labels, color);
+  table += list("only before", others(comparison.only_before), labels, color);
+  table += list("only after", others(comparison.only_after), labels, color);
+  return table + '\n' + paragraph(counts(comparison), "", false) + paragraph(basis(comparison), dim, color) +
+         paragraph(broken(comparison), red, color);
 }
 
 }  // namespace tpsp

@@ -1,8 +1,11 @@
 #include "tpsp/report/html.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
+#include <tuple>
 #include <utility>
 
 #include "report_page.h"
@@ -22,31 +25,23 @@ struct RowVerdict {
   PlanVerdict verdict;
 };
 
-std::string name_of(Detail detail) {
-  switch (detail) {
-    case Detail::brief: return "brief";
-    case Detail::full: return "full";
-    case Detail::raw: return "raw";
-  }
-  return "full";
-}
-
 Json json_of(const Column& column) {
   return {{"name", column.name},
           {"unit", column.unit},
           {"meaning", column.meaning},
           {"source", column.source},
-          {"detail", name_of(column.detail)}};
+          {"detail", std::string(to_string(column.detail))}};
 }
 
 Json json_of(const RowVerdict& found) {
-  const auto& [plan, baseline, seq, ratio, subject] = found.verdict;
+  const auto& [plan, baseline, seq, ratio, subject, across_runs] = found.verdict;
   Json json = {{"row", found.row}, {"plan", plan},         {"baseline", baseline},
                {"seq", seq},       {"ratio", ratio.value}, {"verdict", std::string(to_string(ratio.verdict))}};
   if (ratio.interval) {
     json["low"] = ratio.interval->low;
     json["high"] = ratio.interval->high;
   }
+  json["across_runs"] = across_runs;
   json["words"] = in_words(found.verdict);
   return json;
 }
@@ -85,28 +80,61 @@ std::vector<Column> exact_in_script(std::vector<Column> columns) {
   return columns;
 }
 
+/// Whether the plan that `row` names as its baseline was measured in the run of `row`.
+bool has_baseline_in_run(const Row& row, const std::vector<Row>& rows) {
+  return std::any_of(rows.begin(), rows.end(), [&](const Row& other) {
+    return other.run_id == row.run_id && other.case_id == row.case_id && other.plan == row.baseline;
+  });
+}
+
 /// The one verdict that a row without samples brings.
-std::optional<PlanVerdict> measured_verdict(const Row& row) {
-  if (!row.ratio) return std::nullopt;
+PlanVerdict brought_verdict(const Row& row, const std::vector<Row>& rows) {
   PlanVerdict found{row.plan, row.baseline, row.seq, {*row.ratio, std::nullopt, Verdict::undecided}, {}};
   if (row.ratio_low && row.ratio_high) found.ratio.interval = Interval{*row.ratio_low, *row.ratio_high};
   for (const Verdict verdict : {Verdict::faster, Verdict::same, Verdict::slower}) {
     if (row.verdict == to_string(verdict)) found.ratio.verdict = verdict;
   }
+  found.across_runs = !has_baseline_in_run(row, rows);
   return found;
 }
 
-/// Fills in what the rows say about each other.
-std::vector<RowVerdict> compare_plans(std::vector<Row>& rows) {
-  VerdictBook book;
+/// The case and the two plans, whichever is the baseline.
+std::tuple<std::string, std::string, std::string> pair_of(const Row& row, const PlanVerdict& verdict) {
+  const auto [first, second] = std::minmax(verdict.plan, verdict.baseline);
+  return {row.case_id, first, second};
+}
+
+/// What the rows of each run say about each other; fills it in.
+std::vector<RowVerdict> compare_within_runs(std::vector<Row>& rows) {
+  std::map<std::string, VerdictBook> books;
   std::vector<RowVerdict> result;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (const auto measured = measured_verdict(rows[i]); measured && rows[i].samples_s.empty()) {
-      if (rows[i].collective.empty()) result.push_back({i, *measured});
+    if (rows[i].ratio && rows[i].samples_s.empty()) {
+      if (rows[i].collective.empty()) result.push_back({i, brought_verdict(rows[i], rows)});
     } else {
-      for (PlanVerdict& verdict : book.add(rows[i])) result.push_back({i, std::move(verdict)});
+      clear_verdict(rows[i]);
+      for (PlanVerdict& verdict : books[rows[i].run_id].add(rows[i])) result.push_back({i, std::move(verdict)});
     }
   }
+  return result;
+}
+
+/// Fills in what the rows say about each other: of two plans of one case first those of one run, and across runs only
+/// where no run measured both.
+std::vector<RowVerdict> compare_plans(std::vector<Row>& rows) {
+  std::vector<RowVerdict> result = compare_within_runs(rows);
+  std::set<std::tuple<std::string, std::string, std::string>> known;
+  for (const RowVerdict& found : result) known.insert(pair_of(rows[found.row], found.verdict));
+  VerdictBook book;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Row copy = rows[i];
+    for (PlanVerdict& verdict : book.add(copy)) {
+      if (!verdict.across_runs || known.contains(pair_of(copy, verdict))) continue;
+      if (!rows[i].ratio) fill(rows[i], verdict);
+      result.push_back({i, std::move(verdict)});
+    }
+  }
+  std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.row < b.row; });
   return result;
 }
 

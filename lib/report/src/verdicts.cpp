@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "cells.h"
 #include "medians.h"
@@ -12,17 +13,39 @@
 namespace tpsp {
 namespace {
 
-bool took_turns(const Row& row, const Row& other) {
+bool same_machine_and_build(const Row& a, const Row& b) {
+  const auto facts = [](const Row& row) {
+    return std::tie(row.host, row.device_name, row.version, row.build, row.torch_version, row.mpi_version,
+                    row.cuda_version, row.nccl_version);
+  };
+  return facts(a) == facts(b);
+}
+
+bool are_interleaved(const Row& row, const Row& other) {
   return !row.turns.empty() && row.run_id == other.run_id && row.turns == other.turns && !row.samples_s.empty() &&
          row.samples_s.size() == other.samples_s.size();
 }
 
 Ratio ratio_of(const Row& row, const Row& baseline) {
-  if (took_turns(row, baseline)) return ratio_of_pairs(row.samples_s, baseline.samples_s);
+  if (are_interleaved(row, baseline)) return ratio_of_pairs(row.samples_s, baseline.samples_s);
   return ratio_of_medians(median_of(row), median_of(baseline));
 }
 
+// What a row is of, among those of its case.
+const std::string& contestant(const Row& row) { return row.collective.empty() ? row.plan : row.backend; }
+
+}  // namespace
+
+bool is_measured(const Row& row) { return is_good(row) && row.latency_s.has_value(); }
+
+Median median_of(const Row& row) {
+  Median median{.value = row.latency_s.value_or(std::nan("")), .interval = std::nullopt};
+  if (row.latency_low_s && row.latency_high_s) median.interval = Interval{*row.latency_low_s, *row.latency_high_s};
+  return median;
+}
+
 void fill(Row& row, const PlanVerdict& verdict) {
+  clear_verdict(row);
   row.baseline = verdict.baseline;
   row.ratio = verdict.ratio.value;
   if (verdict.ratio.interval) {
@@ -32,17 +55,10 @@ void fill(Row& row, const PlanVerdict& verdict) {
   row.verdict = to_string(verdict.ratio.verdict);
 }
 
-// What a row is of, among those of its case.
-const std::string& contestant(const Row& row) { return row.collective.empty() ? row.plan : row.backend; }
-
-}  // namespace
-
-bool is_measured(const Row& row) { return row.status == Status::ok && row.latency_s.has_value(); }
-
-Median median_of(const Row& row) {
-  Median median{.value = row.latency_s.value_or(std::nan("")), .interval = std::nullopt};
-  if (row.latency_low_s && row.latency_high_s) median.interval = Interval{*row.latency_low_s, *row.latency_high_s};
-  return median;
+void clear_verdict(Row& row) {
+  row.baseline.clear();
+  row.verdict.clear();
+  row.ratio = row.ratio_low = row.ratio_high = std::nullopt;
 }
 
 std::string in_words(const PlanVerdict& verdict) {
@@ -50,14 +66,15 @@ std::string in_words(const PlanVerdict& verdict) {
   const std::string sure =
       interval ? fmt::format("{:.0f}%: {:.3f} to {:.3f}", confidence * 100, interval->low, interval->high)
                : "too few repetitions";
-  return fmt::format("{} against {} at seq {}: {}, {:.3f} of its time ({})", verdict.plan, verdict.baseline,
-                     verdict.seq, to_string(verdict.ratio.verdict), verdict.ratio.value, sure);
+  return fmt::format("{} against {} at seq {}: {}, {:.3f} of its time ({}{})", verdict.plan, verdict.baseline,
+                     verdict.seq, to_string(verdict.ratio.verdict), verdict.ratio.value, sure,
+                     verdict.across_runs ? "; of two runs" : "");
 }
 
 std::vector<const Row*> VerdictBook::partners(const Row& row) const {
   std::vector<const Row*> partners;
   for (const Row& earlier : rows_) {
-    if (contestant(earlier) == contestant(row) || earlier.case_id != row.case_id) continue;
+    if (earlier.case_id != row.case_id || !same_machine_and_build(earlier, row)) continue;
     const auto same = std::find_if(partners.begin(), partners.end(),
                                    [&](const Row* partner) { return contestant(*partner) == contestant(earlier); });
     if (same == partners.end()) {
@@ -66,6 +83,9 @@ std::vector<const Row*> VerdictBook::partners(const Row& row) const {
       *same = &earlier;
     }
   }
+  const auto own = std::find_if(partners.begin(), partners.end(),
+                                [&](const Row* partner) { return contestant(*partner) == contestant(row); });
+  partners.erase(own, partners.end());
   return partners;
 }
 
@@ -73,8 +93,8 @@ std::vector<PlanVerdict> VerdictBook::add(Row& row) {
   if (!is_measured(row)) return {};
   std::vector<PlanVerdict> verdicts;
   for (const Row* partner : partners(row)) {
-    verdicts.push_back(
-        {contestant(row), contestant(*partner), row.seq, ratio_of(row, *partner), what_is_measured(row)});
+    verdicts.push_back({contestant(row), contestant(*partner), row.seq, ratio_of(row, *partner), what_is_measured(row),
+                        row.run_id != partner->run_id});
   }
   if (!verdicts.empty()) fill(row, verdicts.front());
   rows_.push_back(row);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -21,6 +22,11 @@ enum class Detail {
   full,   ///< CSV and JSON Lines
   raw,    ///< JSON Lines only: lists and long texts
 };
+std::string_view to_string(Detail detail);
+
+/// What a column's cells hold.
+enum class Kind { text, integer, number, words, list };
+std::string_view to_string(Kind kind);
 
 struct Column {
   std::string name;
@@ -32,6 +38,7 @@ struct Column {
   /// std::invalid_argument, saying why, for anything else. Empty for a column that can not be read back.
   std::function<void(Row&, const Value&)> set{};
   Detail detail = Detail::full;
+  Kind kind = Kind::number;
 };
 
 /// Every field of Row, in the order of the CSV. A new column is one line in columns.cpp, or one push_back by a caller.
@@ -43,6 +50,10 @@ std::string text(const Value& value);
 
 /// The page docs/columns.md for these columns.
 std::string markdown(const std::vector<Column>& columns);
+
+/// The file scripts/columns.json, by which the Python scripts read results: row_schema, and each column's kind and
+/// detail.
+std::string columns_json(const std::vector<Column>& columns);
 
 /// What `tpsp-bench columns` prints: names, units and meanings within 80 columns.
 std::string columns_help(const std::vector<Column>& columns);

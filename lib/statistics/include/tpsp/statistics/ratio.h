@@ -10,14 +10,14 @@
 namespace tpsp {
 
 enum class Verdict {
-  faster,     ///< the whole interval lies below 1
-  same,       ///< the interval holds 1 and ends within 10% of it: any difference is smaller than that
-  slower,     ///< the whole interval lies above 1
-  undecided,  ///< too few samples for an interval, or an interval that says nothing: it holds 1 and is wider
+  faster,     ///< the interval shows that it takes less time
+  same,       ///< the whole interval lies where differences do not count
+  slower,     ///< the interval shows that it takes more time
+  undecided,  ///< too few samples for an interval, or an interval that is too wide for the others
 };
 std::string_view to_string(Verdict verdict);
 
-/// How far from 1 the interval of a ratio that is called the same may reach.
+/// How far from 1 the interval of two plans' ratio that are called the same may reach.
 inline constexpr double largest_sameness = 0.1;
 
 /// A time over a baseline's time.
@@ -29,6 +29,7 @@ struct Ratio {
 
 /// Of samples that were taken in turns, the i-th of both in the same round: the interval is that of the median of the
 /// rounds' ratios, so that what slows both down cancels; it is widened where it does not hold the ratio of the medians.
+/// Faster or slower where it lies wholly on one side of 1; else the same where it ends within largest_sameness of 1.
 /// Equally many samples, at least one, all positive and finite; throws std::invalid_argument otherwise.
 Ratio ratio_of_pairs(std::span<const double> times, std::span<const double> baseline);
 
@@ -39,8 +40,24 @@ struct Median {
 };
 
 /// Of independent medians: the interval is made from theirs on a logarithmic scale by the square-and-add method (Zou
-/// and Donner, Statistics in Medicine 27, 2008). Only an interval wholly outside [1 / (1 + margin), 1 + margin] is a
-/// difference. Undecided where one of the two has no interval, or has a number that is not positive and finite.
-Ratio ratio_of_medians(const Median& time, const Median& baseline, double margin = 0);
+/// and Donner, Statistics in Medicine 27, 2008). Verdicts as of pairs. Undecided where one of the two has no interval,
+/// or has a number that is not positive and finite.
+Ratio ratio_of_medians(const Median& time, const Median& baseline);
+
+/// As ratio_of_medians, but differences up to `margin` do not count: the same is an interval wholly inside
+/// [1 / (1 + margin), 1 + margin], faster or slower one wholly outside.
+Ratio ratio_of_medians(const Median& time, const Median& baseline, double margin);
+
+/// Of the medians of several runs of two programs, at least three in all: the ratio of the geometric means with Welch's
+/// interval on the logarithms (Welch, Biometrika 34, 1947), so that the spread between runs is what counts. A program
+/// with one run is taken to vary as the other does.
+///
+/// The same is an interval wholly inside [1 / (1 + margin), 1 + margin]. Faster or slower is one that excludes 1, of a
+/// ratio that is further than three quarters of the margin from it: an interval alone errs once in twenty rows. With
+/// five runs each, a spread of 0.5% to 1% between runs and a margin of 2%, 1.5% of equal programs are called different,
+/// and 97% of those slowed by 3% slower.
+///
+/// Undecided where there are fewer runs, or a time that is not positive and finite.
+Ratio ratio_of_runs(std::span<const double> times, std::span<const double> baseline, double margin);
 
 }  // namespace tpsp

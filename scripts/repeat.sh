@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Runs a command several times, or two in alternation (A B A B ...), so that tpsp-bench compare can set runs against runs.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+usage="usage: scripts/repeat.sh N COMMAND...    or    scripts/repeat.sh N 'COMMAND A' -- 'COMMAND B'"
+
+help() {
+  cat <<HELP
+$usage
+
+Runs COMMAND N times, or A and B in alternation, N times each, and ends where one fails, with its exit code.
+tpsp-bench appends a run to its results file each time:
+
+  scripts/repeat.sh 5 'mpirun -n 2 old/tpsp-bench --out before.jsonl' -- \\
+    'mpirun -n 2 new/tpsp-bench --out after.jsonl'
+  tpsp-bench compare before.jsonl after.jsonl
+HELP
+}
+
+run() {  # ROUND COMMAND...
+  local round=$1 code=0
+  shift
+  say "$round of $runs: $*" >&2
+  "$@" || code=$?
+  if [ "$code" != 0 ]; then
+    printf '[repeat] error: run %s ended with %s: %s\n' "$round" "$code" "$*" >&2
+    exit "$code"
+  fi
+}
+
+if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
+  help
+  exit
+fi
+runs=${1:-}
+[[ $runs =~ ^[1-9][0-9]{0,3}$ ]] || die "'$runs' is no number of runs from 1 to 9999; $usage"
+shift
+[ $# != 0 ] || die "there is no command; $usage"
+allow_mpirun_as_root
+for ((round = 1; round <= runs; ++round)); do
+  if [ $# = 3 ] && [ "$2" = -- ]; then
+    run "$round" bash -c "$1"
+    run "$round" bash -c "$3"
+  else
+    run "$round" "$@"
+  fi
+done
