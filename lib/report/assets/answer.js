@@ -64,8 +64,11 @@ function checkSentence() {
   const forwards = rows.filter((row) => !row.collective);
   if (!forwards.length) return null;
   const counts = (check) => forwards.filter((row) => row.check === check).length;
-  const errors = forwards.filter((row) => row.check === "pass").map((row) => row.max_rel_err).filter(isNumber);
-  const largest = errors.length ? `; their largest relative error is ${digits(Math.max(...errors), 2)}` : "";
+  const good = forwards.filter((row) => row.check === "pass" && isNumber(row.max_rel_err));
+  const shares = good.filter((row) => row.error_bound > 0).map((row) => row.max_rel_err / row.error_bound);
+  const share = shares.length ? `, at most ${digits(100 * Math.max(...shares), 2)}% of what rounding may make` : "";
+  const largest = good.length
+    ? `; their largest relative error is ${digits(Math.max(...good.map((row) => row.max_rel_err)), 2)}${share}` : "";
   const [passed, failed] = [counts("pass"), counts("fail")];
   if (failed) return html("p", {class: "bad"}, `✗ ${plural(failed, "row")} of ${forwards.length} failed the check of the ` +
     `numbers; ${passed} passed${largest}.`);
