@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "tpsp/gemm/weight.h"
+
 namespace tpsp {
 
 /// A matrix of numbers from -1 to 1 in no order, without a draw from LibTorch's random generator.
@@ -28,10 +30,6 @@ inline double middle(std::vector<double> samples) {
   const auto mid = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
   std::nth_element(samples.begin(), mid, samples.end());
   return *mid;
-}
-
-inline double product_flops(std::int64_t m, std::int64_t n, std::int64_t k) {
-  return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
 }
 
 }  // namespace tpsp
