@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "tpsp/gemm/peaks.h"
 #include "tpsp/gemm/weight.h"
 
 namespace tpsp {
@@ -30,6 +31,16 @@ inline double middle(std::vector<double> samples) {
   const auto mid = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
   std::nth_element(samples.begin(), mid, samples.end());
   return *mid;
+}
+
+/// A part of a large product, some 50 ms of a core that does 150 GFLOP/s: some of its rows, and of the weight's. A
+/// small product stays whole, with a weight that may not fit into any cache: that is what it waits for.
+inline ProductSize part_of(const ProductSize& size, std::int64_t most_rows) {
+  constexpr double most_flops = 8e9;
+  constexpr std::int64_t fewest_columns = 512;  // of n, where there are as many
+  const auto rows = std::min(size.m, most_rows);
+  const auto affordable = static_cast<std::int64_t>(most_flops / product_flops(rows, 1, size.k)) / 64 * 64;
+  return {rows, std::min(size.n, std::max(affordable, fewest_columns)), size.k};
 }
 
 }  // namespace tpsp
