@@ -9,7 +9,7 @@
 namespace tpsp {
 namespace {
 
-constexpr std::int64_t most_rows = 512;
+constexpr double most_flops = 8e9;  // some 50 ms of a core that does 150 GFLOP/s
 constexpr int calls = 3;
 
 }  // namespace
@@ -21,7 +21,7 @@ std::vector<double> time_kernels(const std::vector<GemmKernel>& kernels, std::in
         {.where = "matrix product", .what = fmt::format("no product of [{}, {}] with [{}, {}]", m, k, n, k)});
   }
   const c10::InferenceMode no_gradients;
-  const auto [rows, columns, features] = part_of({m, n, k}, most_rows);
+  const auto [rows, columns, features] = part_of({m, n, k}, most_flops);
   const auto x = numbers(rows, features, dtype, at::kCPU);
   const auto out = at::empty({rows, columns}, x.options());
   std::vector<GemmWeight> weights;

@@ -3,6 +3,7 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <set>
 #include <utility>
 
 #include "onednn_linear.h"
@@ -37,17 +38,16 @@ std::vector<Kernel> kernels_at_hand(at::ScalarType dtype, at::Device device) {
   return kernels;
 }
 
-constexpr std::int64_t most_rows = 2048;
-
 std::vector<ProductSize> sizes_to_try(const std::vector<ProductSize>& asked, at::Device device) {
   if (!device.is_cpu()) {
     std::vector<ProductSize> sizes{{8192, 8192, 8192}, {4096, 8192, 4096}};
     sizes.insert(sizes.end(), asked.begin(), asked.end());
     return sizes;
   }
-  std::vector<ProductSize> sizes{{512, 4096, 2048}, {512, 2048, 4096}};
-  for (const auto& size : asked) sizes.push_back(part_of(size, most_rows));
-  return sizes;
+  constexpr double most_flops = 2e9;
+  std::set<ProductSize> sizes{{512, 1024, 1024}, {512, 2048, 2048}};
+  for (const auto& size : asked) sizes.insert(part_of(size, most_flops));
+  return {sizes.begin(), sizes.end()};
 }
 
 void synchronize(at::Device device) {
@@ -71,11 +71,19 @@ struct Candidate {
   double flops_per_s = 0;
 };
 
+struct Operands {
+  at::Tensor x;
+  at::Tensor weight;
+};
+
+Operands operands_of(const ProductSize& size, at::ScalarType dtype, at::Device device) {
+  return {.x = numbers(size.m, size.k, dtype, device), .weight = numbers(size.n, size.k, dtype, device)};
+}
+
 // The best of the calls that begin within some seconds, one at least, after a first.
-double best_rate(const Candidate& candidate, double seconds, at::ScalarType dtype, at::Device device) {
+double best_rate(const Candidate& candidate, const Operands& operands, double seconds, at::Device device) {
   const auto& size = candidate.size;
-  const auto multiply =
-      candidate.kernel->prepare(numbers(size.m, size.k, dtype, device), numbers(size.n, size.k, dtype, device));
+  const auto multiply = candidate.kernel->prepare(operands.x, operands.weight);
   multiply();
   double best_s = synchronized_seconds_of(multiply, device);
   for (double spent_s = best_s; spent_s < seconds;) {
@@ -90,17 +98,19 @@ void measure_products(Peaks& peaks, const PeakSearch& search, at::ScalarType dty
   constexpr double near_the_best = 0.75;
   const auto kernels = kernels_at_hand(dtype, device);
   std::vector<Candidate> candidates;
-  for (const auto& size : sizes_to_try(search.sizes, device)) {
-    for (const auto& kernel : kernels) candidates.push_back({&kernel, size});
-  }
   double first_best = 0;
-  for (auto& candidate : candidates) {
-    candidate.flops_per_s = best_rate(candidate, 0, dtype, device);
-    first_best = std::max(first_best, candidate.flops_per_s);
+  for (const auto& size : sizes_to_try(search.sizes, device)) {
+    const auto operands = operands_of(size, dtype, device);
+    for (const auto& kernel : kernels) {
+      auto& candidate = candidates.emplace_back(Candidate{.kernel = &kernel, .size = size});
+      candidate.flops_per_s = best_rate(candidate, operands, 0, device);
+      first_best = std::max(first_best, candidate.flops_per_s);
+    }
   }
   for (const auto& candidate : candidates) {
     if (candidate.flops_per_s < near_the_best * first_best) continue;
-    const auto rate = std::max(candidate.flops_per_s, best_rate(candidate, search.seconds_each, dtype, device));
+    const auto rate = std::max(candidate.flops_per_s, best_rate(candidate, operands_of(candidate.size, dtype, device),
+                                                                search.seconds_each, device));
     if (rate <= peaks.gemm_flops_per_s) continue;
     peaks.gemm_flops_per_s = rate;
     peaks.gemm_kernel = candidate.kernel->name;

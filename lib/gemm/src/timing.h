@@ -33,10 +33,10 @@ inline double middle(std::vector<double> samples) {
   return *mid;
 }
 
-/// A part of a large product, some 50 ms of a core that does 150 GFLOP/s: some of its rows, and of the weight's. A
-/// small product stays whole, with a weight that may not fit into any cache: that is what it waits for.
-inline ProductSize part_of(const ProductSize& size, std::int64_t most_rows) {
-  constexpr double most_flops = 8e9;
+/// A part of a large product: some of its rows, and of the weight's, 512 of those at least. A small product stays
+/// whole, with a weight that may not fit into any cache: that is what it waits for.
+inline ProductSize part_of(const ProductSize& size, double most_flops) {
+  constexpr std::int64_t most_rows = 512;
   constexpr std::int64_t fewest_columns = 512;  // of n, where there are as many
   const auto rows = std::min(size.m, most_rows);
   const auto affordable = static_cast<std::int64_t>(most_flops / product_flops(rows, 1, size.k)) / 64 * 64;
