@@ -43,6 +43,21 @@ std::int64_t measured_peak(const ModelConfig& config, const std::string& plan, s
   return meter.peak_bytes() - before;
 }
 
+/// The same while its logits are made whole after it.
+std::int64_t measured_whole_peak(const ModelConfig& config, const LoweredPlan& lowered, std::int64_t seq) {
+  const c10::InferenceMode no_gradients;
+  const auto tokens = make_tokens(5, 2, seq, config.vocabulary);
+  DryCommunicator comm(0, lowered.world);
+  AllocationMeter meter(at::kCPU);
+  const ResidentWeights weights(lowered, 0, {.seed = 1});
+  const auto before = meter.current_bytes();
+  const Llama model(config, lowered, weights, {.comm = comm});
+  auto logits = model.forward(tokens);
+  meter.reset_peak();
+  const auto whole = model.whole(std::move(logits), seq);
+  return meter.peak_bytes() - before;
+}
+
 void check_peak(const ModelConfig& config, const std::string& plan) {
   const auto predicted = preview_of(config, load_plan(plan), 2, 2, 256).peak_activation_bytes;
   const auto measured = measured_peak(config, plan, 256);
@@ -161,6 +176,17 @@ TEST_CASE("the predicted peak is within 5% where attention makes the peak") {
   config.hidden = 512;  // the kernel's own scratch, some 70 KiB a thread, is not predicted
   check_peak(config, "tp");
   check_peak(config, "tp+sp");
+}
+
+TEST_CASE("a preview predicts what making the logits whole takes for a check, copies and all") {
+  const auto config = load_model("llama-tiny");
+  for (const auto* plan : {"tp", "tp-sharded-logits"}) {
+    const auto lowered = lower(load_plan(plan), modules_of(config), 4);
+    const auto predicted = preview(config, lowered, 2, 256, at::kFloat);
+    CAPTURE(plan);
+    CHECK(predicted.whole_logits_peak_bytes == measured_whole_peak(config, lowered, 256));
+    CHECK(predicted.whole_logits_bytes == 2 * 256 * 516 * 4);
+  }
 }
 
 TEST_CASE("bf16 takes half the weights of fp32") {

@@ -2,8 +2,12 @@
 // The line above comes first.
 #include <ATen/Parallel.h>
 
-#include <chrono>
+#include <c10/core/InferenceMode.h>
 
+#include <chrono>
+#include <functional>
+
+#include "onednn_linear.h"
 #include "support/thrown.h"
 #include "tpsp/gemm/choose.h"
 #include "tpsp/gemm/peaks.h"
@@ -34,10 +38,59 @@ TEST_CASE("there is no time for nothing") {
              Catch::Contains("no product of [0, 4] with [4, 4]"));
 }
 
-TEST_CASE("peaks are those of the best kernel, and are measured together") {
+namespace {
+
+// The best of some calls, after a first.
+double best_seconds_of(const std::function<void()>& call) {
+  call();
+  double best_s = 1e9;
+  for (int i = 0; i < 50; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    call();
+    best_s = std::min(best_s, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best_s;
+}
+
+}  // namespace
+
+TEST_CASE("no kernel of LibTorch's is faster than the peak, whatever the size that was asked for", "[timed]") {
+  const c10::InferenceMode no_gradients;
+  at::set_num_threads(1);
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    const ProductSize size{.m = 64, .n = 256, .k = 256};
+    const auto peaks = measure_peaks(dtype, at::kCPU, {.sizes = {size}, .seconds_each = 0.1});
+    const auto x = at::ones({size.m, size.k}, dtype);
+    const auto w = at::ones({size.n, size.k}, dtype);
+    std::vector<std::function<void()>> products{[&] { at::linear(x, w); }};
+    if (has_onednn_linear(dtype)) products.push_back(onednn_linear(x, w));
+    for (const auto& product : products) {
+      CAPTURE(at::toString(dtype), peaks.gemm_kernel);
+      const auto rate = product_flops(size.m, size.n, size.k) / best_seconds_of(product);
+      CHECK(rate < 1.3 * peaks.gemm_flops_per_s);
+    }
+  }
+}
+
+TEST_CASE("oneDNN's linear layer multiplies by the transposed weight") {
+  const c10::InferenceMode no_gradients;
+  CHECK(has_onednn_linear(at::kFloat));
+  const auto x = at::rand({5, 16});
+  const auto w = at::rand({7, 16});
+  CHECK(at::allclose(onednn_linear(x, w)(), at::mm(x, w.t()), 1e-4, 1e-4));
+}
+
+TEST_CASE("a search among small products alone takes little time", "[timed]") {
+  at::set_num_threads(1);
+  const auto start = std::chrono::steady_clock::now();
+  measure_peaks(at::kFloat, at::kCPU, {.sizes = {{64, 96, 96}}, .seconds_each = 0.02});
+  CHECK(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < 10);
+}
+
+TEST_CASE("peaks are those of the best kernel, and are measured together", "[timed]") {
   at::set_num_threads(1);
   int calls = 0;
-  const auto peaks = measure_peaks(at::kFloat, at::kCPU, [&] { ++calls; });
+  const auto peaks = measure_peaks(at::kFloat, at::kCPU, {.seconds_each = 0.1}, [&] { ++calls; });
   CHECK(calls == 2);
   const auto plain = 2.0 * 512 * 2048 * 2048 / time_kernels({GemmKernel::plain}, 512, 2048, 2048, at::kFloat).front();
   CHECK(peaks.gemm_flops_per_s > 0.8 * plain);

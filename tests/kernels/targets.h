@@ -15,9 +15,12 @@ namespace tpsp::kernels {
 class UseTarget {
  public:
   explicit UseTarget(std::int64_t target) { hwy::SetSupportedTargetsForTest(target); }
-  ~UseTarget() { hwy::SetSupportedTargetsForTest(0); }
+  ~UseTarget() { hwy::SetSupportedTargetsForTest(before_); }
   UseTarget(const UseTarget&) = delete;
   UseTarget& operator=(const UseTarget&) = delete;
+
+ private:
+  std::int64_t before_ = hwy::SupportedTargets();
 };
 
 /// The path without SIMD is the last of them.

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <set>
+#include <string>
 
 #include "bench_options.h"
 #include "commands.h"
@@ -13,6 +16,7 @@
 #include "provenance.h"
 #include "tpsp/bench/binding.h"
 #include "tpsp/bench/device.h"
+#include "tpsp/bench/machine_peaks.h"
 #include "tpsp/bench/preview.h"
 #include "tpsp/core/files.h"
 #include "tpsp/core/log.h"
@@ -97,20 +101,25 @@ OutputPlan output_plan(const BenchOptions& options) {
   return plan;
 }
 
+/// The peaks of a run's jobs, by what they depend on: the best that any of them has seen counts.
+using KnownPeaks = std::map<std::string, std::shared_ptr<Peaks>>;
+
 // Measures what the rows are set against, and which kernels to use, with the threads that the job will have.
 // Collective.
-void know_the_machine(BenchJob& job, World& world, spdlog::logger& log) {
+void know_the_machine(BenchJob& job, KnownPeaks& known, World& world, spdlog::logger& log) {
   auto& sweep = job.sweep;
   const auto longest = *std::max_element(sweep.seqs.begin(), sweep.seqs.end());
   sweep.kernels = choose_kernels(sweep.gemm, sweep.plans, sweep.batch * longest, sweep.dtype, sweep.device, world);
   if (!job.peaks) return;
-  auto mine = measure_peaks(sweep.dtype, sweep.device, [&] { world.barrier(); });
-  const auto least = max_over_ranks(world, {-mine.gemm_flops_per_s, -mine.memory_bytes_per_s});
-  mine.gemm_flops_per_s = -least[0];
-  mine.memory_bytes_per_s = -least[1];
-  sweep.peaks = mine;
-  log.info("each rank: matrix products up to {:.0f} GFLOP/s ({}), memory {:.1f} GB/s", mine.gemm_flops_per_s / 1e9,
-           mine.gemm_kernel, mine.memory_bytes_per_s / 1e9);
+  const auto& row = sweep.prototype;
+  auto& peaks =
+      known[fmt::format("{} {} {} {}", c10::toString(sweep.dtype), sweep.device.str(), row.threads, row.cpus)];
+  if (!peaks) peaks = std::make_shared<Peaks>();
+  raise(*peaks, machine_peaks(sweep, world));
+  raise(*peaks, {.gemm_flops_per_s = sweep.kernels.best_flops_per_s(), .gemm_kernel = "while kernels were chosen"});
+  sweep.peaks = peaks;
+  log.info("each rank: matrix products up to {:.0f} GFLOP/s ({}), memory {:.1f} GB/s", peaks->gemm_flops_per_s / 1e9,
+           peaks->gemm_kernel, peaks->memory_bytes_per_s / 1e9);
 }
 
 /// What a run of several sweeps shares.
@@ -207,6 +216,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench");
     run.emplace(Run{options, world, *output, *log, known_to_rank_0(world, output->done())});
     RankBinder binder(world);
+    KnownPeaks known_peaks;
     for (std::size_t i = 0; i < options.jobs.size(); ++i) {
       auto& job = options.jobs[i];
       // Before the backend takes memory, which belongs to the cores that first touch it.
@@ -221,7 +231,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       choose_threads(job.sweep.prototype, job.threads, cores, job.sweep.device, world, *log);
       {
         const Booking booking(run->ledger.machine_s);
-        know_the_machine(job, world, *log);
+        know_the_machine(job, known_peaks, world, *log);
       }
       run_job(*run, job, *comm);
       if (options.export_folder && run->measured) export_case(options, world, *comm);

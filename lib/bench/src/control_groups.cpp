@@ -1,6 +1,9 @@
 #include "control_groups.h"
 
+#include <algorithm>
 #include <fstream>
+
+#include "tpsp/core/text.h"
 
 namespace tpsp {
 
@@ -26,6 +29,19 @@ std::string own_group(const std::filesystem::path& cgroup_file) {
     if (line.starts_with("0::")) return line.substr(3);
   }
   return "/";
+}
+
+// A line is "9:cpu,memory:/job/step".
+std::optional<std::string> own_group_of(const std::string& controller, const std::filesystem::path& cgroup_file) {
+  std::ifstream groups(cgroup_file);
+  for (std::string line; std::getline(groups, line);) {
+    const auto fields = split(line, ':');
+    if (fields.size() < 3) continue;
+    const auto controllers = split(fields[1], ',');
+    if (std::find(controllers.begin(), controllers.end(), controller) == controllers.end()) continue;
+    return line.substr(fields[0].size() + fields[1].size() + 2);
+  }
+  return std::nullopt;
 }
 
 std::vector<std::filesystem::path> group_folders(const std::filesystem::path& root, const std::string& group) {

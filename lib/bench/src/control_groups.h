@@ -1,4 +1,4 @@
-// The control groups (cgroup v2) of a process, and the small files that the system tells its figures in.
+// The control groups (cgroup v2 and v1) of a process, and the small files that the system tells its figures in.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,9 @@ std::optional<std::int64_t> number_after(const std::string& name, const std::fil
 
 /// The group of this process ("/job/step"), as its file /proc/self/cgroup says; "/" where it does not.
 std::string own_group(const std::filesystem::path& cgroup_file);
+
+/// Its group in cgroup v1's hierarchy of a controller ("memory"); nothing where there is no such hierarchy.
+std::optional<std::string> own_group_of(const std::string& controller, const std::filesystem::path& cgroup_file);
 
 /// The folders of a group and of those above it, `root` first: each may have limits.
 std::vector<std::filesystem::path> group_folders(const std::filesystem::path& root, const std::string& group);

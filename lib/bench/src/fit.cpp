@@ -32,10 +32,13 @@ std::int64_t reference_bytes(const Sweep& sweep, std::int64_t seq, int world) {
   return preview(sweep.model, plan, share, seq, sweep.dtype).peak_activation_bytes + largest_fp32_slice(plan);
 }
 
-// The checked forward: the reference's logits, whole logits, and the difference, beside its own peak.
-std::int64_t compared_bytes(const Sweep& sweep, std::int64_t seq, int world) {
-  const auto sequences = sweep.batch + 2 * reference_share(sweep.batch, world);
-  return sequences * seq * sweep.model.vocabulary * static_cast<std::int64_t>(c10::elementSize(sweep.dtype));
+// The checked forward beside the reference's logits: while it runs, while its logits are made whole, and while they are
+// subtracted.
+std::int64_t compared_bytes(const Sweep& sweep, const Preview& forward, std::int64_t seq, int world) {
+  const auto share = reference_share(sweep.batch, world) * seq * sweep.model.vocabulary *
+                     static_cast<std::int64_t>(c10::elementSize(sweep.dtype));
+  return share +
+         std::max({forward.peak_activation_bytes, forward.whole_logits_peak_bytes, forward.whole_logits_bytes + share});
 }
 
 }  // namespace
@@ -54,10 +57,9 @@ std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan) {
 }
 
 std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world) {
-  const auto forward =
-      preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, preview_of(sweep)).peak_activation_bytes;
-  if (!sweep.check) return forward;
-  return std::max(reference_bytes(sweep, seq, world), forward + compared_bytes(sweep, seq, world));
+  const auto forward = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, preview_of(sweep));
+  if (!sweep.check) return forward.peak_activation_bytes;
+  return std::max(reference_bytes(sweep, seq, world), compared_bytes(sweep, forward, seq, world));
 }
 
 std::optional<std::string> lack_of_memory(std::int64_t bytes, const DeviceProbe& probe, World& world,

@@ -4,25 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
+#include <limits>
 
 #include "tpsp/core/error.h"
 #include "tpsp/gemm/choose.h"
 
 namespace tpsp {
 namespace {
-
-using Shape = std::pair<std::int64_t, std::int64_t>;
-
-std::set<Shape> shapes_of(const std::vector<LoweredPlan>& plans, c10::ScalarType dtype) {
-  std::set<Shape> shapes;
-  const auto note = [&](std::int64_t rows, std::int64_t columns) {
-    shapes.emplace(rows, columns);
-    return GemmKernel::plain;
-  };
-  for (const auto& plan : plans) ResidentWeights(plan, 0, {.dtype = dtype, .device = c10::kMeta, .kernel = note});
-  return shapes;
-}
 
 std::vector<GemmKernel> candidates(GemmPolicy policy, c10::ScalarType dtype, c10::Device device) {
   if (policy == GemmPolicy::plain) return {GemmKernel::plain};
@@ -36,7 +24,40 @@ std::vector<GemmKernel> candidates(GemmPolicy policy, c10::ScalarType dtype, c10
                    .remedy = "use --gemm auto"});
 }
 
+// What each kernel's form of a weight takes, as a multiple of the plain one; the largest over the ranks. Collective.
+std::vector<double> relative_sizes(const std::vector<GemmKernel>& kernels, std::int64_t rows, std::int64_t columns,
+                                   c10::ScalarType dtype, World& world) {
+  const auto plain = at::empty({rows, columns}, at::TensorOptions().dtype(dtype).device(c10::kMeta));
+  std::vector<double> sizes;
+  for (const auto kernel : kernels) {
+    sizes.push_back(static_cast<double>(GemmWeight(plain, kernel).bytes()) / static_cast<double>(plain.nbytes()));
+  }
+  return max_over_ranks(world, sizes);
+}
+
+constexpr double largest_automatic = 1.02;
+
 }  // namespace
+
+std::set<std::pair<std::int64_t, std::int64_t>> weight_shapes(const std::vector<LoweredPlan>& plans,
+                                                              c10::ScalarType dtype) {
+  std::set<std::pair<std::int64_t, std::int64_t>> shapes;
+  const auto note = [&](std::int64_t rows, std::int64_t columns) {
+    shapes.emplace(rows, columns);
+    return GemmKernel::plain;
+  };
+  for (const auto& plan : plans) ResidentWeights(plan, 0, {.dtype = dtype, .device = c10::kMeta, .kernel = note});
+  return shapes;
+}
+
+std::size_t quickest(const std::vector<double>& seconds) {
+  constexpr double clearly_faster = 0.97;
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < seconds.size(); ++i) {
+    if (seconds[i] <= clearly_faster * seconds[best]) best = i;
+  }
+  return best;
+}
 
 GemmKernel GemmChoice::at(std::int64_t rows, std::int64_t columns) const {
   const auto found = kernels_.find({rows, columns});
@@ -55,12 +76,17 @@ GemmChoice choose_kernels(GemmPolicy policy, const std::vector<LoweredPlan>& pla
   std::string names;
   for (const auto kernel : kernels) names += fmt::format("--gemm {}\n", to_string(kernel));
   require_same(world, names);
-  for (const auto& [rows, columns] : shapes_of(plans, dtype)) {
+  for (const auto& [rows, columns] : weight_shapes(plans, dtype)) {
     std::size_t best = 0;
     if (kernels.size() > 1) {
       world.barrier();
-      const auto times = max_over_ranks(world, time_kernels(kernels, tokens, rows, columns, dtype));
-      best = static_cast<std::size_t>(std::min_element(times.begin(), times.end()) - times.begin());
+      auto seconds = max_over_ranks(world, time_kernels(kernels, tokens, rows, columns, dtype));
+      choice.note_rate(product_flops(tokens, rows, columns) / *std::min_element(seconds.begin(), seconds.end()));
+      const auto sizes = relative_sizes(kernels, rows, columns, dtype, world);
+      for (std::size_t i = 0; i < kernels.size() && policy == GemmPolicy::automatic; ++i) {
+        if (sizes[i] > largest_automatic) seconds[i] = std::numeric_limits<double>::infinity();
+      }
+      best = quickest(seconds);
     }
     choice.set(rows, columns, kernels[best]);
   }

@@ -5,6 +5,7 @@
 
 #include "fill_row.h"
 #include "tpsp/bench/check.h"
+#include "tpsp/bench/machine_peaks.h"
 #include "tpsp/bench/machine_watch.h"
 #include "tpsp/bench/preview.h"
 #include "tpsp/core/text.h"
@@ -77,9 +78,11 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
     row.weights = sweep.weights == WeightPolicy::shared && plans.size() == 1 ? "own" : to_string(sweep.weights);
     fill_measurement(row, measured[i], context_.hosts);
     row.warnings.insert(row.warnings.end(), disturbances.begin(), disturbances.end());
-    if (!sweep.profile) continue;
-    tell(plans, seq, "profile");
-    watch(*plans[i], tokens, row);
+    if (sweep.profile) {
+      tell(plans, seq, "profile");
+      watch(*plans[i], tokens, row);
+    }
+    if (sweep.peaks) look_at_peak(row, *sweep.peaks);
   }
   if (sweep.check) {
     tell(plans, seq, "check");

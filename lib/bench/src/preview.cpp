@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 
@@ -56,42 +57,23 @@ std::vector<PreviewModule> module_table(const LoweredPlan& plan) {
   return modules;
 }
 
-double product_flops(const LoweredPlan& plan, std::int64_t tokens) {
-  double weights = 0;
-  for (const auto& module : plan.modules) {
-    if (module.kind != ModuleKind::linear) continue;
-    const auto shape = local_shape(module, {.dim = plan.at(module.name).cut, .rank = 0, .ranks = plan.world});
-    weights += static_cast<double>(shape[0]) * static_cast<double>(shape[1]);
-  }
-  return 2 * weights * static_cast<double>(tokens);
-}
-
-// Scores and their product with the values, of the half that the mask leaves.
-double attention_flops(const ModelConfig& config, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq) {
-  double flops = 0;
-  for (std::int64_t layer = 0; layer < config.layers; ++layer) {
-    const bool cut = plan.at("layers." + std::to_string(layer) + ".attention.wq").cut == 0;
-    const auto length = static_cast<double>(seq);
-    flops +=
-        2 * static_cast<double>(batch) * length * length * static_cast<double>(config.hidden) / (cut ? plan.world : 1);
-  }
-  return flops;
-}
-
-/// Notes the peak at the moment when the head begins.
-class HeadWatch final : public Observer {
+/// Adds up the arithmetic, and notes the peak at the moment when the head begins.
+class ForwardWatch final : public Observer {
  public:
-  explicit HeadWatch(const AllocationMeter& meter) : meter_(meter) {}
+  explicit ForwardWatch(const AllocationMeter& meter) : meter_(meter) {}
 
-  void begin(Part part, std::string_view label) override {
-    if (part == Part::gemm && label == "output") peak_bytes_ = meter_.peak_bytes();
+  void begin(Part part, std::string_view label, double flops) override {
+    flops_.at(static_cast<std::size_t>(part)) += flops;
+    if (part == Part::gemm && label == "output") peak_before_head_ = meter_.peak_bytes();
   }
   void end() noexcept override {}
-  std::int64_t peak_bytes() const { return peak_bytes_; }
+  double flops(Part part) const { return flops_.at(static_cast<std::size_t>(part)); }
+  std::int64_t peak_before_head() const { return peak_before_head_; }
 
  private:
   const AllocationMeter& meter_;
-  std::int64_t peak_bytes_ = 0;
+  std::array<double, part_count> flops_{};
+  std::int64_t peak_before_head_ = 0;
 };
 
 }  // namespace
@@ -102,27 +84,32 @@ Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t
   const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta, .kernel = of.kernel});
   DryCommunicator comm(0, plan.world, of.shares_memory);
   TransitionLog log;
-  HeadWatch head(meter);
-  const Llama model(config, plan, weights, {.comm = comm, .log = &log, .observer = &head});
+  ForwardWatch watch(meter);
+  const Llama model(config, plan, weights, {.comm = comm, .log = &log, .observer = &watch});
   const auto tokens = at::empty({batch, seq}, at::TensorOptions(at::kLong).device(at::kMeta));
   meter.reset_peak();
   const auto before = meter.current_bytes();
-  model.forward(tokens);
+  auto logits = model.forward(tokens);
 
   Preview result{.modules = module_table(plan),
                  .seq_padded = model.padded_seq(seq),
                  .vocab_padded = model.padded_vocabulary(),
                  .weights_bytes = weights.bytes(),
-                 .product_flops = product_flops(plan, batch * model.padded_seq(seq)),
-                 .attention_flops = attention_flops(config, plan, batch, model.padded_seq(seq)),
+                 .product_flops = watch.flops(Part::gemm),
+                 .attention_flops = watch.flops(Part::attention),
                  .peak = meter.peak(),
                  .peak_activation_bytes = meter.peak_bytes() - before,
-                 .before_head_bytes = head.peak_bytes() - before,
+                 .before_head_bytes = watch.peak_before_head() - before,
                  .room = comm.room(),
                  .findings = plan.findings};
   add_collectives(result, log, plan.world);
   const auto detours = find_detours(log, plan);
   result.findings.insert(result.findings.end(), detours.begin(), detours.end());
+
+  meter.reset_peak();
+  const auto whole = model.whole(std::move(logits), seq);
+  result.whole_logits_peak_bytes = meter.peak_bytes() - before;
+  result.whole_logits_bytes = meter.current_bytes() - before;
   return result;
 }
 

@@ -44,7 +44,7 @@ void Timeline::close_stretch() {
   edge_s_ = now;
 }
 
-void Timeline::begin(Part part, std::string_view label) {
+void Timeline::begin(Part part, std::string_view label, double) {
   close_stretch();
   if (part == Part::gemm && label == "output") peak_before_head_ = probe_.peak_allocated_bytes();
   open_.emplace_back(part, label);

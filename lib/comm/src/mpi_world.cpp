@@ -2,10 +2,10 @@
 
 #include <array>
 #include <cstdlib>
-#include <numeric>
 #include <string>
 
 #include "mpi_check.h"
+#include "mpi_parts.h"
 #include "tpsp/comm/world.h"
 
 namespace tpsp {
@@ -36,7 +36,7 @@ class MpiWorld final : public World {
   int local_rank() const override { return local_rank_; }
   int local_size() const override { return local_size_; }
   bool has_even_hosts() const override { return even_hosts_; }
-  std::vector<std::string> exchange(const std::string& mine) override;
+  std::vector<std::string> exchange(const std::string& mine) override { return mpi_exchange(mine, {MPI_COMM_WORLD}); }
   void barrier() override { TPSP_MPI(MPI_Barrier(MPI_COMM_WORLD)); }
   [[noreturn]] void abort(ExitCode code) noexcept override {
     MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
@@ -60,23 +60,6 @@ bool MpiWorld::compare_hosts() const {
   std::array<int, 3> least{local_size_, -local_size_, in_place};
   TPSP_MPI(MPI_Allreduce(MPI_IN_PLACE, least.data(), static_cast<int>(least.size()), MPI_INT, MPI_MIN, MPI_COMM_WORLD));
   return least[0] == -least[1] && least[2] == 1;
-}
-
-std::vector<std::string> MpiWorld::exchange(const std::string& mine) {
-  const auto ranks = static_cast<std::size_t>(size_);
-  const int my_length = static_cast<int>(mine.size());
-  std::vector<int> lengths(ranks);
-  TPSP_MPI(MPI_Allgather(&my_length, 1, MPI_INT, lengths.data(), 1, MPI_INT, MPI_COMM_WORLD));
-  std::vector<int> offsets(ranks);
-  std::exclusive_scan(lengths.begin(), lengths.end(), offsets.begin(), 0);
-  std::string all(static_cast<std::size_t>(offsets.back() + lengths.back()), '\0');
-  TPSP_MPI(MPI_Allgatherv(mine.data(), my_length, MPI_CHAR, all.data(), lengths.data(), offsets.data(), MPI_CHAR,
-                          MPI_COMM_WORLD));
-  std::vector<std::string> texts(ranks);
-  for (std::size_t i = 0; i < ranks; ++i) {
-    texts[i] = all.substr(static_cast<std::size_t>(offsets[i]), static_cast<std::size_t>(lengths[i]));
-  }
-  return texts;
 }
 
 }  // namespace

@@ -46,7 +46,9 @@ void ShmCommunicator::make_memory(const Room& room) {
 
 void ShmCommunicator::reserve(const Room& room) {
   const auto larger = room_.max(room);
-  if (larger != room_) make_memory(larger);
+  if (larger == room_) return;
+  make_memory(larger);
+  room_ = larger;
 }
 
 at::Tensor ShmCommunicator::new_partial(at::IntArrayRef sizes, const at::TensorOptions& options) {

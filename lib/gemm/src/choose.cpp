@@ -9,17 +9,8 @@
 namespace tpsp {
 namespace {
 
-constexpr std::int64_t most_rows = 512;
-constexpr std::int64_t fewest_columns = 512;  // of the weight's n, where there are as many
-constexpr double most_flops = 8e9;
+constexpr double most_flops = 8e9;  // some 50 ms of a core that does 150 GFLOP/s
 constexpr int calls = 3;
-
-// A part of n that keeps a call within most_flops. A small product stays whole, with a weight that may not fit into
-// any cache: that is what it waits for.
-std::int64_t timed_columns(std::int64_t m, std::int64_t n, std::int64_t k) {
-  const auto affordable = static_cast<std::int64_t>(most_flops / product_flops(m, 1, k)) / 64 * 64;
-  return std::min(n, std::max(affordable, fewest_columns));
-}
 
 }  // namespace
 
@@ -30,13 +21,12 @@ std::vector<double> time_kernels(const std::vector<GemmKernel>& kernels, std::in
         {.where = "matrix product", .what = fmt::format("no product of [{}, {}] with [{}, {}]", m, k, n, k)});
   }
   const c10::InferenceMode no_gradients;
-  const auto rows = std::min(m, most_rows);
-  const auto columns = timed_columns(rows, n, k);
-  const auto x = numbers(rows, k, dtype, at::kCPU);
+  const auto [rows, columns, features] = part_of({m, n, k}, most_flops);
+  const auto x = numbers(rows, features, dtype, at::kCPU);
   const auto out = at::empty({rows, columns}, x.options());
   std::vector<GemmWeight> weights;
   for (const auto kernel : kernels) {
-    weights.emplace_back(numbers(columns, k, dtype, at::kCPU), kernel);
+    weights.emplace_back(numbers(columns, features, dtype, at::kCPU), kernel);
     weights.back().multiply(x, out);
   }
   std::vector<std::vector<double>> samples(kernels.size());
@@ -45,7 +35,7 @@ std::vector<double> time_kernels(const std::vector<GemmKernel>& kernels, std::in
       samples[i].push_back(seconds_of([&] { weights[i].multiply(x, out); }));
     }
   }
-  const auto scale = product_flops(m, n, k) / product_flops(rows, columns, k);
+  const auto scale = product_flops(m, n, k) / product_flops(rows, columns, features);
   std::vector<double> seconds;
   for (const auto& of_kernel : samples) seconds.push_back(scale * middle(of_kernel));
   return seconds;

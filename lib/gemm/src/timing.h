@@ -8,6 +8,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "tpsp/gemm/peaks.h"
+#include "tpsp/gemm/weight.h"
+
 namespace tpsp {
 
 /// A matrix of numbers from -1 to 1 in no order, without a draw from LibTorch's random generator.
@@ -30,8 +33,14 @@ inline double middle(std::vector<double> samples) {
   return *mid;
 }
 
-inline double product_flops(std::int64_t m, std::int64_t n, std::int64_t k) {
-  return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+/// A part of a large product: some of its rows, and of the weight's, 512 of those at least. A small product stays
+/// whole, with a weight that may not fit into any cache: that is what it waits for.
+inline ProductSize part_of(const ProductSize& size, double most_flops) {
+  constexpr std::int64_t most_rows = 512;
+  constexpr std::int64_t fewest_columns = 512;  // of n, where there are as many
+  const auto rows = std::min(size.m, most_rows);
+  const auto affordable = static_cast<std::int64_t>(most_flops / product_flops(rows, 1, size.k)) / 64 * 64;
+  return {rows, std::min(size.n, std::max(affordable, fewest_columns)), size.k};
 }
 
 }  // namespace tpsp

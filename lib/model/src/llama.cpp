@@ -31,6 +31,14 @@ void check_whole_heads(const Sharded& value, std::int64_t head_dim, const Parall
        .remedy = "use a world size that divides the heads, or out=replicate"});
 }
 
+double flops_of(const at::Tensor& input, const GemmWeight& weight) {
+  return product_flops(input.numel() / weight.columns(), weight.rows(), weight.columns());
+}
+
+// Scores and their product with the values of `[seq, batch, heads, head_dim]` queries, of the half that the mask
+// leaves.
+double attention_flops(const at::Tensor& queries) { return product_flops(queries.size(0), 1, queries.numel()); }
+
 // Throws where a rule's in= is not the layout that arrives.
 void check_arrival(Layout arriving, const Placement& placement, const std::string& module) {
   if (!placement.in || *placement.in == arriving) return;
@@ -103,7 +111,7 @@ Sharded Llama::multiply(Sharded value, const std::string& module) const {
   const auto& placement = plan_.at(module);
   const auto weight = weights_.product(module);
   const auto features = placement.cut == 0 ? weight->rows() * context_.comm.size() : weight->rows();
-  const Span span(context_.observer, Part::gemm, module);
+  const Span span(context_.observer, Part::gemm, module, flops_of(value.local, *weight));
   auto result = new_sharded({value.global[0], value.global[1], features}, placement.natural, placement.out,
                             value.local.options(), context_.comm);
   ops::linear(value.local, *weight, result.local);
@@ -125,7 +133,7 @@ std::vector<Sharded> Llama::products(Sharded input, const std::string& container
     return results;
   }
   for (const auto& module : modules) input = arrive(std::move(input), module);  // checked; nothing moves
-  const Span span(context_.observer, Part::gemm, container);
+  const Span span(context_.observer, Part::gemm, container, flops_of(input.local, joined->weight));
   const auto seq = input.global[0];
   const auto batch = input.global[1];
   const auto together = at::empty({input.local.size(0), batch, joined->weight.rows()}, input.local.options());
@@ -243,7 +251,7 @@ Llama::Delta Llama::attention(Sharded input, const std::string& module, const op
   k.local = ops::rotate(split_heads(k.local, head_dim), rotary);
   v.local = v.local.contiguous();  // what the three were cut from is free now
   {
-    const Span span(context_.observer, Part::attention, module);
+    const Span span(context_.observer, Part::attention, module, attention_flops(q.local));
     q.local = ops::causal_attention(q.local, k.local, split_heads(v.local, head_dim));
   }
   k.local.reset();

@@ -132,8 +132,8 @@ constexpr std::array entries = {
     field<&Row::other_s>("other_s", "s", "everything else: embedding, rotary positions, activation function; the parts add up to split_s", "part of split_s"),
 
     field<&Row::gemm>("gemm", "", "kernels of the matrix products: plain (at::mm), onednn and mkl (weights packed once); several joined with +", "--gemm; auto keeps the fastest for each shape of a weight"),
-    field<&Row::product_flops>("product_flops", "FLOP", "multiplications and additions of one rank's matrix products with weights", "sizes of the slices, 2 for each weight and token"),
-    field<&Row::peak_flops_per_s>("peak_flops_per_s", "FLOP/s", "the best rate of a matrix product that a rank reached while all ranks tried", "measured at the start of the run; the slowest rank"),
+    field<&Row::product_flops>("product_flops", "FLOP", "multiplications and additions of one rank's matrix products with weights", "shapes of the products that rank 0 makes in the preview"),
+    field<&Row::peak_flops_per_s>("peak_flops_per_s", "FLOP/s", "the best rate of a matrix product that a rank reached while all ranks tried", "measured at the start of the run, and raised by faster rows before this one; the slowest rank"),
     field<&Row::peak_bytes_per_s>("peak_bytes_per_s", "bytes/s", "the memory bandwidth that a rank reached while all ranks tried", "measured at the start of the run; the slowest rank"),
     field<&Row::gemm_fraction>("gemm_fraction", "", "how near the matrix products come to the peak", "product_flops / gemm_s / peak_flops_per_s"),
     field<&Row::limit_s>("limit_s", "s", "time of a forward that did nothing but its arithmetic, at the peak", "(product_flops + causal attention's) / peak_flops_per_s"),

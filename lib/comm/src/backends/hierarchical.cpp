@@ -8,11 +8,11 @@
 
 #include <array>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "../mpi_check.h"
 #include "../mpi_host.h"
+#include "../mpi_parts.h"
 #include "tpsp/comm/backend.h"
 #include "tpsp/kernels/kernels.h"
 
@@ -51,13 +51,13 @@ class AcrossHosts {
   /// `whole`: size() blocks of `count`, one for each host; `sum` becomes the sum of this host's, and may be anywhere.
   void reduce_scatter(Element element, const std::byte* whole, std::byte* sum, std::size_t count) {
     auto* const blocks = blocks_.of(size_ * count * bytes_of(element));
-    TPSP_MPI(MPI_Alltoall(whole, count_of(count), type_of(element), blocks, count_of(count), type_of(element), comm_));
+    mpi_all_to_all(whole, blocks, count, mpi_element(element), {comm_});
     sum_blocks(element, blocks, sum, count);
   }
 
   /// `whole`: size() blocks of `bytes`.
   void all_gather(const std::byte* block, std::byte* whole, std::size_t bytes) {
-    TPSP_MPI(MPI_Allgather(block, count_of(bytes), MPI_BYTE, whole, count_of(bytes), MPI_BYTE, comm_));
+    mpi_all_gather(block, whole, bytes, {.type = MPI_BYTE, .bytes = 1}, {comm_});
   }
 
   /// Of so few elements that one message each is the quickest way. `sum` may be `addend`.
@@ -69,14 +69,8 @@ class AcrossHosts {
   }
 
  private:
-  static MPI_Datatype type_of(Element element) { return element == Element::bf16 ? MPI_UINT16_T : MPI_FLOAT; }
-
-  static int count_of(std::size_t count) {
-    if (count <= static_cast<std::size_t>(std::numeric_limits<int>::max())) return static_cast<int>(count);
-    throw Error(ExitCode::rows_not_ok, {.where = "backend hierarchical",
-                                        .what = fmt::format("a message of {} elements or bytes", count),
-                                        .why = "MPI 3.1 counts with 32 bits",
-                                        .remedy = "use a smaller batch or sequence"});
+  static MpiElement mpi_element(Element element) {
+    return {.type = element == Element::bf16 ? MPI_UINT16_T : MPI_FLOAT, .bytes = bytes_of(element)};
   }
 
   template <typename T>

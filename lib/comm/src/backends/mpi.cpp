@@ -1,11 +1,10 @@
 // Open MPI on host memory. CUDA tensors travel through pinned host buffers, so two ranks may share one GPU.
 #include <ATen/ATen.h>
-#include <fmt/format.h>
 
 #include <cstddef>
-#include <limits>
 
 #include "../mpi_check.h"
+#include "../mpi_parts.h"
 #include "tpsp/comm/backend.h"
 
 namespace tpsp {
@@ -33,18 +32,11 @@ class Bfloat16Sum {
   MPI_Op op_ = MPI_OP_NULL;
 };
 
-int count_of(const at::Tensor& tensor) {
-  if (tensor.numel() > std::numeric_limits<int>::max()) {
-    throw Error(ExitCode::rows_not_ok, {.where = "backend mpi",
-                                        .what = fmt::format("a collective of {} elements", tensor.numel()),
-                                        .why = "MPI 3.1 counts with 32 bits",
-                                        .remedy = "use a smaller batch or sequence"});
-  }
-  return static_cast<int>(tensor.numel());
-}
+std::size_t count_of(const at::Tensor& tensor) { return static_cast<std::size_t>(tensor.numel()); }
 
-MPI_Datatype type_of(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBFloat16 ? MPI_UINT16_T : MPI_FLOAT;
+MpiElement element_of(const at::Tensor& tensor) {
+  if (tensor.scalar_type() == at::kBFloat16) return {.type = MPI_UINT16_T, .bytes = sizeof(at::BFloat16)};
+  return {.type = MPI_FLOAT, .bytes = sizeof(float)};
 }
 
 at::Tensor pinned_like(const at::Tensor& tensor) {
@@ -81,7 +73,7 @@ class MpiCommunicator final : public Communicator {
     const auto mine = host_copy(addend);
     const auto all = is_same(addend, sum) ? mine : host_buffer(sum);
     const void* from = is_same(mine, all) ? MPI_IN_PLACE : mine.const_data_ptr();
-    TPSP_MPI(MPI_Allreduce(from, all.data_ptr(), count_of(all), type_of(all), sum_for(all), MPI_COMM_WORLD));
+    mpi_all_reduce(from, all.data_ptr(), count_of(all), element_of(all), sum_for(all), {MPI_COMM_WORLD});
     copy_back(sum, all);
   }
 
@@ -89,16 +81,16 @@ class MpiCommunicator final : public Communicator {
     const auto mine = host_copy(shard);
     const auto all = host_buffer(whole);
     const bool in_place = mine.const_data_ptr() == block_of(all, rank_, size_);
-    TPSP_MPI(MPI_Allgather(in_place ? MPI_IN_PLACE : mine.const_data_ptr(), count_of(mine), type_of(mine),
-                           all.data_ptr(), count_of(mine), type_of(all), MPI_COMM_WORLD));
+    mpi_all_gather(in_place ? MPI_IN_PLACE : mine.const_data_ptr(), all.data_ptr(), count_of(mine), element_of(mine),
+                   {MPI_COMM_WORLD});
     copy_back(whole, all);
   }
 
   void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
     const auto all = host_copy(whole);
     const auto mine = host_buffer(shard);
-    TPSP_MPI(MPI_Reduce_scatter_block(all.data_ptr(), mine.data_ptr(), count_of(mine), type_of(all), sum_for(all),
-                                      MPI_COMM_WORLD));
+    mpi_reduce_scatter(all.const_data_ptr(), mine.data_ptr(), count_of(mine), element_of(all), sum_for(all),
+                       {MPI_COMM_WORLD});
     copy_back(shard, mine);
   }
 

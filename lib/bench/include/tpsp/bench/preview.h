@@ -38,17 +38,19 @@ struct Preview {
   std::vector<PreviewModule> modules;
   std::int64_t seq_padded = 0;
   std::int64_t vocab_padded = 0;
-  CommCounts layers{};                     ///< of one forward, without the logits
-  CommCounts logits{};                     ///< making the logits what the plan wants
-  std::int64_t weights_bytes = 0;          ///< of one rank
-  double product_flops = 0;                ///< of one rank's matrix products with weights, 2 for each element and token
-  double attention_flops = 0;              ///< of one rank's causal attention, 2 B S^2 h L over the ranks of its heads
-  MemorySplit peak;                        ///< of one rank, at the forward's peak, weights included
-  std::int64_t peak_activation_bytes = 0;  ///< of these, everything but weights
-  std::int64_t before_head_bytes = 0;      ///< likewise, the peak until the head runs
-  std::int64_t collective_bytes = 0;       ///< of these, the largest buffer that a collective reads or fills
-  Room room;                               ///< what Communicator::reserve is to be told
-  std::vector<Finding> findings;           ///< the lowering's, and detours
+  CommCounts layers{};                       ///< of one forward, without the logits
+  CommCounts logits{};                       ///< making the logits what the plan wants
+  std::int64_t weights_bytes = 0;            ///< of one rank
+  double product_flops = 0;                  ///< of rank 0's matrix products with weights
+  double attention_flops = 0;                ///< of rank 0's attention, the half that the mask leaves
+  MemorySplit peak;                          ///< of one rank, at the forward's peak, weights included
+  std::int64_t peak_activation_bytes = 0;    ///< of these, everything but weights
+  std::int64_t before_head_bytes = 0;        ///< likewise, the peak until the head runs
+  std::int64_t whole_logits_peak_bytes = 0;  ///< the peak beside the weights while Llama::whole runs after it
+  std::int64_t whole_logits_bytes = 0;       ///< what is left of that: the whole logits
+  std::int64_t collective_bytes = 0;         ///< of these, the largest buffer that a collective reads or fills
+  Room room;                                 ///< what Communicator::reserve is to be told
+  std::vector<Finding> findings;             ///< the lowering's, and detours
 };
 
 /// Runs the forward of rank 0 on meta tensors with a communicator that moves nothing. Needs neither MPI, GPU nor

@@ -34,7 +34,7 @@ class Timeline final : public Observer {
 
   void start();
   void stop();
-  void begin(Part part, std::string_view label) override;
+  void begin(Part part, std::string_view label, double flops) override;
   void end() noexcept override;
 
   double total_s() const { return stretches_.empty() ? 0 : stretches_.back().end_s - stretches_.front().begin_s; }

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,8 +46,8 @@ struct Sweep {
   bool check = true;
   bool profile = true;  ///< one more forward, watched, after the timed ones
   std::uint64_t seed = 0;
-  std::optional<Peaks> peaks{};  ///< of the slowest rank, where they were measured
-  Row prototype;                 ///< what all rows share: host, device name, versions, threads
+  std::shared_ptr<Peaks> peaks{};  ///< of the slowest rank, where they were measured; rows that exceed them raise them
+  Row prototype;                   ///< what all rows share: host, device name, versions, threads
 };
 
 PreviewOf preview_of(const Sweep& sweep);

@@ -24,16 +24,17 @@ class Observer {
  public:
   virtual ~Observer() = default;
 
-  /// `label` is a module ("layers.0.attention.wq") or a collective ("all-reduce").
-  virtual void begin(Part part, std::string_view label) = 0;
+  /// `label` is a module ("layers.0.attention.wq") or a collective ("all-reduce"); `flops` are the multiplications and
+  /// additions of this rank's products, in the parts gemm and attention.
+  virtual void begin(Part part, std::string_view label, double flops) = 0;
   virtual void end() noexcept = 0;
 };
 
 /// A part, for as long as the object lives; nothing without an observer.
 class Span {
  public:
-  Span(Observer* observer, Part part, std::string_view label) : observer_(observer) {
-    if (observer_ != nullptr) observer_->begin(part, label);
+  Span(Observer* observer, Part part, std::string_view label, double flops = 0) : observer_(observer) {
+    if (observer_ != nullptr) observer_->begin(part, label, flops);
   }
   ~Span() {
     if (observer_ != nullptr) observer_->end();

@@ -3,24 +3,44 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <compare>
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace tpsp {
 
+/// `[m, k]` times a weight `[n, k]`.
+struct ProductSize {
+  std::int64_t m, n, k;
+
+  auto operator<=>(const ProductSize&) const = default;
+};
+
 struct Peaks {
   double gemm_flops_per_s = 0;
-  std::string gemm_kernel;  ///< the kernel that reached it, as to_string names it
+  std::string gemm_kernel;  ///< that reached it: as to_string names it, or "onednn-linear"
   double memory_bytes_per_s = 0;
 };
 
-/// Measures, within some two seconds on a CPU core:
-/// - the best rate of the best kernel over a few large products, the best of several tries;
+/// What measure_peaks tries, and for how long.
+struct PeakSearch {
+  std::vector<ProductSize> sizes{};  ///< beside a few large ones, so that no product of a run is faster than the peak
+  double seconds_each = 0.4;         ///< of each candidate that may be the best, a kernel with a size
+};
+
+/// Measures, within some seconds on a CPU core:
+/// - the best rate of a product, of every kernel that is there: those of packed_kernels, and oneDNN's linear layer,
+/// which
+///   returns new memory and so is none of those. Every kernel is tried once with every size; those that come within a
+///   quarter of the best are repeated for `seconds_each`. Of large products a part is tried;
 /// - bytes read and written per second by a copy or by a sum of two arrays, whichever is more, the median of several
 ///   tries. The arrays take 256 MB; where the last-level cache is larger than that, this is its bandwidth.
 ///
 /// What ranks share shows only while they all measure: `together`, a barrier of the caller's, is called twice, before
 /// each of the two.
-Peaks measure_peaks(at::ScalarType dtype, at::Device device, const std::function<void()>& together = {});
+Peaks measure_peaks(at::ScalarType dtype, at::Device device, const PeakSearch& search = {},
+                    const std::function<void()>& together = {});
 
 }  // namespace tpsp

@@ -23,6 +23,11 @@ std::string_view to_string(GemmKernel kernel);
 /// LibTorch comes with MKL.
 std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device);
 
+/// Multiplications and additions of `[m, k]` times a weight `[n, k]`.
+constexpr double product_flops(std::int64_t m, std::int64_t n, std::int64_t k) {
+  return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+}
+
 class PackedWeight;
 
 /// A weight `[rows, columns]` (output features by input features) in one kernel's form. An object belongs to one

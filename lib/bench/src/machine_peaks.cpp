@@ -1,0 +1,53 @@
+#include "tpsp/bench/machine_peaks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tpsp/bench/preview.h"
+
+namespace tpsp {
+namespace {
+
+// As long as four forwards on a core that does 100 GFLOP/s.
+double seconds_for(double flops) { return std::clamp(4 * flops / 1e11, 0.02, 0.4); }
+
+PeakSearch search_for(const Sweep& sweep) {
+  const auto longest = *std::max_element(sweep.seqs.begin(), sweep.seqs.end());
+  const auto first = preview(sweep.model, sweep.plans.front(), sweep.batch, longest, sweep.dtype);
+  PeakSearch search{.sizes = {}, .seconds_each = seconds_for(first.product_flops)};
+  for (const auto& [rows, columns] : weight_shapes(sweep.plans, sweep.dtype)) {
+    search.sizes.push_back({.m = sweep.batch * longest, .n = rows, .k = columns});
+  }
+  return search;
+}
+
+}  // namespace
+
+Peaks machine_peaks(const Sweep& sweep, World& world) {
+  auto peaks = measure_peaks(sweep.dtype, sweep.device, search_for(sweep), [&] { world.barrier(); });
+  const auto least = max_over_ranks(world, {-peaks.gemm_flops_per_s, -peaks.memory_bytes_per_s});
+  peaks.gemm_flops_per_s = -least[0];
+  peaks.memory_bytes_per_s = -least[1];
+  return peaks;
+}
+
+void raise(Peaks& peaks, const Peaks& seen) {
+  peaks.memory_bytes_per_s = std::max(peaks.memory_bytes_per_s, seen.memory_bytes_per_s);
+  if (seen.gemm_flops_per_s <= peaks.gemm_flops_per_s) return;
+  peaks.gemm_flops_per_s = seen.gemm_flops_per_s;
+  peaks.gemm_kernel = seen.gemm_kernel;
+}
+
+void look_at_peak(Row& row, Peaks& peaks) {
+  if (!row.peak_flops_per_s) return;
+  const auto fraction = std::max(row.gemm_fraction.value_or(0), row.limit_fraction.value_or(0));
+  if (fraction <= 1) return;
+  row.warnings.push_back(
+      {"peak-exceeded", fmt::format("it ran at {:.3f} of the peak that was measured before it, which is too low; let "
+                                    "nothing else run while a run begins, and measure again",
+                                    fraction)});
+  raise(peaks, {.gemm_flops_per_s = fraction * *row.peak_flops_per_s, .gemm_kernel = row.gemm});
+}
+
+}  // namespace tpsp
