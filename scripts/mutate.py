@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes the mutants of tests/mutation/mutants.txt into a copy of the sources, and tries them.
 
+    mutate.py check               whether each original still stands once in its file
     mutate.py write TREE          copies the repository's files to TREE, with all mutants in them
     mutate.py try PROGRAM RESULT  runs PROGRAM (run_mutant, built from that copy) for each mutant, two at a time; writes
                                   a tab-separated line for each to RESULT; ends with 1 where one survived
@@ -12,13 +13,16 @@ import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 LIST = "tests/mutation/mutants.txt"
 HEADER = "tests/mutation/mutant.h"
-SECONDS_A_MUTANT = 120  # one that waits for ever is refused: no row would have numbers
+SECONDS_A_CASE = 20  # one that waits for ever has no result, and so no row
+MOST_DEATHS = 5  # of a mutant's processes; the cases after that are not tried
+WORST_FIRST = ("survived", "caught", "refused", "died", "unchanged")
 
 
 @dataclass
@@ -118,7 +122,11 @@ def write(tree: Path) -> None:
     files = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True,
                            capture_output=True, text=True).stdout.split("\0")
     changed = mutated_files()
-    for file in filter(None, files):
+    wanted = [file for file in files if Path(file).is_file()]
+    for stale in {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()} - set(wanted):
+        if not stale.startswith(".venv/"):
+            (tree / stale).unlink()
+    for file in wanted:
         content = changed[file].encode() if file in changed else Path(file).read_bytes()
         target = tree / file
         if target.exists() and target.read_bytes() == content:
@@ -136,53 +144,74 @@ def titles_of_mutants() -> list[str]:
     return result
 
 
-def run_range(program: str, numbers: range, lock: threading.Lock, lines: dict[int, str]) -> None:
-    """One process for many mutants; after one that crashes or waits for ever, the next process goes on."""
-    left = list(numbers)
-    while left:
-        first, last = left[0], left[-1]
-        process = subprocess.Popen([program, str(first), str(last)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+@dataclass
+class Outcome:
+    """What became of a mutant: how many cases had which verdict, and what it is called for."""
+
+    cases: Counter
+    smallest: float = float("inf")  # error that was caught, over the bound
+    survivor: str = ""
+
+    def verdict(self) -> str:
+        return next(word for word in WORST_FIRST if self.cases[word])
+
+
+def note(outcome: Outcome, line: str) -> None:
+    _, verdict, error, case = line.rstrip("\n").split("\t")
+    outcome.cases[verdict] += 1
+    if verdict == "caught":
+        outcome.smallest = min(outcome.smallest, float(error))
+    if verdict == "survived":
+        outcome.survivor = f"{case}, {error} of the bound"
+
+
+def run_mutant(program: str, number: int) -> Outcome:
+    """One process for all cases; after a case that crashes or waits for ever, the next process goes on with the next."""
+    outcome, case, deaths = Outcome(Counter()), 0, 0
+    while deaths < MOST_DEATHS:
+        process = subprocess.Popen([program, str(number), str(case)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                    text=True)
-        while left:
-            timer = threading.Timer(SECONDS_A_MUTANT, process.kill)
+        while True:
+            timer = threading.Timer(SECONDS_A_CASE, process.kill)
             timer.start()
             line = process.stdout.readline()
             timer.cancel()
             if not line:
                 break
-            with lock:
-                lines[left.pop(0)] = line.rstrip("\n")
-        code = process.wait()
-        if left:
-            with lock:
-                how = "it never ends" if code == -9 else f"it ends with {code}"
-                lines[left[0]] = f"{left[0]}\trefused\t{how}\t\t"
-            left.pop(0)
+            note(outcome, line)
+            case += 1
+        if process.wait() == 0:
+            return outcome
+        outcome.cases["died"] += 1
+        case, deaths = case + 1, deaths + 1
+    return outcome
 
 
 def try_all(program: str, result: Path) -> int:
+    if (unmutated := run_mutant(program, 0)).verdict() != "unchanged":
+        sys.exit(f"{program}: without a mutant, cases are {dict(unmutated.cases)}; build it again")
     titles = titles_of_mutants()
-    lines, lock = {}, threading.Lock()
-    middle = len(titles) // 2
     with ThreadPoolExecutor(2) as pool:
-        halves = [range(1, middle + 1), range(middle + 1, len(titles) + 1)]
-        list(pool.map(lambda numbers: run_range(program, numbers, lock, lines), halves))
-    rows = []
-    for number, title in enumerate(titles, 1):
-        _, verdict, counts, smallest, example = lines[number].split("\t")
-        rows.append((number, verdict, counts, smallest, example, title))
-    header = "mutant\tverdict\tcases\tsmallest error caught, over the bound\tsurvivor\tchange"
-    result.write_text(header + "\n" + "".join("\t".join(map(str, row)) + "\n" for row in rows))
-    totals = {word: sum(row[1] == word for row in rows) for word in ("caught", "refused", "unchanged", "survived")}
-    print(", ".join(f"{count} {word}" for word, count in totals.items()) + f", of {len(rows)} mutants")
-    for row in rows:
-        if row[1] in ("survived", "unchanged"):
-            print(f"{row[1]} {row[0]}: {row[5]}  {row[4]}")
-    return 1 if totals["survived"] else 0
+        outcomes = list(pool.map(lambda number: run_mutant(program, number), range(1, len(titles) + 1)))
+    with result.open("w") as file:
+        print("mutant\tverdict\t" + "\t".join(WORST_FIRST) + "\tsmallest error caught, over the bound\tsurvivor\tchange",
+              file=file)
+        for number, (outcome, title) in enumerate(zip(outcomes, titles), 1):
+            counts = (outcome.cases[word] for word in WORST_FIRST)
+            print(number, outcome.verdict(), *counts, f"{outcome.smallest:.3g}", outcome.survivor, title, sep="\t", file=file)
+    totals = Counter(outcome.verdict() for outcome in outcomes)
+    print(", ".join(f"{totals[word]} {word}" for word in WORST_FIRST) + f", of {len(titles)} mutants")
+    for number, (outcome, title) in enumerate(zip(outcomes, titles), 1):
+        if outcome.verdict() in ("survived", "unchanged"):
+            print(f"{outcome.verdict()} {number}: {title}  {outcome.survivor}")
+    return 1 if totals["survived"] or not totals["caught"] else 0
 
 
 def main(arguments: list[str]) -> int:
     match arguments:
+        case ["check"]:
+            mutated_files()
+            return 0
         case ["write", tree]:
             write(Path(tree))
             return 0

@@ -4,6 +4,8 @@
 #include <limits>
 
 #include "support/forward_on_ranks.h"
+#include "support/thrown.h"
+#include "tpsp/model/reference.h"
 
 using namespace tpsp;
 
@@ -35,6 +37,24 @@ at::Tensor right_logits(std::int64_t batch) {
 
 TEST_CASE("the reference agrees with a correct plan") {
   CHECK(errors_of(some_tokens(2), right_logits(2), 2).front().max_rel < 1e-5);
+}
+
+TEST_CASE("the reference has the logits of the unsharded forward, in both dtypes and with settings of its own") {
+  const auto config = parse_model("mine", "mine.yaml",
+                                  "{hidden: 64, layers: 3, heads: 4, kv_heads: 1, ffn: 96, vocabulary: 77, rope_theta: "
+                                  "500000, norm_eps: 0.001}");
+  const auto tokens = make_tokens(9, 3, 33, config.vocabulary);
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    const auto logits = reference_logits(config, {.seed = test_seed, .dtype = dtype}, tokens).to(at::kFloat);
+    CHECK(relative_error(logits, unsharded_logits(config, tokens, dtype)) < error_bound(config, 33, 1, dtype));
+  }
+}
+
+TEST_CASE("logits of other sizes than the reference's are an internal error") {
+  on_ranks(1, [&](World& ranks, Communicator&) {
+    const Reference reference(load_model("llama-tiny"), recipe, some_tokens(2), ranks);
+    CHECK_THAT(defect_of([&] { reference.error(at::zeros({2, 7, 516}), ranks); }), Catch::Contains("[2, 7, 516]"));
+  });
 }
 
 TEST_CASE("a batch smaller than the ranks leaves some ranks without a part") {

@@ -77,7 +77,8 @@ inline Row full_row() {
                       &row.peak_bytes_per_s,
                       &row.gemm_fraction,
                       &row.limit_s,
-                      &row.limit_fraction}) {
+                      &row.limit_fraction,
+                      &row.error_bound}) {
     *field = number += 0.015625;
   }
   std::int64_t count = 1;

@@ -135,7 +135,7 @@ def check_usual(seen, expect):
     expect(seen["left_out"] == [], "no plot is left out", seen["left_out"])
     expect(seen["filtered"]["count"] == 2, "the filter finds the two rows of tp+sp at 1,024", seen["filtered"])
     expect("All 12 rows passed the check" in seen["answer"], "the answer tells of the check", seen["answer"])
-    expect("8.6e-7, at most 27% of what rounding may make" in seen["answer"], "the answer holds the largest error",
+    expect("8.6e-7, at most 27% of what is allowed for rounding" in seen["answer"], "the answer holds the largest error",
            seen["answer"])
     expect("let the machine cool down" in seen["answer"], "the answer holds the warnings", seen["answer"])
     verdict = r"tp\+sp takes [a-z]+( same)? time (as|than) tp at seq 256 \([\d.]+ of it, [\d.]+ to [\d.]+\)"

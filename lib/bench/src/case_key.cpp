@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "tpsp/bench/check.h"
+
 namespace tpsp {
 namespace {
 
@@ -18,8 +20,8 @@ std::string protocol_text(const Protocol& p) {
 }
 
 std::string protocol_text(const Sweep& sweep) {
-  return fmt::format("{} {} {} {} {}", protocol_text(sweep.protocol), to_string(sweep.weights), sweep.check,
-                     sweep.profile, static_cast<int>(sweep.gemm));
+  return fmt::format("{} {} {} {} {}", protocol_text(sweep.protocol), to_string(sweep.weights),
+                     sweep.check ? check_version : 0, sweep.profile, static_cast<int>(sweep.gemm));
 }
 
 std::string facts_of(const Sweep& sweep, const Row& row) {

@@ -1,6 +1,8 @@
 #include "tpsp/bench/check.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -55,7 +57,7 @@ double error_bound(const ModelConfig& config, std::int64_t seq, int ranks, at::S
 
 Reference::Reference(const ModelConfig& config, const WeightRecipe& recipe, const at::Tensor& tokens,
                      const World& world)
-    : share_(reference_share(tokens.size(0), world.size())) {
+    : share_(reference_share(tokens.size(0), world.size())), sizes_{tokens.size(0), tokens.size(1), config.vocabulary} {
   const auto batch = tokens.size(0);
   const auto first = std::min(batch, world.rank() * share_);
   const auto count = std::min(batch - first, share_);
@@ -65,6 +67,7 @@ Reference::Reference(const ModelConfig& config, const WeightRecipe& recipe, cons
 // Every rank receives every other rank's share of the reference, some rows at a time, and compares all that it holds:
 // its copy of another's sequences too. The rows travel through the World, not through the communicator under test.
 LogitsError Reference::error(const at::Tensor& logits, World& world) const {
+  require_sizes(logits);
   const auto row_bytes = logits.size(2) * static_cast<std::int64_t>(logits.element_size());
   const auto rows = std::max<std::int64_t>(1, exchanged_bytes / world.size() / row_bytes);
   double difference = 0;
@@ -76,6 +79,13 @@ LogitsError Reference::error(const at::Tensor& logits, World& world) const {
   }
   const auto all = max_over_ranks(world, {difference, logits_.defined() ? largest_of(logits_) : 0});
   return {.max_abs = all[0], .max_rel = finite_or_infinity(all[0] / all[1])};
+}
+
+void Reference::require_sizes(const at::Tensor& logits) const {
+  if (logits.sizes() == at::IntArrayRef(sizes_)) return;
+  throw internal_error({.where = "check",
+                        .what = fmt::format("logits of [{}]", fmt::join(logits.sizes(), ", ")),
+                        .why = fmt::format("the reference has [{}]", fmt::join(sizes_, ", "))});
 }
 
 double Reference::difference_of_rows(const at::Tensor& logits, std::int64_t index, std::int64_t begin,

@@ -156,7 +156,8 @@ void fill_check(Row& row, const LogitsError& error, double bound) {
   if (row.check == Check::pass) return;
   row.status = Status::failed;
   row.message = fmt::format(
-      "the logits differ from the unsharded reference by {:.2g} of its largest; rounding makes {:.2g} at most",
+      "the logits differ from the unsharded reference by {:.2g} of its largest; {:.2g}, twice what rounding makes, is "
+      "allowed",
       error.max_rel, bound);
 }
 

@@ -25,11 +25,13 @@ std::int64_t largest_fp32_slice(const LoweredPlan& plan) {
   return largest;
 }
 
-// The unsharded forward with one weight at a time.
+// The unsharded forward with one weight at a time, and what the reference holds beside it while it rotates: queries and
+// their two halves in fp32.
 std::int64_t reference_bytes(const Sweep& sweep, std::int64_t seq, int world) {
   const auto plan = reference_plan(sweep.model);
   const auto share = reference_share(sweep.batch, world);
-  return preview(sweep.model, plan, share, seq, sweep.dtype).peak_activation_bytes + largest_fp32_slice(plan);
+  const auto rotated = 3 * share * seq * sweep.model.hidden * static_cast<std::int64_t>(sizeof(float));
+  return preview(sweep.model, plan, share, seq, sweep.dtype).peak_activation_bytes + rotated + largest_fp32_slice(plan);
 }
 
 // The checked forward beside the reference's logits: while it runs, while its logits are made whole, and while they are

@@ -66,7 +66,7 @@ function checkSentence() {
   const counts = (check) => forwards.filter((row) => row.check === check).length;
   const good = forwards.filter((row) => row.check === "pass" && isNumber(row.max_rel_err));
   const shares = good.filter((row) => row.error_bound > 0).map((row) => row.max_rel_err / row.error_bound);
-  const share = shares.length ? `, at most ${digits(100 * Math.max(...shares), 2)}% of what rounding may make` : "";
+  const share = shares.length ? `, at most ${digits(100 * Math.max(...shares), 2)}% of what is allowed for rounding` : "";
   const largest = good.length
     ? `; their largest relative error is ${digits(Math.max(...good.map((row) => row.max_rel_err)), 2)}${share}` : "";
   const [passed, failed] = [counts("pass"), counts("fail")];

@@ -131,7 +131,7 @@ constexpr std::array entries = {
     field<&Row::seam_s>("seam_s", "s", "the sum over the ranks, residual sum and norm in one pass over the peers' memory; 0 where the ranks do not share memory, or share the summing (TP on more than two)", "part of split_s"),
     field<&Row::other_s>("other_s", "s", "everything else: embedding, rotary positions, activation function; the parts add up to split_s", "part of split_s"),
 
-    field<&Row::gemm>("gemm", "", "kernels of the matrix products: plain (at::mm), onednn and mkl (weights packed once); several joined with +", "--gemm; auto keeps the fastest for each shape of a weight"),
+    field<&Row::gemm>("gemm", "", "kernels of the matrix products: plain (at::mm), onednn and mkl (weights packed once); several joined with +", "--gemm; auto leaves plain for a kernel that is 3% faster and whose form is no larger"),
     field<&Row::product_flops>("product_flops", "FLOP", "multiplications and additions of one rank's matrix products with weights", "shapes of the products that rank 0 makes in the preview"),
     field<&Row::peak_flops_per_s>("peak_flops_per_s", "FLOP/s", "the best rate of a matrix product that a rank reached while all ranks tried", "measured at the start of the run, and raised by faster rows before this one; the slowest rank"),
     field<&Row::peak_bytes_per_s>("peak_bytes_per_s", "bytes/s", "the memory bandwidth that a rank reached while all ranks tried", "measured at the start of the run; the slowest rank"),
@@ -159,7 +159,7 @@ constexpr std::array entries = {
     field<&Row::check>("check", "", "pass, fail or off", "logits compared with an unsharded reference, outside the timed part; of a collective, wrong is 0", brief),
     field<&Row::max_abs_err>("max_abs_err", "", "largest difference of a logit from the reference", "the check"),
     field<&Row::max_rel_err>("max_rel_err", "", "largest difference over the largest logit of the reference", "the check"),
-    field<&Row::error_bound>("error_bound", "", "what rounding alone may make of max_rel_err; more fails the check", "dtype, sizes, layers and ranks: see docs/method.md"),
+    field<&Row::error_bound>("error_bound", "", "the largest max_rel_err that passes the check: twice the root mean square of what rounding makes", "dtype, sizes, layers and ranks: see docs/method.md"),
     field<&Row::wrong>("wrong", "elements", "elements of a collective's results that are not what they must be, over all ranks", "two checked calls, one before the timed ones and one after", brief),
 
     field<&Row::host>("host", "", "machines of the ranks, joined with +", "gethostname"),
