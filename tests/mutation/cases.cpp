@@ -101,8 +101,9 @@ std::vector<MutationCase> mutation_cases() {
 }
 
 const ModelConfig& mutation_model() {
-  static const auto model = parse_model("mutated", "mutated.yaml",
-                                        "{hidden: 96, layers: 2, heads: 24, kv_heads: 12, ffn: 192, vocabulary: 515}");
+  static const auto model =
+      parse_model("mutated", "mutated.yaml",
+                  "{hidden: 96, layers: 2, heads: 24, kv_heads: 12, ffn: 192, vocabulary: 515, norm_eps: 0.001}");
   return model;
 }
 

@@ -8,12 +8,12 @@ using namespace tpsp;
 
 namespace {
 
-/// The cases to try the `index`-th fault on: a fifth of all, another one for each fault, or all where
+/// The cases to try the `index`-th fault on: a seventh of all, another one for each fault, or all where
 /// TPSP_TEST_EVERY_CASE is set, as scripts/mutate.sh does.
 std::vector<MutationCase> cases_for(std::size_t index) {
   const auto all = mutation_cases();
   if (environment("TPSP_TEST_EVERY_CASE")) return all;
-  constexpr std::size_t share = 5;
+  constexpr std::size_t share = 7;
   std::vector<MutationCase> some;
   for (auto i = index % share; i < all.size(); i += share) some.push_back(all[i]);
   return some;
