@@ -81,7 +81,7 @@ TEST_CASE("every column has its own name and a meaning and a source") {
     CHECK_FALSE(column.meaning.empty());
     CHECK_FALSE(column.source.empty());
   }
-  CHECK(names.size() == 105);
+  CHECK(names.size() == 106);
 }
 
 TEST_CASE("a value that was not measured is an empty cell") {

@@ -77,6 +77,7 @@ inline Row full_row() {
                       &row.peak_bytes_per_s,
                       &row.gemm_fraction,
                       &row.limit_s,
+                      &row.error_bound,
                       &row.limit_fraction}) {
     *field = number += 0.015625;
   }
