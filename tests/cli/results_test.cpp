@@ -116,6 +116,22 @@ TEST_CASE("the exit code of a resumed run does not depend on the order of rows, 
   }
 }
 
+TEST_CASE("a case that was ok, and is wrong when it is measured again beside a missing one, is named in the log") {
+  const TemporaryFolder folder;
+  const std::string options = tiny_run + "--backend broken --plan tp,tp+sp --seq 4 --out r.csv ";
+  REQUIRE(Run(folder, options, {.ranks = 2, .program = TPSP_BROKEN_BENCH}).code() == 4);
+  const auto lines = lines_of(text_of(folder / "r.csv"));
+  write_text(folder / "r.csv", lines[0] + "\n" + lines[1] + "\n");
+  set_first_cell(folder, "r.csv", "r.csv", "status", "ok");
+  set_first_cell(folder, "r.csv", "r.csv", "check", "pass");
+  const Run resumed(folder, options + "--resume", {.ranks = 2, .program = TPSP_BROKEN_BENCH});
+  CHECK(resumed.code() == 4);
+  CHECK(read_csv(folder / "r.csv").at(0).at("status") == "ok");
+  CHECK_THAT(resumed.err(), Contains("tp at seq 4, measured again, is not ok: the logits differ") &&
+                                Contains("its earlier row stays in the files"));
+  CHECK_THAT(resumed.err(), !Contains("tp+sp at seq 4, measured again"));
+}
+
 TEST_CASE("two protocols of one case in a suite are not compared with each other") {
   const TemporaryFolder folder;
   write_text(folder / "mine.yaml",
