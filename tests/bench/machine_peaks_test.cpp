@@ -16,25 +16,28 @@ Row row_with_peak(double gemm_fraction, double limit_fraction) {
 
 }  // namespace
 
-TEST_CASE("a row that is faster than the peak says so, and raises the peak for the rows after it") {
+TEST_CASE("a row that is faster than the peak says so, and raises the peak for its group and the rows after it") {
   const auto [gemm_fraction, limit_fraction] = GENERATE(std::pair(1.06, 0.9), std::pair(0.9, 1.06));
-  auto row = row_with_peak(gemm_fraction, limit_fraction);
+  std::vector<Row> rows{row_with_peak(0.53, 0.5), row_with_peak(gemm_fraction, limit_fraction)};
   Peaks peaks{.gemm_flops_per_s = 1e9, .gemm_kernel = "plain"};
-  look_at_peak(row, peaks);
-  REQUIRE(row.warnings.size() == 1);
-  CHECK(row.warnings.front().flag == "peak-exceeded");
-  CHECK_THAT(row.warnings.front().text, Catch::Contains("1.060"));
+  look_at_peaks(rows, peaks);
+  CHECK(rows[0].warnings.empty());
+  REQUIRE(rows[1].warnings.size() == 1);
+  CHECK(rows[1].warnings.front().flag == "peak-exceeded");
+  CHECK_THAT(rows[1].warnings.front().text, Catch::Contains("1.060"));
   CHECK(peaks.gemm_flops_per_s == Approx(1.06e9));
+  for (const auto& row : rows) CHECK(row.peak_flops_per_s == peaks.gemm_flops_per_s);
+  CHECK(rows[0].gemm_fraction.value() == Approx(0.5));
+  CHECK(std::max(*rows[1].gemm_fraction, *rows[1].limit_fraction) == Approx(1));
 }
 
 TEST_CASE("a row within the peak, or without one, changes nothing") {
-  auto within = row_with_peak(1.0, 0.7);
-  Row without;
+  std::vector<Row> rows{row_with_peak(1.0, 0.7), Row()};
   Peaks peaks{.gemm_flops_per_s = 1e9, .gemm_kernel = "plain"};
-  look_at_peak(within, peaks);
-  look_at_peak(without, peaks);
-  CHECK(within.warnings.empty());
-  CHECK(without.warnings.empty());
+  look_at_peaks(rows, peaks);
+  for (const auto& row : rows) CHECK(row.warnings.empty());
+  CHECK(rows[0].gemm_fraction == 1.0);
+  CHECK_FALSE(rows[1].peak_flops_per_s);
   CHECK(peaks.gemm_flops_per_s == 1e9);
 }
 

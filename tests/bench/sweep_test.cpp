@@ -219,6 +219,21 @@ TEST_CASE("SP keeps less than TP above the weights before the head") {
   }
 }
 
+TEST_CASE("interleaved plans are set against one peak, the best that any of them reached") {
+  auto sweep = standard_sweep(1);
+  sweep.seqs = {6};
+  sweep.peaks = std::make_shared<Peaks>(Peaks{.gemm_flops_per_s = 1, .gemm_kernel = "plain", .memory_bytes_per_s = 1});
+  const auto rows = rows_of(sweep, 1);
+  REQUIRE(rows.size() == 2);
+  for (const auto& row : rows) {
+    INFO(row.plan);
+    CHECK(row.peak_flops_per_s == sweep.peaks->gemm_flops_per_s);
+    CHECK(row.limit_fraction.value() == Approx(row.limit_s.value() / row.latency_s.value()));
+    CHECK(row.gemm_fraction.value() == Approx(*row.product_flops / *row.gemm_s / *row.peak_flops_per_s));
+    CHECK(std::max(*row.limit_fraction, *row.gemm_fraction) <= Approx(1));
+  }
+}
+
 TEST_CASE("kept weights stay: the second plan has one more model allocated, which is none of its own") {
   auto sweep = standard_sweep(2);
   sweep.weights = WeightPolicy::kept;

@@ -1,4 +1,4 @@
-// Results files: what resumes, what is refused, what compares, what is shown.
+// Results files: what resumes, what is refused, what is shown.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -16,28 +16,6 @@ std::multiset<std::string> keys(const std::filesystem::path& csv) {
   std::multiset<std::string> found;
   for (const auto& row : read_csv(csv)) found.insert(row.at("key"));
   return found;
-}
-
-// Copies a CSV with every number of the columns that begin with `prefix` multiplied.
-void scale_columns(const TemporaryFolder& folder, const std::string& from, const std::string& to,
-                   const std::string& prefix, double factor) {
-  const auto script = "import csv,sys\nrows=list(csv.DictReader(open('" + from + "')))\n" + "w=csv.DictWriter(open('" +
-                      to +
-                      "','w'),rows[0].keys(),lineterminator='\\n')\nw.writeheader()\nfor r in rows:\n  for k in r:\n   "
-                      " if k.startswith('" +
-                      prefix + "') and r[k]: r[k]=str(float(r[k])*" + std::to_string(factor) + ")\n  w.writerow(r)\n";
-  write_text(folder / "scale.py", script);
-  REQUIRE(run_command(folder, "'" TPSP_PYTHON "' scale.py").code == 0);
-}
-
-// Copies a CSV with another value in a column of its first row.
-void set_first_cell(const TemporaryFolder& folder, const std::string& from, const std::string& to,
-                    const std::string& column, const std::string& value) {
-  const auto script = "import csv\nrows=list(csv.DictReader(open('" + from + "')))\nrows[0]['" + column + "']='" +
-                      value + "'\nw=csv.DictWriter(open('" + to +
-                      "','w'),rows[0].keys(),lineterminator='\\n')\nw.writeheader()\nw.writerows(rows)\n";
-  write_text(folder / "set.py", script);
-  REQUIRE(run_command(folder, "'" TPSP_PYTHON "' set.py").code == 0);
 }
 
 }  // namespace
@@ -138,6 +116,22 @@ TEST_CASE("the exit code of a resumed run does not depend on the order of rows, 
   }
 }
 
+TEST_CASE("a case that was ok, and is wrong when it is measured again beside a missing one, is named in the log") {
+  const TemporaryFolder folder;
+  const std::string options = tiny_run + "--backend broken --plan tp,tp+sp --seq 4 --out r.csv ";
+  REQUIRE(Run(folder, options, {.ranks = 2, .program = TPSP_BROKEN_BENCH}).code() == 4);
+  const auto lines = lines_of(text_of(folder / "r.csv"));
+  write_text(folder / "r.csv", lines[0] + "\n" + lines[1] + "\n");
+  set_first_cell(folder, "r.csv", "r.csv", "status", "ok");
+  set_first_cell(folder, "r.csv", "r.csv", "check", "pass");
+  const Run resumed(folder, options + "--resume", {.ranks = 2, .program = TPSP_BROKEN_BENCH});
+  CHECK(resumed.code() == 4);
+  CHECK(read_csv(folder / "r.csv").at(0).at("status") == "ok");
+  CHECK_THAT(resumed.err(), Contains("tp at seq 4, measured again, is not ok: the logits differ") &&
+                                Contains("its earlier row stays in the files"));
+  CHECK_THAT(resumed.err(), !Contains("tp+sp at seq 4, measured again"));
+}
+
 TEST_CASE("two protocols of one case in a suite are not compared with each other") {
   const TemporaryFolder folder;
   write_text(folder / "mine.yaml",
@@ -211,112 +205,6 @@ TEST_CASE("an output file of no known format is refused") {
   const Run run(folder, tiny_run + "--out results.txt", {.ranks = 2});
   CHECK(run.code() == 2);
   CHECK_THAT(complaint(run), Contains("results.txt") && Contains(".csv") && Contains(".jsonl"));
-}
-
-TEST_CASE("a file compared with itself has no row that differs") {
-  const TemporaryFolder folder;
-  const Run run(folder, "--model llama-tiny --seq 4,8 --reps 8");
-  REQUIRE(run.code() == 0);
-  for (const std::string file : {"tpsp-results.csv ", "tpsp-results.jsonl "}) {
-    const Run compare(folder, "compare --fail-on slower,faster,unmatched,worse-numbers " + file + file);
-    CHECK(compare.code() == 0);
-    CHECK(widest_line(compare.out()) <= 80);
-    CHECK_THAT(compare.out(), Contains("4 pairs: 0 faster, ") && Contains(" 0 slower, "));
-  }
-}
-
-TEST_CASE("rows that became slower fail a comparison that is told to") {
-  const TemporaryFolder folder;
-  const Run run(folder, "--model llama-tiny --seq 4 --reps 8 --out a.csv");
-  REQUIRE(run.code() == 0);
-  scale_columns(folder, "a.csv", "b.csv", "latency_", 100);
-  const Run slower(folder, "compare a.csv b.csv --fail-on slower");
-  CHECK(slower.code() == 3);
-  CHECK_THAT(slower.out(), Contains("slower") && Contains("2 slower"));
-  CHECK(Run(folder, "compare b.csv a.csv --fail-on slower").code() == 0);
-  CHECK(Run(folder, "compare b.csv a.csv --fail-on faster").code() == 3);
-  CHECK(Run(folder, "compare a.csv b.csv").code() == 0);
-}
-
-TEST_CASE("a case that failed, or was measured before alone, fails a comparison that looks for slower ones") {
-  const TemporaryFolder folder;
-  REQUIRE(Run(folder, "--model llama-tiny --seq 4 --reps 8 --out a.csv").code() == 0);
-  for (const auto& [column, value] : std::vector<std::pair<std::string, std::string>>{
-           {"status", "failed"}, {"check", "fail"}, {"status", "out_of_memory"}, {"status", "skipped"}}) {
-    set_first_cell(folder, "a.csv", "b.csv", column, value);
-    const Run compare(folder, "compare a.csv b.csv --fail-on slower");
-    CHECK(compare.code() == 3);
-    CHECK_THAT(compare.out(), Contains("not measured in both (1):") &&
-                                  Contains("ok before, " + (column == "check" ? "check failed" : value) + " after"));
-    CHECK(Run(folder, "compare b.csv a.csv --fail-on slower").code() == 0);
-    CHECK(Run(folder, "compare a.csv b.csv").code() == 0);
-  }
-}
-
-TEST_CASE("errors that grow fail a comparison that looks for them") {
-  const TemporaryFolder folder;
-  REQUIRE(Run(folder, "--model llama-tiny --seq 4 --reps 8 --out a.csv", {.ranks = 2}).code() == 0);
-  set_first_cell(folder, "a.csv", "b.csv", "max_rel_err", "5e-5");
-  const Run compare(folder, "compare a.csv b.csv --fail-on worse-numbers");
-  CHECK(compare.code() == 3);
-  CHECK_THAT(compare.out(), Contains("worse numbers: max_rel_err ") && Contains(" before, 5.0e-05 after, "));
-  CHECK(Run(folder, "compare b.csv a.csv --fail-on worse-numbers").code() == 0);
-}
-
-TEST_CASE("a program that computes more slowly is found slower by the spread of several runs") {
-  const TemporaryFolder folder;
-  const std::string run = "--model llama-tiny --seq 64 --tp --reps 15 --peaks off --check off --profile off ";
-  for (int i = 0; i < 3; ++i) {
-    REQUIRE(Run(folder, run + "--out before.csv", {.ranks = 2}).code() == 0);
-    const Start slowed{.ranks = 2, .environment = {{"TPSP_TEST_SLOWDOWN", "4"}}, .program = TPSP_SLOWED_BENCH};
-    REQUIRE(Run(folder, run + "--out after.csv", slowed).code() == 0);
-  }
-  const Run compare(folder, "compare before.csv after.csv --fail-on slower");
-  CHECK(compare.code() == 3);
-  CHECK_THAT(compare.out(), Contains("slower\n") && Contains("Intervals come from the spread between runs."));
-}
-
-TEST_CASE("rows that differ only in protocol or seed are not taken for one case") {
-  const TemporaryFolder folder;
-  REQUIRE(Run(folder, tiny_run + "--tp --seq 4 --out a.csv").code() == 0);
-  REQUIRE(Run(folder, tiny_run + "--tp --seq 4 --seed 1 --out a.csv").code() == 0);
-  REQUIRE(Run(folder, "--model llama-tiny --warmup 0 --reps 2 --tp --seq 4 --out a.csv").code() == 0);
-  CHECK_THAT(Run(folder, "compare a.csv a.csv").out(), Contains("3 pairs:"));
-  const Run merged(folder, "compare a.csv a.csv --match plan,seq");
-  CHECK_THAT(merged.out(),
-             Contains("The file before: --match takes 2 rows for the case of others") && Contains("1 pair:"));
-}
-
-TEST_CASE("rows that match nothing are listed") {
-  const TemporaryFolder folder;
-  const Run a(folder, tiny_run + "--tp --seq 4,8 --out a.csv");
-  const Run b(folder, tiny_run + "--tp --seq 8,16 --out b.csv");
-  REQUIRE(a.code() + b.code() == 0);
-  const Run compare(folder, "compare a.csv b.csv --fail-on unmatched");
-  CHECK(compare.code() == 3);
-  CHECK_THAT(compare.out(), Contains("1 pair:") && Contains("1 undecided"));
-  CHECK(Run(folder, "compare a.csv b.csv --fail-on undecided").code() == 3);
-  const Run nothing(folder, "compare a.csv b.csv --match seq,run_id --fail-on slower");
-  CHECK(nothing.code() == 2);
-  CHECK_THAT(complaint(nothing), Contains("no row of one file matches"));
-}
-
-TEST_CASE("comparisons that make no sense are refused") {
-  const TemporaryFolder folder;
-  write_text(folder / "other.csv", "a,b\n1,2\n");
-  const Run run(folder, tiny_run + "--tp --seq 4 --out a.csv");
-  REQUIRE(run.code() == 0);
-  for (const auto& [arguments, part] : std::vector<std::pair<std::string, std::string>>{
-           {"compare a.csv", "AFTER"},
-           {"compare a.csv other.csv", "other.csv"},
-           {"compare a.csv missing.csv", "missing.csv"},
-           {"compare a.csv a.csv --match plann", "plann"},
-           {"compare a.csv a.csv --fail-on slowr", "--fail-on: 'slowr'"},
-           {"compare a.csv a.csv --margin x", "--margin: 'x' is not a number"}}) {
-    const Run refused(folder, arguments);
-    CHECK(refused.code() == 2);
-    CHECK_THAT(complaint(refused), Contains(part));
-  }
 }
 
 TEST_CASE("a report is one page with the rows and the verdicts in words") {

@@ -121,6 +121,15 @@ std::vector<Record> read_csv(const std::filesystem::path& path) {
   return records;
 }
 
+void set_first_cell(const TemporaryFolder& folder, const std::string& from, const std::string& to,
+                    const std::string& column, const std::string& value) {
+  const auto script = "import csv\nrows=list(csv.DictReader(open('" + from + "')))\nrows[0]['" + column + "']='" +
+                      value + "'\nw=csv.DictWriter(open('" + to +
+                      "','w'),rows[0].keys(),lineterminator='\\n')\nw.writeheader()\nw.writerows(rows)\n";
+  write_text(folder / "set.py", script);
+  REQUIRE(run_command(folder, "'" TPSP_PYTHON "' set.py").code == 0);
+}
+
 std::int64_t integer(const Record& record, const std::string& column) {
   return parse_integer(record.at(column), column, 0, INT64_MAX);
 }

@@ -53,6 +53,10 @@ std::vector<Record> read_csv(const std::filesystem::path& path);
 std::string text_of(const std::filesystem::path& path);
 void write_text(const std::filesystem::path& path, const std::string& text);
 
+/// Copies a CSV with another value in a column of its first row.
+void set_first_cell(const TemporaryFolder& folder, const std::string& from, const std::string& to,
+                    const std::string& column, const std::string& value);
+
 std::int64_t integer(const Record& record, const std::string& column);
 std::vector<std::string> lines_of(const std::string& text);
 /// In characters, not bytes, of the longest line.

@@ -134,6 +134,28 @@ TEST_CASE("plans that no run measured together are compared across runs, which t
   }
 }
 
+TEST_CASE("small differences across runs are no verdict of the page, whether a row has samples or brings the ratio") {
+  Row alone = with_plan("tp", std::vector<double>(8, 1));
+  alone.run_id = "first";
+  alone.latency_low_s = alone.latency_high_s = 1;
+  Row other = with_plan("tp+sp", std::vector<double>(8, 0.98));
+  other.latency_low_s = 0.975;
+  other.latency_high_s = 0.985;
+  Row bare = other;
+  bare.samples_s.clear();
+  bare.baseline = "tp";
+  bare.verdict = "faster";
+  bare.ratio = 0.98;
+  bare.ratio_low = 0.975;
+  bare.ratio_high = 0.985;
+  for (const Row& later : {other, bare}) {
+    const json data = data_of({alone, later});
+    CHECK(data["verdicts"].at(0)["verdict"] == "undecided");
+    CHECK(data["verdicts"].at(0)["low"] == Approx(0.975));
+    CHECK(data["rows"][1]["verdict"] == "undecided");
+  }
+}
+
 TEST_CASE("a ratio that a row without samples brings is across runs where its run lacks the baseline") {
   Row first = with_plan("tp", {1});
   Row second = with_plan("tp+sp", {1});

@@ -108,6 +108,27 @@ TEST_CASE("rows of two runs are compared by their medians, and those of one run 
   CHECK(again.verdict == "faster");
 }
 
+TEST_CASE("plans of two runs differ only outside the margin that stands for the spread between runs") {
+  const auto verdict = [](double factor, const std::string& run_id) {
+    VerdictBook book;
+    Row first = row_of("tp", std::vector<double>(8, 1), "sequential");
+    book.add(first);
+    Row second = row_of("tp+sp", std::vector<double>(8, 1), "sequential");
+    second.run_id = run_id;
+    second.latency_s = factor;
+    second.latency_low_s = factor * 0.995;
+    second.latency_high_s = factor * 1.005;
+    return book.add(second).at(0).ratio.verdict;
+  };
+  const std::string same_run = example_row().run_id;
+  CHECK(verdict(0.98, same_run) == Verdict::faster);
+  CHECK(verdict(0.98, "another") == Verdict::undecided);
+  CHECK(verdict(1.018, "another") == Verdict::undecided);
+  CHECK(verdict(1.01, same_run) == Verdict::slower);
+  CHECK(verdict(1.01, "another") == Verdict::same);
+  CHECK(verdict(1.04, "another") == Verdict::slower);
+}
+
 TEST_CASE("rows of another machine, build or version are not compared") {
   for (const auto field : {&Row::host, &Row::device_name, &Row::version, &Row::build, &Row::torch_version,
                            &Row::mpi_version, &Row::cuda_version, &Row::nccl_version}) {

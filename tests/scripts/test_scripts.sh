@@ -220,8 +220,21 @@ in_tree scripts/repeat.sh 2 'a 1' -- 'b 3'
 check "repeat ends where a run fails, with its exit code" [ "$status" = 4 ]
 check "and with an error that names the run" grep -q 'error: run 1 ended with 4: bash -c b 3' "$scratch/err"
 check "and starts nothing after it" [ "$(grep -c '^a' "$scratch/calls")" = 1 ]
+fake b 'exit 3'
+in_tree scripts/repeat.sh 2 'a 1' -- 'b 3'
+check "repeat says of each run that had rows that are not ok" \
+  [ "$(grep -c 'ended with 3, a row is not ok: bash -c b 3' "$scratch/err")" = 2 ]
+check "goes on after it" calls_are <<'CALLS'
+id -u
+a 1
+b 3
+a 1
+b 3
+CALLS
+check "and ends with 3 as well" [ "$status" = 3 ]
 in_tree scripts/repeat.sh --help
 check "repeat explains itself" grep -q "^usage: scripts/repeat.sh N COMMAND" "$scratch/out"
+check "and what exit code 3 does" grep -q "^code 3, .* goes on" "$scratch/out"
 in_tree scripts/repeat.sh many a
 check "repeat refuses what is no number" failed_with_one_line "'many' is no number of runs" usage
 in_tree scripts/repeat.sh 2

@@ -209,8 +209,8 @@ TEST_CASE("of five runs each, few of equal programs differ, and most of those sl
       return ratio_of_runs(times, samples_of(normal(spread), 5, engine), margin).verdict;
     };
     INFO("spread " << spread);
-    CHECK(share_of(4000, [&] { return verdict(1) == Verdict::faster || verdict(1) == Verdict::slower; }) <= 0.03);
-    CHECK(share_of(4000, [&] { return verdict(1.03) == Verdict::slower; }) >= 0.95);
+    CHECK(share_of(4000, [&] { return verdict(1) == Verdict::faster || verdict(1) == Verdict::slower; }) <= 0.015);
+    CHECK(share_of(4000, [&] { return verdict(1.03) == Verdict::slower; }) >= 0.97);
     CHECK(share_of(4000, [&] { return verdict(1.027) == Verdict::slower; }) >= 0.9);
   }
 }

@@ -142,9 +142,18 @@ void warn_of_repeated_case(const Run& run, const Row& row) {
   run.log.warn("{} at seq {} is in the suite '{}' more than once; its first row counts", row.plan, row.seq, row.suite);
 }
 
+// Such a row is in no file, and still counts for the exit code.
+void warn_of_unwritten_failure(const Run& run, const Row& row) {
+  const bool is_written = !run.known.contains(row.key) && !run.keys.contains(row.key);
+  if (is_written || worse(ExitCode::ok, row) == ExitCode::ok) return;
+  run.log.warn("{} at seq {}, measured again, is not ok: {}; its earlier row stays in the files", row.plan, row.seq,
+               row.message);
+}
+
 void run_job(Run& run, const BenchJob& job, Communicator& comm) {
   const auto on_row = [&](const Row& row) {
     warn_of_repeated_case(run, row);
+    warn_of_unwritten_failure(run, row);
     agree(run.world, [&] {
       run.output.add(row, work_of(job.sweep, row.seq));
       if (run.options.trace && run.world.rank() == 0) write_file(*run.options.trace, run.trace.json());

@@ -27,6 +27,8 @@ std::vector<Value> without_repeats(const std::vector<Value>& values, const std::
   return once;
 }
 
+}  // namespace
+
 std::vector<std::string> words_of(const Setting& setting) {
   std::vector<std::string> words;
   for (const auto& item : split(setting.text, ',')) words.emplace_back(trim(item));
@@ -35,8 +37,6 @@ std::vector<std::string> words_of(const Setting& setting) {
                    .what = fmt::format("the list {} has an empty item", quote(setting.text)),
                    .remedy = "write one comma between two items"});
 }
-
-}  // namespace
 
 std::int64_t integer_setting(const Settings& settings, const std::string& name, std::int64_t min, std::int64_t max) {
   const auto& setting = settings.at(name);

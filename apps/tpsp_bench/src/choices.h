@@ -18,6 +18,8 @@
 namespace tpsp {
 
 // Each throws bad_input that names the setting's place.
+/// The items of a list with commas.
+std::vector<std::string> words_of(const Setting& setting);
 std::int64_t integer_setting(const Settings& settings, const std::string& name, std::int64_t min, std::int64_t max);
 double real_setting(const Settings& settings, const std::string& name, double min, double max);
 std::string choice_setting(const Settings& settings, const std::string& name, const std::vector<std::string>& choices);

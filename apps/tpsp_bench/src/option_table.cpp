@@ -1,4 +1,7 @@
+#include <fmt/format.h>
+
 #include "settings.h"
+#include "tpsp/statistics/ratio.h"
 
 namespace tpsp {
 
@@ -52,8 +55,8 @@ const std::vector<OptionSpec>& option_table() {
       {"trace", "FILE", "", "the profiled forwards, for ui.perfetto.dev", "Output", {bench}},
       {"export", "DIR", "", "write model and logits of one case for others", "Output", {bench}},
       {"match", "COLUMNS", "", "what rows must share to be one case\n(default: all from model to seed, and what else tells\nrows of one file apart)", "Comparison", {compare}, repeatable},
-      {"margin", "PERCENT", "2", "whole intervals within this are 'same'", "Comparison", {compare}},
-      {"fail-on", "VERDICT", "", "slower, faster, undecided, unmatched, worse-numbers:\nexit with 3, as for cases that failed", "Comparison", {compare}, repeatable},
+      {"margin", "PERCENT", fmt::format("{:g}", 100 * margin_between_runs), "whole intervals within this are 'same'", "Comparison", {compare}},
+      {"fail-on", "VERDICT", "", "slower, faster, undecided, unmatched, worse-numbers:\nexit with 3, as for cases that failed or are missing", "Comparison", {compare}, repeatable},
       {"output", "FILE", "report.html", "the page to write", "Output", {report}},
       {"config", "FILE", "", "YAML, options with a value as keys", "Output", {bench, comm, plan}},
   };

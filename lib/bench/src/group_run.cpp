@@ -82,8 +82,8 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
       tell(plans, seq, "profile");
       watch(*plans[i], tokens, row);
     }
-    if (sweep.peaks) look_at_peak(row, *sweep.peaks);
   }
+  if (sweep.peaks) look_at_peaks(rows, *sweep.peaks);
   if (sweep.check) {
     tell(plans, seq, "check");
     check(plans, seq, rows);

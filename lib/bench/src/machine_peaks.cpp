@@ -22,6 +22,26 @@ PeakSearch search_for(const Sweep& sweep) {
   return search;
 }
 
+void look_at_peak(Row& row, Peaks& peaks) {
+  if (!row.peak_flops_per_s) return;
+  const auto fraction = std::max(row.gemm_fraction.value_or(0), row.limit_fraction.value_or(0));
+  if (fraction <= 1) return;
+  row.warnings.push_back(
+      {"peak-exceeded", fmt::format("it ran at {:.3f} of the peak that was measured before it, which is too low; let "
+                                    "nothing else run while a run begins, and measure again",
+                                    fraction)});
+  raise(peaks, {.gemm_flops_per_s = fraction * *row.peak_flops_per_s, .gemm_kernel = row.gemm});
+}
+
+void set_against(Row& row, double peak_flops_per_s) {
+  if (!row.peak_flops_per_s) return;
+  const double part = *row.peak_flops_per_s / peak_flops_per_s;
+  row.peak_flops_per_s = peak_flops_per_s;
+  for (auto* cell : {&row.limit_s, &row.limit_fraction, &row.gemm_fraction}) {
+    if (*cell) **cell *= part;
+  }
+}
+
 }  // namespace
 
 Peaks machine_peaks(const Sweep& sweep, World& world) {
@@ -39,15 +59,9 @@ void raise(Peaks& peaks, const Peaks& seen) {
   peaks.gemm_kernel = seen.gemm_kernel;
 }
 
-void look_at_peak(Row& row, Peaks& peaks) {
-  if (!row.peak_flops_per_s) return;
-  const auto fraction = std::max(row.gemm_fraction.value_or(0), row.limit_fraction.value_or(0));
-  if (fraction <= 1) return;
-  row.warnings.push_back(
-      {"peak-exceeded", fmt::format("it ran at {:.3f} of the peak that was measured before it, which is too low; let "
-                                    "nothing else run while a run begins, and measure again",
-                                    fraction)});
-  raise(peaks, {.gemm_flops_per_s = fraction * *row.peak_flops_per_s, .gemm_kernel = row.gemm});
+void look_at_peaks(std::vector<Row>& rows, Peaks& peaks) {
+  for (Row& row : rows) look_at_peak(row, peaks);
+  for (Row& row : rows) set_against(row, peaks.gemm_flops_per_s);
 }
 
 }  // namespace tpsp

@@ -120,7 +120,7 @@ constexpr std::array entries = {
     field<&Row::ratio>("ratio", "", "this plan's time over the baseline's", "latencies; where plans took turns, repetition by repetition", brief),
     field<&Row::ratio_low>("ratio_low", "", "lower end of the 95% interval of ratio", "as ratio"),
     field<&Row::ratio_high>("ratio_high", "", "upper end of the 95% interval of ratio", "as ratio"),
-    field<&Row::verdict>("verdict", "", "faster, same or slower than the baseline, or undecided (too few repetitions, or too noisy)", "where the interval of ratio lies: below 1, around it and within 10% of it, above it", brief),
+    field<&Row::verdict>("verdict", "", "faster, same or slower than the baseline, or undecided (too few repetitions, or too noisy)", "where the interval of ratio lies: below 1, around it and within 10% of it, above it; of two runs, by a margin of 2%", brief),
 
     field<&Row::split_s>("split_s", "s", "time of the forward that was split into the parts below", "one forward apart from the timed ones with a clock around each part; mean of the ranks"),
     field<&Row::gemm_s>("gemm_s", "s", "matrix products with weights", "part of split_s"),
@@ -133,7 +133,7 @@ constexpr std::array entries = {
 
     field<&Row::gemm>("gemm", "", "kernels of the matrix products: plain (at::mm), onednn and mkl (weights packed once); several joined with +", "--gemm; auto leaves plain for a kernel that is 3% faster and whose form is no larger"),
     field<&Row::product_flops>("product_flops", "FLOP", "multiplications and additions of one rank's matrix products with weights", "shapes of the products that rank 0 makes in the preview"),
-    field<&Row::peak_flops_per_s>("peak_flops_per_s", "FLOP/s", "the best rate of a matrix product that a rank reached while all ranks tried", "measured at the start of the run, and raised by faster rows before this one; the slowest rank"),
+    field<&Row::peak_flops_per_s>("peak_flops_per_s", "FLOP/s", "the best rate of a matrix product that a rank reached while all ranks tried", "measured at the start of the run, and raised by faster rows before this one or interleaved with it; the slowest rank"),
     field<&Row::peak_bytes_per_s>("peak_bytes_per_s", "bytes/s", "the memory bandwidth that a rank reached while all ranks tried", "measured at the start of the run; the slowest rank"),
     field<&Row::gemm_fraction>("gemm_fraction", "", "how near the matrix products come to the peak", "product_flops / gemm_s / peak_flops_per_s"),
     field<&Row::limit_s>("limit_s", "s", "time of a forward that did nothing but its arithmetic, at the peak", "(product_flops + causal attention's) / peak_flops_per_s"),

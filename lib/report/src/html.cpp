@@ -87,7 +87,7 @@ bool has_baseline_in_run(const Row& row, const std::vector<Row>& rows) {
   });
 }
 
-/// The one verdict that a row without samples brings.
+/// The one verdict that a row without samples brings; across runs it is what the interval says with the margin.
 PlanVerdict brought_verdict(const Row& row, const std::vector<Row>& rows) {
   PlanVerdict found{row.plan, row.baseline, row.seq, {*row.ratio, std::nullopt, Verdict::undecided}, {}};
   if (row.ratio_low && row.ratio_high) found.ratio.interval = Interval{*row.ratio_low, *row.ratio_high};
@@ -95,6 +95,11 @@ PlanVerdict brought_verdict(const Row& row, const std::vector<Row>& rows) {
     if (row.verdict == to_string(verdict)) found.ratio.verdict = verdict;
   }
   found.across_runs = !has_baseline_in_run(row, rows);
+  if (found.across_runs) {
+    const Median brought{.value = *row.ratio, .interval = found.ratio.interval};
+    const Median one{.value = 1, .interval = Interval{.low = 1, .high = 1}};
+    found.ratio.verdict = ratio_of_medians(brought, one, margin_between_runs).verdict;
+  }
   return found;
 }
 
@@ -110,7 +115,9 @@ std::vector<RowVerdict> compare_within_runs(std::vector<Row>& rows) {
   std::vector<RowVerdict> result;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (rows[i].ratio && rows[i].samples_s.empty()) {
-      if (rows[i].collective.empty()) result.push_back({i, brought_verdict(rows[i], rows)});
+      if (!rows[i].collective.empty()) continue;
+      result.push_back({i, brought_verdict(rows[i], rows)});
+      fill(rows[i], result.back().verdict);
     } else {
       clear_verdict(rows[i]);
       for (PlanVerdict& verdict : books[rows[i].run_id].add(rows[i])) result.push_back({i, std::move(verdict)});

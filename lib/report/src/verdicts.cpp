@@ -28,7 +28,8 @@ bool are_interleaved(const Row& row, const Row& other) {
 
 Ratio ratio_of(const Row& row, const Row& baseline) {
   if (are_interleaved(row, baseline)) return ratio_of_pairs(row.samples_s, baseline.samples_s);
-  return ratio_of_medians(median_of(row), median_of(baseline));
+  if (row.run_id == baseline.run_id) return ratio_of_medians(median_of(row), median_of(baseline));
+  return ratio_of_medians(median_of(row), median_of(baseline), margin_between_runs);
 }
 
 // What a row is of, among those of its case.

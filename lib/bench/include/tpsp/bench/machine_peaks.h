@@ -1,6 +1,8 @@
 // What the machine can do at best, as a run comes to know it: measured before its cases, and raised by what they reach.
 #pragma once
 
+#include <vector>
+
 #include "tpsp/bench/row.h"
 #include "tpsp/bench/sweep.h"
 
@@ -13,8 +15,8 @@ Peaks machine_peaks(const Sweep& sweep, World& world);
 /// Each the larger one.
 void raise(Peaks& peaks, const Peaks& seen);
 
-/// A row whose products, or whose forward, were faster than the peak: it gets a warning, and the rows after it the peak
-/// that it reached. Nothing for a row without peaks.
-void look_at_peak(Row& row, Peaks& peaks);
+/// Rows of interleaved plans. Those whose products, or whose forward, were faster than the peak get a warning, and all
+/// of these rows and those after them the peak that was reached. Nothing for rows without peaks.
+void look_at_peaks(std::vector<Row>& rows, Peaks& peaks);
 
 }  // namespace tpsp

@@ -43,7 +43,8 @@ struct Comparison {
   std::vector<UnmeasuredPair> unmeasured;
   std::vector<Row> only_before;
   std::vector<Row> only_after;
-  std::size_t broken_after = 0;    ///< rows that failed, or were not measured where the same case was before
+  std::size_t broken_after = 0;    ///< rows that failed, or were not measured where the same case was before; and cases
+                                   ///< that were measured before and have no row
   std::vector<std::string> notes;  ///< sentences on what should be known before the table is read
 };
 
@@ -53,12 +54,13 @@ std::vector<std::string> case_columns();
 
 /// Pairs rows that are equal in the columns `by`. Without any it is case_columns() and, where rows of one file are
 /// equal in these, the first of suite, order, weights, host, device_name, build, the versions and key that tell them
-/// apart. Of several rows of one case and run the last counts. `margin` as in ratio_of_medians and ratio_of_runs.
-/// Throws bad_input for a name in `by` that is no column.
+/// apart; a note names one that is left out since it has no value that is in both files. Of several rows of one case
+/// and run the last counts. `margin` as in ratio_of_medians and ratio_of_runs. Throws bad_input for a name in `by` that
+/// is no column.
 Comparison compare(const std::vector<Row>& before, const std::vector<Row>& after, const std::vector<Column>& columns,
                    const std::vector<std::string>& by, double margin);
 
-/// Where max_rel_err is more than 1.35 times what it was, or than the rounding of dtype where that is more; empty
+/// Where max_rel_err is more than 1.35 times what it was, or than the unit roundoff of dtype where that is more; empty
 /// elsewhere. Of rows of the same model, plan, sizes, dtype and seed.
 std::optional<ErrorGrowth> error_growth(const Row& before, const Row& after);
 

@@ -35,8 +35,8 @@ class VerdictBook {
   /// Returns the verdicts of `row` against every plan of the same case that was measured before its own was, of several
   /// rows of one plan the last of the same run, else the last; and fills the columns of the verdict with the one
   /// against the first plan, which is the baseline of them all. Plans that were interleaved are compared pair by pair,
-  /// others by their medians. Rows that are not ok have no verdicts. Of a collective the backends are compared, in the
-  /// columns alone.
+  /// others by their medians, those of different runs with margin_between_runs. Rows that are not ok have no verdicts.
+  /// Of a collective the backends are compared, in the columns alone.
   std::vector<PlanVerdict> add(Row& row);
 
  private:

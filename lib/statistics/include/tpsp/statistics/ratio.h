@@ -20,6 +20,10 @@ std::string_view to_string(Verdict verdict);
 /// How far from 1 the interval of two plans' ratio that are called the same may reach.
 inline constexpr double largest_sameness = 0.1;
 
+/// How far apart the medians of two runs may be without a difference: it stands for the spread between runs, which is
+/// wider than their own intervals.
+inline constexpr double margin_between_runs = 0.02;
+
 /// A time over a baseline's time.
 struct Ratio {
   double value = 1;                  ///< of the medians
@@ -54,8 +58,8 @@ Ratio ratio_of_medians(const Median& time, const Median& baseline, double margin
 ///
 /// The same is an interval wholly inside [1 / (1 + margin), 1 + margin]. Faster or slower is one that excludes 1, of a
 /// ratio that is further than three quarters of the margin from it: an interval alone errs once in twenty rows. With
-/// five runs each, a spread of 0.5% to 1% between runs and a margin of 2%, 1.5% of equal programs are called different,
-/// and 97% of those slowed by 3% slower.
+/// five runs each, a spread of 0.5% to 1% between runs and a margin of 2%, at most 1.5% of equal programs are called
+/// different, and at least 97% of those slowed by 3% slower.
 ///
 /// Undecided where there are fewer runs, or a time that is not positive and finite.
 Ratio ratio_of_runs(std::span<const double> times, std::span<const double> baseline, double margin);
