@@ -223,6 +223,10 @@ TEST_CASE("errors that grow are told in a line of their own") {
   CHECK_FALSE(grown(3.9e-3));  // one rounding of bf16
   CHECK_FALSE(grown(5.2e-3));
   CHECK(grown(5.4e-3));
+  after.error_bound = 4e-2;  // rows before had another reference, and no bound
+  CHECK_FALSE(error_growth(before, after));
+  before.error_bound = 4e-2;
+  CHECK(error_growth(before, after));
   after.seed = 3;
   CHECK_FALSE(error_growth(before, after));
 }
