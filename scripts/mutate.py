@@ -32,10 +32,11 @@ class Place:
     context: str  # what stands in the file once
     original: str  # the part of it that is replaced
     mutants: list[str]
+    may_pass: list[bool]  # of each mutant: it computes the same in some cases, but for the order of sums
 
 
 def read_list(text: str) -> list[Place]:
-    places, file, context, mutants = [], "", [], []
+    places, file, context, mutants, may_pass = [], "", [], [], []
 
     def finish(line):
         if not context:
@@ -46,14 +47,15 @@ def read_list(text: str) -> list[Place]:
         plain = joined.replace("[[", "").replace("]]", "")
         if not mutants:
             sys.exit(f"{LIST}:{line}: {original!r} has no mutant")
-        places.append(Place(file, line, plain, original, list(mutants)))
-        context.clear()
-        mutants.clear()
+        places.append(Place(file, line, plain, original, list(mutants), list(may_pass)))
+        for items in (context, mutants, may_pass):
+            items.clear()
 
     for number, line in enumerate(text.splitlines(), 1):
         mark, rest = line[:1], line[2:]
-        if mark == "+":
+        if mark in ("+", "~"):
             mutants.append(rest)
+            may_pass.append(mark == "~")
             continue
         if mutants:
             finish(number)
@@ -62,7 +64,7 @@ def read_list(text: str) -> list[Place]:
         elif mark == "-":
             context.append(rest)
         elif mark not in ("", "#"):
-            sys.exit(f"{LIST}:{number}: a line begins with @, - or +")
+            sys.exit(f"{LIST}:{number}: a line begins with @, -, + or ~")
     finish(number)
     return places
 
@@ -135,12 +137,12 @@ def write(tree: Path) -> None:
         target.write_bytes(content)
 
 
-def titles_of_mutants() -> list[str]:
+def titles_of_mutants() -> list[tuple[str, bool]]:
     result = []
     for place in read_list(Path(LIST).read_text()):
-        for mutant in place.mutants:
+        for mutant, passes in zip(place.mutants, place.may_pass):
             original = " ".join(place.original.split())
-            result.append(f"{place.file}: {original}  ->  {mutant.strip() or '(left out)'}")
+            result.append((f"{place.file}: {original}  ->  {mutant.strip() or '(left out)'}", passes))
     return result
 
 
@@ -152,7 +154,9 @@ class Outcome:
     smallest: float = float("inf")  # error that was caught, over the bound
     survivor: str = ""
 
-    def verdict(self) -> str:
+    def verdict(self, may_pass=False) -> str:
+        if may_pass and self.cases["survived"]:
+            return "same sums"
         return next(word for word in WORST_FIRST if self.cases[word])
 
 
@@ -193,17 +197,17 @@ def try_all(program: str, result: Path) -> int:
     titles = titles_of_mutants()
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda number: run_mutant(program, number), range(1, len(titles) + 1)))
+    verdicts = [outcome.verdict(may_pass) for outcome, (_, may_pass) in zip(outcomes, titles)]
     with result.open("w") as file:
         print("mutant\tverdict\t" + "\t".join(WORST_FIRST) + "\tsmallest error caught, over the bound\tsurvivor\tchange",
               file=file)
-        for number, (outcome, title) in enumerate(zip(outcomes, titles), 1):
+        for number, (outcome, verdict, (title, _)) in enumerate(zip(outcomes, verdicts, titles), 1):
             counts = (outcome.cases[word] for word in WORST_FIRST)
-            print(number, outcome.verdict(), *counts, f"{outcome.smallest:.3g}", outcome.survivor, title, sep="\t", file=file)
-    totals = Counter(outcome.verdict() for outcome in outcomes)
-    print(", ".join(f"{totals[word]} {word}" for word in WORST_FIRST) + f", of {len(titles)} mutants")
-    for number, (outcome, title) in enumerate(zip(outcomes, titles), 1):
-        if outcome.verdict() in ("survived", "unchanged"):
-            print(f"{outcome.verdict()} {number}: {title}  {outcome.survivor}")
+            print(number, verdict, *counts, f"{outcome.smallest:.3g}", outcome.survivor, title, sep="\t", file=file)
+            if verdict in ("survived", "same sums", "unchanged"):
+                print(f"{verdict} {number}: {title}  {outcome.survivor}")
+    totals = Counter(verdicts)
+    print(", ".join(f"{totals[word]} {word}" for word in (*WORST_FIRST, "same sums")) + f", of {len(titles)} mutants")
     return 1 if totals["survived"] or not totals["caught"] else 0
 
 

@@ -35,7 +35,8 @@ Ending run(const MutationCase& which, const Injection& injection, int calls_of_a
   const auto checked = tokens_of(6, which.batch);
   Ending ending{.logits = std::vector<at::Tensor>(static_cast<std::size_t>(which.world))};
   on_ranks(which.world, [&](World& ranks, Communicator& transport) {
-    reserve_for(transport, config, plan, timed, at::kFloat);
+    // A batch of three has no memory in common, so that collectives copy.
+    if (which.batch < 3) reserve_for(transport, config, plan, timed, at::kFloat);
     const auto faulty = injection.communicator ? injection.communicator(transport, calls_of_a_forward) : nullptr;
     CountingCommunicator comm(faulty ? *faulty : transport);
     const auto weights = injection.weights
@@ -83,6 +84,13 @@ std::vector<Plan> plans() {
   all.push_back(with_rules("tp", "replicated-keys", "  - {match: '.*\\.(wk|wv)', style: replicate}\n"));
   all.push_back(with_rules("tp+sp", "rowwise-head", "  - {match: 'output', style: rowwise, out: partial}\n"));
   all.push_back(with_rules("tp", "sequence-projections", "  - {match: '.*\\.(wq|wk|wv|w1|w3)', style: sequence}\n"));
+  all.push_back(with_rules("tp+sp", "deferred-sums",
+                           "  - {match: 'tok_embeddings', style: rowwise, out: partial}\n"
+                           "  - {match: '.*\\.w1', style: replicate}\n"
+                           "  - {match: '.*\\.wo', style: rowwise, out: partial}\n"));
+  all.push_back(with_rules("tp", "gathered-heads",
+                           "  - {match: '.*\\.(wq|wk|wv)', style: colwise, out: replicate}\n"
+                           "  - {match: '.*\\.w1', style: rowwise, out: partial}\n"));
   return all;
 }
 
