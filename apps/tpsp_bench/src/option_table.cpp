@@ -31,7 +31,7 @@ const std::vector<OptionSpec>& option_table() {
       {"backend", "LIST", "auto", "of those that tpsp-bench info lists; auto: the best,\nall: those that can serve", "Machine", {comm}, repeatable},
       {"threads", "N", "", "per rank (default: the rank's share of cores)", "Machine", {bench, comm}, once, in_suite},
       {"threads", "N", "1", "that --peaks computes with", "Machine", {info}},
-      {"gemm", "NAME", "auto", "products with packed weights, plain ones, or\nthe faster whose form is no larger (auto)", "Machine", {bench}, once, in_suite},
+      {"gemm", "NAME", "auto", "products with packed weights, plain ones, or\nthe faster one if no larger (auto)", "Machine", {bench}, once, in_suite},
       {"peaks", "on|off", "on", "measure what the machine can do first", "Machine", {bench}, once, in_suite},
       {"bind", "auto|off", "auto", "own cores for ranks that nobody bound", "Machine", {bench, comm}, once, in_suite},
       {"warmup", "N", "1", "untimed forwards, at least; 0 for none", "Protocol", {bench}, once, in_suite},
