@@ -28,8 +28,8 @@ struct MutationCase {
 /// Every shipped plan and some that mix styles further, on batches of 1 to 3 and 2 to 4 ranks.
 std::vector<MutationCase> mutation_cases();
 
-/// The model of all cases: two layers, grouped heads that divide over 2, 3 and 4 ranks, an odd vocabulary. Its norms have
-/// an eps that shows where their input is scaled.
+/// The model of all cases: two layers, grouped heads that divide over 2, 3 and 4 ranks, an odd vocabulary. Its norms
+/// have an eps that shows where their input is scaled.
 const ModelConfig& mutation_model();
 
 /// What stands between a rank's forward and its communicator or weights. A default one changes nothing.
