@@ -172,7 +172,8 @@ with torch.no_grad():
     for plan, model in peer.make_models(options, mesh, torch.float32, device).items():
         error = (model(tokens, table) - expected).abs().max().item()
         peer.say(f"{{plan}} {{error < 1e-5 * expected.abs().max().item()}}")
-peer.dist.destroy_process_group()
+peer.end_ranks()
+peer.leave(0)
 """
 
 
