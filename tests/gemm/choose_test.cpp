@@ -4,6 +4,7 @@
 
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 
@@ -59,16 +60,22 @@ TEST_CASE("no kernel of LibTorch's is faster than the peak, whatever the size th
   at::set_num_threads(1);
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
     const ProductSize size{.m = 64, .n = 256, .k = 256};
-    const auto peaks = measure_peaks(dtype, at::kCPU, {.sizes = {size}, .seconds_each = 0.1});
     const auto x = at::ones({size.m, size.k}, dtype);
     const auto w = at::ones({size.n, size.k}, dtype);
     std::vector<std::function<void()>> products{[&] { at::linear(x, w); }};
     if (has_onednn_linear(dtype)) products.push_back(onednn_linear(x, w));
+    double fastest = 0;
     for (const auto& product : products) {
-      CAPTURE(at::toString(dtype), peaks.gemm_kernel);
-      const auto rate = product_flops(size.m, size.n, size.k) / best_seconds_of(product);
-      CHECK(rate < 1.3 * peaks.gemm_flops_per_s);
+      fastest = std::max(fastest, product_flops(size.m, size.n, size.k) / best_seconds_of(product));
     }
+    // What disturbs a measurement makes the peak too low, so the highest of a few counts.
+    Peaks peaks;
+    for (int attempt = 0; attempt < 5 && fastest >= 1.05 * peaks.gemm_flops_per_s; ++attempt) {
+      const auto again = measure_peaks(dtype, at::kCPU, {.sizes = {size}, .seconds_each = 0.1});
+      if (again.gemm_flops_per_s > peaks.gemm_flops_per_s) peaks = again;
+    }
+    CAPTURE(at::toString(dtype), peaks.gemm_kernel);
+    CHECK(fastest < 1.05 * peaks.gemm_flops_per_s);
   }
 }
 

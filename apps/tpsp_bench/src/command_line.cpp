@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "provenance.h"
 #include "settings.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
@@ -198,7 +199,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     its.add_to(*sub, subcommand.command);
   }
   bench_arguments.add_to(app, Command::bench);
-  app.set_version_flag("--version", "tpsp-bench " TPSP_VERSION, "the version")->group("Output");
+  app.set_version_flag("--version", "tpsp-bench " + program_version(), "the version")->group("Output");
   app.footer(examples);
   app.require_subcommand(0, 1);
 

@@ -51,7 +51,7 @@ void print_peaks(int threads) {
 }  // namespace
 
 void info_command(const CommandLine& command_line, const Parts& parts) {
-  line("tpsp-bench", TPSP_VERSION " (" TPSP_BUILD_TYPE ")");
+  line("tpsp-bench", program_version() + " (" TPSP_BUILD_TYPE ")");
   line("LibTorch", TORCH_VERSION);
   line("MPI", mpi_version());
   line("CUDA", cuda_line());

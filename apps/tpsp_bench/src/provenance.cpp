@@ -9,6 +9,7 @@
 #include "tpsp/bench/device.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/core/text.h"
+#include "version.h"
 
 namespace tpsp {
 
@@ -22,6 +23,8 @@ std::string operating_system() {
 
 }  // namespace
 
+std::string program_version() { return TPSP_VERSION; }
+
 std::int64_t host_memory_bytes() { return std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE); }
 
 void add_provenance(Row& row, const CommandLine& line, World& world) {
@@ -33,7 +36,7 @@ void add_provenance(Row& row, const CommandLine& line, World& world) {
   row.memory_bytes = host_memory_bytes();
   row.os = operating_system();
   row.command = line.text;
-  row.version = TPSP_VERSION;
+  row.version = program_version();
   row.build = TPSP_BUILD_TYPE;
   row.torch_version = TORCH_VERSION;
   row.mpi_version = mpi_version();

@@ -1,10 +1,15 @@
 #pragma once
 
+#include <string>
+
 #include "settings.h"
 #include "tpsp/bench/row.h"
 #include "tpsp/comm/world.h"
 
 namespace tpsp {
+
+/// "0.1.0+1a2b3c4d5e": the version and the commit that this was built from; see cmake/SourceRevision.cmake.
+std::string program_version();
 
 /// The memory that this host has.
 std::int64_t host_memory_bytes();

@@ -6,13 +6,11 @@
 #include <string>
 #include <string_view>
 
+#include "out_of_memory.h"
 #include "tpsp/bench/device.h"
 #include "tpsp/bench/sweep.h"
 
 namespace tpsp {
-
-/// What a user can do about too little memory.
-inline constexpr std::string_view memory_remedy = "use fewer layers, a smaller batch or seq, or more ranks";
 
 /// Bytes that one rank needs for its weights, and for making them.
 std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "out_of_memory.h"
 #include "tpsp/core/error.h"
 #include "tpsp/gemm/choose.h"
 
@@ -77,18 +78,20 @@ GemmChoice choose_kernels(GemmPolicy policy, const std::vector<LoweredPlan>& pla
   for (const auto kernel : kernels) names += fmt::format("--gemm {}\n", to_string(kernel));
   require_same(world, names);
   for (const auto& [rows, columns] : weight_shapes(plans, dtype)) {
-    std::size_t best = 0;
-    if (kernels.size() > 1) {
-      world.barrier();
-      auto seconds = max_over_ranks(world, time_kernels(kernels, tokens, rows, columns, dtype));
-      choice.note_rate(product_flops(tokens, rows, columns) / *std::min_element(seconds.begin(), seconds.end()));
-      const auto sizes = relative_sizes(kernels, rows, columns, dtype, world);
-      for (std::size_t i = 0; i < kernels.size() && policy == GemmPolicy::automatic; ++i) {
-        if (sizes[i] > largest_automatic) seconds[i] = std::numeric_limits<double>::infinity();
-      }
-      best = quickest(seconds);
+    choice.set(rows, columns, kernels.front());
+    if (kernels.size() == 1) continue;
+    world.barrier();
+    std::vector<double> seconds;
+    const bool failed = any_runs_out_of_memory(
+        world, [&, n = rows, k = columns] { seconds = time_kernels(kernels, tokens, n, k, dtype); });
+    if (failed) continue;  // as the forward will, and say so in its row
+    seconds = max_over_ranks(world, seconds);
+    choice.note_rate(product_flops(tokens, rows, columns) / *std::min_element(seconds.begin(), seconds.end()));
+    const auto sizes = relative_sizes(kernels, rows, columns, dtype, world);
+    for (std::size_t i = 0; i < kernels.size() && policy == GemmPolicy::automatic; ++i) {
+      if (sizes[i] > largest_automatic) seconds[i] = std::numeric_limits<double>::infinity();
     }
-    choice.set(rows, columns, kernels[best]);
+    choice.set(rows, columns, kernels[quickest(seconds)]);
   }
   return choice;
 }

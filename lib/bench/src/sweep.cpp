@@ -10,6 +10,7 @@
 #include "fill_row.h"
 #include "fit.h"
 #include "group_run.h"
+#include "out_of_memory.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
@@ -31,39 +32,6 @@ std::vector<PlanGroup> groups_of(const Sweep& sweep) {
     }
   }
   return groups;
-}
-
-bool is_out_of_memory(const std::exception& error) {
-  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
-  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
-  return std::string_view(error.what()).find("can't allocate memory") != std::string_view::npos;
-}
-
-// Runs a `step` that makes no collective call, and says whether any rank ran out of memory in it.
-bool any_runs_out_of_memory(World& world, const std::function<void()>& step) {
-  double failed = 0;
-  try {
-    step();
-  } catch (const std::exception& error) {
-    if (!is_out_of_memory(error)) throw;
-    failed = 1;
-  }
-  return max_over_ranks(world, {failed}).front() > 0;
-}
-
-// Runs a `step` with collective calls, and says whether it ran out of memory. Among several ranks the others may be
-// waiting for this one: it throws.
-bool runs_out_of_memory(const World& world, const std::function<void()>& step) {
-  try {
-    step();
-    return false;
-  } catch (const std::exception& error) {
-    if (!is_out_of_memory(error)) throw;
-    if (world.size() == 1) return true;
-    throw Error(
-        ExitCode::rows_not_ok,
-        {.where = "memory", .what = "it ran out", .why = message_of(error), .remedy = std::string(memory_remedy)});
-  }
 }
 
 /// A group's weights while they are needed, or why there are none.

@@ -1,0 +1,58 @@
+// Memory that runs out while the program runs: under a limit of the process (ulimit -d), which no look at the host's
+// free memory foresees.
+#include <catch2/catch.hpp>
+
+#include "run.h"
+
+using namespace tpsp;
+using Catch::Contains;
+
+namespace {
+
+// The program under a limit that it starts well below: LibTorch itself takes up to 0.8 GB of it.
+std::string limited_program(const TemporaryFolder& folder, const std::string& condition = "true") {
+  const auto path = folder / "limited.sh";
+  write_text(path, "#!/bin/bash\nif " + condition + "; then ulimit -d 1500000; fi\nexec '" TPSP_BENCH "' \"$@\"\n");
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  return path.string();
+}
+
+const std::string options = "--tp --warmup 0 --reps 1 --check off --profile off ";
+const std::string large_forward = options + "--model llama-tiny --batch 192 --seq 16,4096 ";  // 2.2 GB
+
+}  // namespace
+
+TEST_CASE("a forward that runs out of memory is a row that says so, and what was measured stays") {
+  const TemporaryFolder folder;
+  const Run run(folder, large_forward + "--out r.csv", {.program = limited_program(folder)});
+  CHECK(run.code() == 3);
+  const auto rows = read_csv(folder / "r.csv");
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].at("status") == "ok");
+  CHECK(rows[1].at("status") == "out_of_memory");
+  CHECK_THAT(rows[1].at("message"), Contains("ran out of memory; use fewer layers, a smaller batch or seq"));
+}
+
+TEST_CASE("weights that run out of memory are rows that say so, whether or not kernels were tried") {
+  const TemporaryFolder folder;
+  const auto gemm = GENERATE("plain", "auto");
+  CAPTURE(gemm);
+  const Run run(folder, options + "--model llama-7b --layers 4 --seq 16,32 --out r.csv",
+                {.environment = {{"TPSP_GEMM", gemm}}, .program = limited_program(folder)});
+  CHECK(run.code() == 3);
+  const auto rows = read_csv(folder / "r.csv");
+  REQUIRE(rows.size() == 2);
+  for (const auto& row : rows) {
+    CHECK(row.at("status") == "out_of_memory");
+    CHECK_THAT(row.at("message"), Contains("the weights ran out of memory"));
+  }
+}
+
+TEST_CASE("a rank that runs out of memory in a forward ends all ranks with the reason") {
+  const TemporaryFolder folder;
+  const Run run(folder, large_forward + "--backend mpi --out r.csv",
+                {.ranks = 2, .program = limited_program(folder, "[ \"$OMPI_COMM_WORLD_RANK\" = 1 ]")});
+  CHECK(run.code() == 3);
+  CHECK_THAT(run.err(), Contains("rank 1: memory: it ran out"));
+  CHECK(read_csv(folder / "r.csv").size() == 1);
+}
