@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Which lines and branches of lib/ and apps/ the tests run: builds the CPU half with gcov's counters into build-coverage/,
-# runs the test programs, and writes a line for each folder and file to build-coverage/coverage.txt, and build-coverage/html/.
+# runs the test programs, and writes a line for each file to build-coverage/coverage.txt, and build-coverage/html/.
 # Ends with 1 where less than 90% of a library's lines ran. Usage: scripts/coverage.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,6 +12,8 @@ least=90  # percent of the lines of each library
 report() {  # GCOVR-OPTION...: on what was counted
   .venv/bin/gcovr --root . --add-tracefile build-coverage/coverage.json "${skipped[@]}" "$@"
 }
+
+gcovr_failed() { die "gcovr failed; build-coverage/gcovr.log says why"; }
 
 scripts/setup.sh --with-coverage
 say "building into build-coverage/ (the first time takes a quarter of an hour)"
@@ -28,11 +30,11 @@ for program in build-coverage/tests/test_*; do
 done
 .venv/bin/ctest --test-dir build-coverage -R '^(hierarchy|comm: what MPI)' >build-coverage/output.txt || say "see build-coverage/output.txt"
 
-# Loops over weights run more than 2^32 times, which gcovr takes for an error of gcov's, and exceptions leave negative counts.
+# Some lines run more than 2^32 times, which gcovr would take for an error of gcov's; exceptions leave negative counts.
 .venv/bin/gcovr --root . --object-directory build-coverage --filter '(lib|apps)/' --exclude-throw-branches \
   --exclude-unreachable-branches --merge-mode-functions=separate --gcov-exclude-directories '.*(CompilerId|_tsan).*' \
-  --gcov-ignore-parse-errors=negative_hits.warn --gcov-ignore-parse-errors=suspicious_hits.warn \
-  --json build-coverage/coverage.json build-coverage/lib build-coverage/apps build-coverage/tests 2>build-coverage/gcovr.log
+  --gcov-ignore-parse-errors=negative_hits.warn --gcov-suspicious-hits-threshold 0 \
+  --json build-coverage/coverage.json build-coverage/lib build-coverage/apps build-coverage/tests 2>build-coverage/gcovr.log || gcovr_failed
 
 skipped=()
 if ! grep -q amx_bf16 /proc/cpuinfo; then
@@ -40,11 +42,13 @@ if ! grep -q amx_bf16 /proc/cpuinfo; then
   skipped=(--exclude lib/gemm/src/onednn.cpp)
 fi
 mkdir -p build-coverage/html
-report --txt build-coverage/coverage.txt --html-nested build-coverage/html/index.html 2>>build-coverage/gcovr.log
+report --txt build-coverage/coverage.txt --html-nested build-coverage/html/index.html 2>>build-coverage/gcovr.log || gcovr_failed
 too_little=0
 for library in lib/* apps/*; do
   [ -d "$library/src" ] || continue
-  report --filter "$library/" --print-summary --fail-under-line "$least" >build-coverage/summary.txt 2>>build-coverage/gcovr.log || too_little=1
+  code=0
+  report --filter "$library/" --print-summary --fail-under-line "$least" >build-coverage/summary.txt 2>>build-coverage/gcovr.log || code=$?
+  if [ "$code" = 2 ]; then too_little=1; elif [ "$code" != 0 ]; then gcovr_failed; fi
   say "$library: $(grep -E '^(lines|branches)' build-coverage/summary.txt | tr '\n' ' ')"
 done
 if [ "$too_little" = 1 ]; then die "less than $least% of a library's lines ran"; fi

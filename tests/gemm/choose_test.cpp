@@ -64,18 +64,19 @@ TEST_CASE("no kernel of LibTorch's is faster than the peak, whatever the size th
     const auto w = at::ones({size.n, size.k}, dtype);
     std::vector<std::function<void()>> products{[&] { at::linear(x, w); }};
     if (has_onednn_linear(dtype)) products.push_back(onednn_linear(x, w));
-    double fastest = 0;
-    for (const auto& product : products) {
-      fastest = std::max(fastest, product_flops(size.m, size.n, size.k) / best_seconds_of(product));
+    // What disturbs one of the two measurements passes; a kernel that is missing among the peak's does not.
+    bool below = false;
+    for (int attempt = 0; attempt < 5 && !below; ++attempt) {
+      double fastest = 0;
+      for (const auto& product : products) {
+        fastest = std::max(fastest, product_flops(size.m, size.n, size.k) / best_seconds_of(product));
+      }
+      const auto peaks = measure_peaks(dtype, at::kCPU, {.sizes = {size}, .seconds_each = 0.1});
+      UNSCOPED_INFO(at::toString(dtype) << ": " << fastest << " FLOP/s, peak " << peaks.gemm_flops_per_s << " with "
+                                        << peaks.gemm_kernel);
+      below = fastest < 1.05 * peaks.gemm_flops_per_s;
     }
-    // What disturbs a measurement makes the peak too low, so the highest of a few counts.
-    Peaks peaks;
-    for (int attempt = 0; attempt < 5 && fastest >= 1.05 * peaks.gemm_flops_per_s; ++attempt) {
-      const auto again = measure_peaks(dtype, at::kCPU, {.sizes = {size}, .seconds_each = 0.1});
-      if (again.gemm_flops_per_s > peaks.gemm_flops_per_s) peaks = again;
-    }
-    CAPTURE(at::toString(dtype), peaks.gemm_kernel);
-    CHECK(fastest < 1.05 * peaks.gemm_flops_per_s);
+    CHECK(below);
   }
 }
 

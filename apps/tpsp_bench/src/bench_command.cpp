@@ -110,6 +110,11 @@ void know_the_machine(BenchJob& job, KnownPeaks& known, World& world, spdlog::lo
   auto& sweep = job.sweep;
   const auto longest = *std::max_element(sweep.seqs.begin(), sweep.seqs.end());
   sweep.kernels = choose_kernels(sweep.gemm, sweep.plans, sweep.batch * longest, sweep.dtype, sweep.device, world);
+  if (sweep.kernels.untried() > 0) {
+    log.warn(
+        "too little memory to try the kernels for {} of the shapes of weights; they are multiplied as with --gemm {}",
+        sweep.kernels.untried(), sweep.gemm == GemmPolicy::packed ? "packed" : "plain");
+  }
   if (!job.peaks) return;
   const auto& row = sweep.prototype;
   auto& peaks =

@@ -8,7 +8,7 @@
 
 namespace tpsp {
 
-/// "0.1.0+1a2b3c4d5e": the version and the commit that this was built from; see cmake/SourceRevision.cmake.
+/// "0.1.0+1a2b3c4d5e": the version and the commit of its sources; see cmake/SourceRevision.cmake.
 std::string program_version();
 
 /// The memory that this host has.

@@ -84,7 +84,10 @@ GemmChoice choose_kernels(GemmPolicy policy, const std::vector<LoweredPlan>& pla
     std::vector<double> seconds;
     const bool failed = any_runs_out_of_memory(
         world, [&, n = rows, k = columns] { seconds = time_kernels(kernels, tokens, n, k, dtype); });
-    if (failed) continue;  // as the forward will, and say so in its row
+    if (failed) {
+      choice.note_untried();
+      continue;
+    }
     seconds = max_over_ranks(world, seconds);
     choice.note_rate(product_flops(tokens, rows, columns) / *std::min_element(seconds.begin(), seconds.end()));
     const auto sizes = relative_sizes(kernels, rows, columns, dtype, world);

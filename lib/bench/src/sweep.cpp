@@ -12,7 +12,6 @@
 #include "group_run.h"
 #include "out_of_memory.h"
 #include "tpsp/core/environment.h"
-#include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {

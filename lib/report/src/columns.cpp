@@ -169,7 +169,7 @@ constexpr std::array entries = {
     field<&Row::cpus>("cpus", "", "processors that the ranks may run on, rank by rank, joined with ;", "the system"),
     field<&Row::memory_bytes>("memory_bytes", "bytes", "memory of rank 0's machine", "the system"),
     field<&Row::os>("os", "", "operating system and kernel of rank 0", "the system"),
-    field<&Row::version>("version", "", "version of tpsp-bench, with the commit it was built from; .changed: and changes beside it", "the build"),
+    field<&Row::version>("version", "", "version of tpsp-bench, the last commit that touched its sources, and a hash of changes since, if there are any", "the build"),
     field<&Row::build>("build", "", "how tpsp-bench was compiled", "the build"),
     field<&Row::torch_version>("torch_version", "", "version of LibTorch", "LibTorch"),
     field<&Row::mpi_version>("mpi_version", "", "library and version of MPI", "MPI"),

@@ -33,9 +33,14 @@ class GemmChoice {
   double best_flops_per_s() const { return best_flops_per_s_; }
   void note_rate(double flops_per_s) { best_flops_per_s_ = std::max(best_flops_per_s_, flops_per_s); }
 
+  /// Shapes whose kernels a rank had too little memory to try.
+  std::int64_t untried() const { return untried_; }
+  void note_untried() { ++untried_; }
+
  private:
   std::map<std::pair<std::int64_t, std::int64_t>, GemmKernel> kernels_;
   double best_flops_per_s_ = 0;
+  std::int64_t untried_ = 0;
 };
 
 /// Rows and columns of every weight that a rank of `plans` multiplies with.
@@ -48,8 +53,8 @@ std::size_t quickest(const std::vector<double>& seconds);
 
 /// Chooses for every weight that a rank of `plans` multiplies with, for products of `tokens` rows: each shape is timed
 /// once, on all ranks at the same time, and the slowest rank's time counts, so that all choose alike. `automatic`
-/// leaves out a form that is more than 2% larger than the plain weight. Throws bad_input for `packed` where nothing
-/// packs. Collective.
+/// leaves out a form that is more than 2% larger than the plain weight. Where a rank runs out of memory in trying, the
+/// first that the policy allows is taken. Throws bad_input for `packed` where nothing packs. Collective.
 GemmChoice choose_kernels(GemmPolicy policy, const std::vector<LoweredPlan>& plans, std::int64_t tokens,
                           c10::ScalarType dtype, c10::Device device, World& world);
 
