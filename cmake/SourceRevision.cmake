@@ -1,7 +1,7 @@
 # Run at each build (cmake -P) with SOURCE, VERSION and OUTPUT: writes what `version` says of this build into the header
 # OUTPUT, where it has changed. "0.1.0+1a2b3c4d5e" is the last commit that touched what the program is built from, and
-# "0.1.0+1a2b3c4d5e.4f5a6b7c" that commit with changes, which the last part is a hash of: rows of two programs can be told
-# apart, and a commit of results or documents makes no other program. Sources without their history are just "0.1.0".
+# "0.1.0+1a2b3c4d5e.4f5a6b7c" that commit with changes, which the last part is a hash of: rows of two programs differ in
+# it, and a commit of results or documents does not change it. Sources without their history are just "0.1.0".
 cmake_minimum_required(VERSION 3.25)
 set(_built_from CMakeLists.txt cmake lib apps configs scripts/versions.env)
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts beside it share. Sourced from the repository's root, never run.
+# What the scripts in this folder share. Sourced from the repository's root, never run.
 
 cmake=.venv/bin/cmake
 

@@ -22,7 +22,7 @@ say "building into build-coverage/ (the first time takes a quarter of an hour)"
 "$cmake" --build build-coverage
 find build-coverage -name '*.gcda' -delete
 allow_mpirun_as_root
-# Whole programs, since each test case in a process of its own would take three times as long.
+# Entire programs, since each test case in a process of its own would take three times as long.
 for program in build-coverage/tests/test_*; do
   if [ ! -f "$program" ] || [ ! -x "$program" ] || [[ $program == *_tsan ]]; then continue; fi
   say "running $(basename "$program")"

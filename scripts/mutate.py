@@ -41,10 +41,10 @@ def read_list(text: str) -> list[Place]:
     def finish(line):
         if not context:
             return
-        joined = "\n".join(context)
-        marked = re.search(r"\[\[(.*)\]\]", joined, re.DOTALL)
-        original = marked.group(1) if marked else joined
-        plain = joined.replace("[[", "").replace("]]", "")
+        text = "\n".join(context)
+        marked = re.search(r"\[\[(.*)\]\]", text, re.DOTALL)
+        original = marked.group(1) if marked else text
+        plain = text.replace("[[", "").replace("]]", "")
         if not mutants:
             sys.exit(f"{LIST}:{line}: {original!r} has no mutant")
         places.append(Place(file, line, plain, original, list(mutants), list(may_pass)))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# PyTorch's DTensor and tpsp-bench on the same work on the CPU, in turns: which is faster, by how much?
+# PyTorch's DTensor and tpsp-bench on the same work on the CPU, interleaved: which is faster, by how much?
 # Installs and builds what is missing, measures with two ranks of one thread, prints a table, and leaves it in peers.md
-# beside the raw results.
+# next to the raw results.
 # Usage: scripts/peers.sh [--seq 256,512,1024] [--dtype fp32,bf16] [--layers 2] [--rounds 3] [--reps 5]
 #   [--backend shm,mpi,gloo] [--out FOLDER]
 set -euo pipefail
@@ -46,7 +46,7 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 
-# Both programs are started alike: mpirun gives each rank a core.
+# Both programs are launched the same way: mpirun gives each rank a core.
 launch=(mpirun -n 2)
 
 measure() {  # NAME STDOUT COMMAND...: what goes to stderr is in NAME.log
@@ -82,7 +82,7 @@ run_collectives() {  # ROUND
     --backend shm,mpi,gloo --out "$name.csv"
 }
 
-# Every second round goes backwards, so that no program is always the first.
+# Every second round runs in reverse order, so that no program is always the first.
 run_round() {  # ROUND
   local steps=() dtype backend i
   for dtype in ${dtypes//,/ }; do

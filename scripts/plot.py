@@ -4,7 +4,7 @@
   time, allocated, reserved  over sequence length, one series a plan: of the rows of device cuda, and of device cpu
                              where the files have none of cuda
   cpu-time, cpu-memory       the same of the rows of device cpu; without cuda rows cpu-time shows the times of time
-  ratio                      T(tp) / T(tp+sp), or of other plans against their baseline, with its interval
+  ratio                      T(plan) / T(baseline) with its interval, as in the column ratio
   time-split, memory-split   what the time and the peak of memory consist of
   before-head                peak memory above the weights before the head runs, where SP's saving shows
   scaling                    time, and speed-up over one rank, against the number of ranks
@@ -28,7 +28,7 @@ matplotlib = results_file.library("matplotlib", "matplotlib")
 from matplotlib.figure import Figure  # noqa: E402  (after the check that it is there)
 from matplotlib.lines import Line2D  # noqa: E402
 
-# The palette of Okabe and Ito, which the colour-blind can tell apart; hatches and markers do for print.
+# The palette of Okabe and Ito, which the colour-blind can distinguish; hatches and markers do for print.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "++", "oo")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -94,8 +94,8 @@ def error_bar(ax, x, y, error, size, **more):
 
 def length_axis(ax, lengths):
     ax.set_xticks(range(len(lengths)), [str(length) for length in lengths])
-    room = max(0.5, (3 - len(lengths)) / 2)  # one length alone is no bar across the whole picture
-    ax.set_xlim(-room, len(lengths) - 1 + room)
+    margin = max(0.5, (3 - len(lengths)) / 2)  # one length alone is no bar across the entire picture
+    ax.set_xlim(-margin, len(lengths) - 1 + margin)
     ax.set_xlabel("sequence length, tokens")
 
 
@@ -131,30 +131,22 @@ def time_bars(rows, plans):
     return bars(rows, plans, "latency_s", "median time, 95% interval" if known else "median time")
 
 
-def against_baseline(row):
-    """(upper plan, lower plan, T(upper)/T(lower), interval) of a row with a ratio. Upper is tp, else the baseline."""
-    low, value, high = (number(row, column) for column in ("ratio_low", "ratio", "ratio_high"))
-    if row["plan"] == "tp":
-        return row["plan"], row["baseline"], value, None if None in (low, high) else (low, high)
-    return row["baseline"], row["plan"], 1 / value, None if None in (low, high) else (1 / high, 1 / low)
-
-
 def ratio(rows, plans):
-    """How many times as long the upper plan takes as the lower one, a point a length."""
+    """The column ratio, the plan's time over its baseline's, a point a length."""
     rows = [r for r in with_number(rows, "ratio") if r.get("baseline", r["plan"]) != r["plan"] and r["ratio"] > 0]
     if not rows:
         raise Empty("no plan has another for its baseline")
-    pairs = list(dict.fromkeys(against_baseline(row)[:2] for row in rows))
+    pairs = list(dict.fromkeys((row["plan"], row["baseline"]) for row in rows))
     lengths, handles = distinct(rows, "seq"), {}
     figure, (ax,) = canvas(min(max(6.4, 1.6 + 0.34 * len(lengths) * len(pairs)), 14))
     ax.axhline(1, color="black", linewidth=1, linestyle="--")
     for row in rows:
-        upper, lower, value, ends = against_baseline(row)
-        place = pairs.index((upper, lower))
+        plan, baseline, value = row["plan"], row["baseline"], row["ratio"]
+        place = pairs.index((plan, baseline))
         x = lengths.index(row["seq"]) + (place - (len(pairs) - 1) / 2) * 0.7 / len(pairs)
-        error_bar(ax, x, value, ends and [[value - ends[0]], [ends[1] - value]], 1)
+        error_bar(ax, x, value, interval(row, "ratio"), 1)
         handles[place], = ax.plot(x, value, MARKERS[place % 8], color=COLORS[place % 7], markersize=8,
-                                  markeredgecolor="black", linestyle="", label=f"T({upper}) / T({lower})")
+                                  markeredgecolor="black", linestyle="", label=f"T({plan}) / T({baseline})")
         if len(pairs) == 1:
             ax.annotate(f"{value:.3f}", (x, value), (8, 0), textcoords="offset points", va="center", fontsize=9)
     length_axis(ax, lengths)
@@ -167,10 +159,10 @@ def ratio(rows, plans):
 
 def ratio_label(pairs):
     if len(pairs) > 1:
-        return "T(baseline) / T(plan)\nabove 1: the plan is faster"
-    upper, lower = pairs[0]
-    words = {"tp": "TP", "tp+sp": "TP+SP"}.get(lower, lower)
-    lines = [textwrap.fill(line, 40) for line in (f"T({upper}) / T({lower})", f"above 1: {words} is faster")]
+        return "T(plan) / T(baseline)\nbelow 1: the plan is faster"
+    plan, baseline = pairs[0]
+    words = {"tp": "TP", "tp+sp": "TP+SP"}.get(plan, plan)
+    lines = [textwrap.fill(line, 40) for line in (f"T({plan}) / T({baseline})", f"below 1: {words} is faster")]
     return "\n".join(lines)
 
 
@@ -186,18 +178,22 @@ def stacked(rows, plans, parts, needed, label, mark=None):
     for style, part in enumerate(parts):
         lengths = [(number(row, part) or 0) / size for row in rows]
         handles.append(ax.barh(places, lengths, 0.8, ends, color=COLORS[style], hatch=HATCHES[style], edgecolor="black",
-                               linewidth=0.5, label=part.removesuffix("_s").removesuffix("_bytes")))
+                               linewidth=0.5, label=part_name(part)))
         ends = [end + length for end, length in zip(ends, lengths)]
     handles += marks(ax, rows, places, mark, size)
     totals(ax, rows, places, ends, mark, size)
     ax.set_yticks(places, labels)
-    room = 0.8 + max(0, 3 - places[-1]) / 2  # few bars need not be thick
-    ax.set_ylim(places[-1] + room, -room)
+    margin = 0.8 + max(0, 3 - places[-1]) / 2  # few bars need not be thick
+    ax.set_ylim(places[-1] + margin, -margin)
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
     ax.grid(visible=False, axis="y")
     ax.set(xlabel=f"{label}, {name}", ylabel="sequence length, tokens; plan")
     legend(figure, handles)
     return figure
+
+
+def part_name(column):
+    return "fused add-norm" if column == "seam_s" else column.removesuffix("_s").removesuffix("_bytes")
 
 
 def marks(ax, rows, places, mark, size):
@@ -348,7 +344,7 @@ def draw_all(rows, folder, formats):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="FILE", help="a .csv or .jsonl file that tpsp-bench --out wrote")
-    parser.add_argument("-o", "--out", metavar="FOLDER", type=Path, help="default: plots/ beside the first file")
+    parser.add_argument("-o", "--out", metavar="FOLDER", type=Path, help="default: plots/ next to the first file")
     parser.add_argument("--format", default="svg,png", help="svg, png or both, default: %(default)s")
     options = parser.parse_intermixed_args()
     options.format = options.format.split(",")

@@ -1,4 +1,4 @@
-"""Results files of tpsp-bench, read for the Python scripts beside this one.
+"""Results files of tpsp-bench, read for the Python scripts in this folder.
 
 A row is a dict by column name, see docs/columns.md; a cell that was not measured is not in it.
 """
@@ -9,20 +9,17 @@ import math
 import sys
 from pathlib import Path
 
-# What the program writes, committed by its own test: the schema, and each column's kind and detail.
-PROGRAM = json.loads((Path(__file__).resolve().parent / "columns.json").read_text(encoding="utf-8"))
-SCHEMA = PROGRAM["schema"]
-KINDS = {name: column["kind"] for name, column in PROGRAM["columns"].items()}
-RAW = {name for name, column in PROGRAM["columns"].items() if column["detail"] == "raw"}
-TEXT = {name for name, kind in KINDS.items() if kind == "text"} - RAW
+# The format as `tpsp-bench columns --json` describes it.
+FORMAT = json.loads((Path(__file__).resolve().parent / "columns.json").read_text(encoding="utf-8"))
+COLUMNS = FORMAT["columns"]
+SCHEMAS = range(FORMAT["oldest_schema"], FORMAT["schema"] + 1)
+NAMES = {column.get("former_name", name): name for name, column in COLUMNS.items()}  # an earlier schema's: today's
+RAW = {name for name, column in COLUMNS.items() if column["detail"] == "raw"}
+MEASURED = {name for name, column in COLUMNS.items() if column["of"] == "measurement"}
 
-# What a case is, in the order that names are made of it; plan and seq are told apart within a picture.
+# What a case is, in the order that names are made of it; plan and seq differ within a picture.
 CASE = ("device", "model", "layers", "batch", "dtype", "world", "threads", "backend", "device_name")
 NEEDED = ("status", "model", "layers", "plan", "batch", "seq", "world", "dtype", "device")
-# Numbers that describe a run but were not measured.
-SETTINGS = {"schema", "layers", "batch", "seq", "seq_padded", "vocab_padded", "world", "threads", "seed", "warmup",
-            "reps", "cores", "memory_bytes"}
-
 
 class BadFile(Exception):
     """What is wrong with a results file, in one line."""
@@ -65,11 +62,12 @@ def csv_rows(path, text):
         if not cells:
             continue
         if header is None:
-            header = cells
+            header = [NAMES.get(name, name) for name in cells]
         elif "collective" in header and len(cells) == len(header) and cells[header.index("collective")]:
             continue
         elif len(cells) == len(header):
-            rows.append({name: cell for name, cell in zip(header, map(typed, header, cells)) if cell is not None})
+            row = {name: cell for name, cell in zip(header, map(typed, header, cells)) if cell is not None}
+            rows.append(today(row))
         elif number <= text.count("\n"):
             raise BadFile(f"{path}:{number}: {len(cells)} cells under {len(header)} column names; the line is damaged")
         require_columns(f"{path}:{number}", header, rows[-1] if rows else {})
@@ -90,8 +88,16 @@ def json_rows(path, text):
         if isinstance(row, dict) and row.get("collective"):
             continue
         require_columns(f"{path}:{number}", row if isinstance(row, dict) else (), row)
-        rows.append({name: cell for name, cell in row.items() if cell not in (None, "", [])})
+        rows.append(today({NAMES.get(name, name): cell for name, cell in row.items() if cell not in (None, "", [])}))
     return rows
+
+
+def today(row):
+    """The row with the values of an earlier schema under their names of today."""
+    if row.get("schema") == FORMAT["schema"]:
+        return row
+    return {name: COLUMNS.get(name, {}).get("former_values", {}).get(cell, cell) if isinstance(cell, str) else cell
+            for name, cell in row.items()}
 
 
 def require_columns(where, names, row):
@@ -101,16 +107,16 @@ def require_columns(where, names, row):
     for name in ("batch", "layers", "seq", "world"):
         if row and not isinstance(row.get(name), int):
             raise BadFile(f"{where}: {name} is '{row.get(name, '')}', which is no number; the line is damaged")
-    if row and row.get("schema", 1) != SCHEMA:
-        raise BadFile(f"{where}: schema {row.get('schema', 1)}, and this script knows {SCHEMA}; take the script of the "
-                      "version that wrote the file")
+    if row and row.get("schema", 1) not in SCHEMAS:
+        raise BadFile(f"{where}: schema {row.get('schema', 1)}, and this script knows {SCHEMAS.start} to "
+                      f"{SCHEMAS[-1]}; take the script of the version that wrote the file")
 
 
 def typed(name, cell):
     """A CSV cell as JSON Lines would have it; None for an empty one and for what is not finite."""
     if cell == "":
         return None
-    kind = KINDS.get(name, "number")  # a column of somebody else's is a number where it looks like one
+    kind = COLUMNS.get(name, {}).get("kind", "number")  # an unknown column is a number where it looks like one
     if kind in ("text", "words"):
         return cell if kind == "text" else cell.split(";")
     try:
@@ -127,12 +133,12 @@ def measured(rows):
 def shared(rows):
     """The cells that are the same in all rows and were not measured."""
     first = rows[0]
-    names = [name for name in first if name in (TEXT | SETTINGS) - {"key", "case_id", "message"}]
+    names = [name for name in first if COLUMNS.get(name, {}).get("of") in ("case", "run") and name not in RAW]
     return {name: first[name] for name in names if all(row.get(name) == first[name] for row in rows)}
 
 
 def varying(rows, columns=CASE):
-    """Case columns that tell the rows' cases apart, none that the ones before it make needless."""
+    """Case columns in which the rows' cases differ, without those that add nothing to the ones before."""
     names, cases = [], 1
     for name in columns:
         finer = len({tuple(row.get(column) for column in [*names, name]) for row in rows})
@@ -175,7 +181,7 @@ def interval(row, column):
 
 
 def groups(rows, but):
-    """(words, rows) for each value of the columns of CASE but the given ones; the words tell the groups apart."""
+    """(words, rows) for each value of the columns of CASE but the given ones; the words name the differing columns."""
     names = [name for name in CASE if name not in but]
     result = {}
     for row in rows:
@@ -197,7 +203,7 @@ def metrics(rows):
     for row in measured(rows):
         series = " ".join([row["plan"], *map(str, case_words(row, names))])
         numbers = {name: value for name, value in row.items()
-                   if isinstance(value, (int, float)) and name not in SETTINGS}
+                   if isinstance(value, (int, float)) and name in MEASURED | (row.keys() - COLUMNS.keys())}
         yield row["seq"], {f"{name}/{series}": value for name, value in numbers.items()}
 
 

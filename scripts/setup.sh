@@ -12,12 +12,12 @@ usage="usage: scripts/setup.sh [--with-tests | --with-coverage | --with-peers]"
 [ $# -le 1 ] || die "too many arguments; $usage"
 with_tests=no
 with_coverage=no
-whole_torch=no
+full_torch=no
 case "${1:-}" in
   '') ;;
-  --with-tests) with_tests=yes whole_torch=yes ;;
-  --with-coverage) with_tests=yes whole_torch=yes with_coverage=yes ;;  # of the tests
-  --with-peers) whole_torch=yes ;;
+  --with-tests) with_tests=yes full_torch=yes ;;
+  --with-coverage) with_tests=yes full_torch=yes with_coverage=yes ;;  # of the tests
+  --with-peers) full_torch=yes ;;
   -h | --help) echo "$usage"; exit ;;
   *) die "unknown argument '$1'; $usage" ;;
 esac
@@ -70,15 +70,15 @@ install_group() {  # GROUP PIP-ARGUMENT...
 }
 
 # Without nvcc only the CPU half is built, and it needs a quarter of the download. The tests' oracle and the
-# peers import torch in Python, which wants the whole of it.
+# peers import torch in Python, which needs all of it.
 install_python_packages() {
-  local whole cpu_half tests plots
-  read -r -a whole <<<"libtorch $PIP_CMAKE $PIP_TORCH"
+  local full cpu_half tests plots
+  read -r -a full <<<"libtorch $PIP_CMAKE $PIP_TORCH"
   read -r -a cpu_half <<<"libtorch --no-deps $PIP_CMAKE $PIP_TORCH_CPU_RUNTIME $PIP_TORCH"
   read -r -a plots <<<"plots $PIP_PLOTS"
   read -r -a tests <<<"tests $PIP_TEST $PIP_TRACKERS"
-  if has_nvcc || [ $whole_torch = yes ] || installed "${whole[@]}"; then
-    install_group "${whole[@]}"
+  if has_nvcc || [ $full_torch = yes ] || installed "${full[@]}"; then
+    install_group "${full[@]}"
   else
     install_group "${cpu_half[@]}"
   fi

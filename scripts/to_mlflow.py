@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Logs results files of tpsp-bench to MLflow: one run for each file and run_id, with the shared columns as its
 parameters and each number as a metric whose step is seq. `mlflow ui --backend-store-uri sqlite:///STORE` shows it, and
-wants the whole package mlflow.
+needs the full package mlflow.
 """
 import argparse
 import os

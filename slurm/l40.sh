@@ -8,7 +8,7 @@
 #SBATCH --mem=192G
 #SBATCH --time=00:20:00
 #
-# LLaMA 7B in fp32 on two L40s, both plans: results/slurm-<jobid>/results.csv and .jsonl, and log.txt beside it.
+# LLaMA 7B in fp32 on two L40s, both plans: results/slurm-<jobid>/results.csv and .jsonl, and log.txt next to it.
 # Submit from the repository's root, with the program built: sbatch slurm/l40.sh [TPSP-BENCH-OPTION...]
 # TPSP_LAUNCHER=mpirun starts the ranks with mpirun, for a Slurm without PMIx.
 set -euo pipefail

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """LLaMA's forward under PyTorch's DTensor: the peer that tpsp-bench is compared with by scripts/peers.sh.
 
-The plans tp and tp+sp are those of PyTorch's tensor-parallel tutorial. Each rank keeps its slice of random weights and
-computes with one thread unless told otherwise. The plans take turns; a repetition starts behind a barrier and takes as
-long as its slowest rank. Rank 0 prints CSV:
+The plans tp and tp+sp are those of PyTorch's tensor-parallel tutorial. Each rank keeps its shard of random weights and
+computes with one thread by default. The plans are interleaved; a repetition starts after a barrier and takes as long as
+its slowest rank. Rank 0 prints CSV:
 
     peer,plan,seq,dtype,world,reps,median_s,low_s,high_s,max_abs_diff
 
@@ -50,7 +50,7 @@ def rotary_table(length, head_dim, dtype, device):
 
 
 def rotate(heads, table):
-    """Turns [batch, seq, heads, head_dim] by position; the halves of a head are the two coordinates."""
+    """Rotates [batch, seq, heads, head_dim] by position; the halves of a head are the two coordinates."""
     cos, sin = table
     first, second = heads.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
@@ -94,7 +94,7 @@ class Layer(nn.Module):
 
 
 class Llama(nn.Module):
-    """Token numbers [batch, seq] in, logits [batch, seq, vocab] out."""
+    """Token ids [batch, seq] in, logits [batch, seq, vocab] out."""
 
     def __init__(self, o):
         super().__init__()
@@ -111,7 +111,7 @@ class Llama(nn.Module):
 
 
 def ends_plan(plan):
-    """What the plan makes of the modules before and behind the layers."""
+    """The parallel styles of the modules before and after the layers."""
     if plan == "tp":
         return {"tok_embeddings": RowwiseParallel(input_layouts=Replicate()),
                 "output": ColwiseParallel(output_layouts=Replicate())}
@@ -139,18 +139,18 @@ def replace_parameter(model, name, value):
 
 
 def fill(model, mesh, dtype, device, known):
-    """Gives a model without storage its weights: those that another plan cuts alike are shared with it, in `known`."""
+    """Gives a model without storage its weights; plans with the same sharding of one share it, in `known`."""
     for index, (name, parameter) in enumerate(list(model.named_parameters())):
         placements = tuple(parameter.placements) if isinstance(parameter, DTensor) else None
         if (name, placements) not in known:
-            # The whole of one weight at a time, the same on all ranks, each of which keeps its slice.
+            # One full weight at a time, the same on all ranks, each of which keeps its shard.
             generator = torch.Generator().manual_seed(index)
-            whole = torch.ones(parameter.shape)
-            if whole.dim() == 2:
-                whole.normal_(0, whole.shape[1] ** -0.5, generator=generator)
-            whole = whole.to(device, dtype)
-            known[name, placements] = whole if placements is None else distribute_tensor(
-                whole, mesh, placements, src_data_rank=None)
+            full = torch.ones(parameter.shape)
+            if full.dim() == 2:
+                full.normal_(0, full.shape[1] ** -0.5, generator=generator)
+            full = full.to(device, dtype)
+            known[name, placements] = full if placements is None else distribute_tensor(
+                full, mesh, placements, src_data_rank=None)
         replace_parameter(model, name, known[name, placements])
 
 
@@ -184,7 +184,7 @@ def timed(forward, device):
 
 
 def measure(forwards, o, device):
-    """Seconds of every repetition, by plan. All ranks see the same times, so all stop at the same round."""
+    """Seconds of every repetition, by plan. All ranks see the same times, so all stop at the same repetition."""
     order = random.Random(0)
     for _ in range(o.warmup):
         for forward in forwards.values():
@@ -298,7 +298,7 @@ def options():
 
 
 def require_fit(o, world):
-    """A size that the ranks can not share alike would make them do different work, and is refused."""
+    """A size that does not divide evenly over the ranks would give them different work, and is refused."""
     shared = {"heads": o.heads, "ffn": o.ffn, "vocab": o.vocab} | {f"seq {seq}": seq for seq in o.seq}
     odd = [name for name, size in shared.items() if size % world]
     if o.hidden % (2 * o.heads):

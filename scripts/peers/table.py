@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from results_file import SCHEMA  # noqa: E402  (from the folder above)
+import results_file  # noqa: E402  (from the folder above)
 
 PEER = "DTensor"
 BACKENDS = ("shm", "mpi", "gloo")
@@ -48,7 +48,7 @@ class Results:
     def __init__(self):
         self.forwards = Rounds()     # (dtype, seq, plan, program): seconds
         self.fractions = Rounds()    # (column, dtype, seq, plan, program): of 1
-        self.collectives = Rounds()  # (dtype, collective, bytes, placement, backend): seconds
+        self.collectives = Rounds()  # (dtype, collective, bytes, buffer, backend): seconds
         self.wrong = []              # sentences
         self.rounds = set()
 
@@ -68,10 +68,12 @@ class Results:
             key = row["dtype"], int(row["seq"]), row["plan"], PEER
             self.forwards.add(key, number, row["median_s"])
             return
-        if int(row["schema"]) != SCHEMA:
-            fail(f"{name}: schema {row['schema']}, and this script knows {SCHEMA}; measure again with scripts/peers.sh")
+        if int(row["schema"]) not in results_file.SCHEMAS:
+            fail(f"{name}: schema {row['schema']}, and this script knows {results_file.SCHEMAS.start} to "
+                 f"{results_file.SCHEMAS[-1]}; measure again with scripts/peers.sh")
+        row = results_file.today({results_file.NAMES.get(name, name): cell for name, cell in row.items()})
         if row.get("collective"):
-            key = row["dtype"], row["collective"], int(row["message_bytes"]), row["placement"], row["backend"]
+            key = row["dtype"], row["collective"], int(row["message_bytes"]), row["buffer"], row["backend"]
             self.collectives.add(key, number, row["latency_s"])
             if int(row["wrong"] or 0):
                 self.wrong.append(f"{name}: {row['backend']} {row['collective']} of {row['message_bytes']} bytes: "
@@ -139,19 +141,19 @@ def others(known, found):
 
 
 def collective_lines(results):
-    """The header and a line for each collective, size and placement."""
+    """The header and a line for each collective, size and buffer."""
     backends = others(BACKENDS, {key[4] for key in results.collectives})
     first, rest = backends[0], backends[1:]
     several = len({key[0] for key in results.collectives}) > 1
-    lines = [["collective", *(["dtype"] if several else []), "bytes", "place", *backends,
+    lines = [["collective", *(["dtype"] if several else []), "bytes", "buffer", *backends,
               *(f"{backend}/{first}" for backend in rest)]]
     order = ("all-reduce", "reduce-scatter", "all-gather")
     names = others(order, {key[1] for key in results.collectives})
     for case in sorted({key[:4] for key in results.collectives}, key=lambda case: (names.index(case[1]), *case)):
-        dtype, collective, size, placement = case
+        dtype, collective, size, buffer = case
         times = [seconds_text(results.collectives.median((*case, backend))) for backend in backends]
         ratios = [ratio_text(results.collectives.ratio((*case, backend), (*case, first)), 2) for backend in rest]
-        lines.append([collective, *([dtype] if several else []), str(size), placement, *times, *ratios])
+        lines.append([collective, *([dtype] if several else []), str(size), buffer, *times, *ratios])
     return lines
 
 

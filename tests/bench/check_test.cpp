@@ -5,7 +5,6 @@
 
 #include "support/forward_on_ranks.h"
 #include "support/thrown.h"
-#include "tpsp/model/reference.h"
 
 using namespace tpsp;
 
@@ -16,9 +15,9 @@ const WeightRecipe recipe{.seed = test_seed};
 /// What a reference says, on each rank, of the logits that each rank holds.
 std::vector<LogitsError> errors_of(const at::Tensor& tokens, const std::vector<at::Tensor>& logits) {
   std::vector<LogitsError> errors(logits.size());
-  on_ranks(static_cast<int>(logits.size()), [&](World& ranks, Communicator&) {
+  on_ranks(static_cast<int>(logits.size()), [&](World& ranks, ProcessGroup&) {
     const auto rank = static_cast<std::size_t>(ranks.rank());
-    const Reference reference(load_model("llama-tiny"), recipe, tokens, ranks);
+    const Reference reference(Llama(load_model("llama-tiny")), recipe, tokens, ranks);
     errors[rank] = reference.error(logits[rank], ranks);
   });
   return errors;
@@ -45,14 +44,14 @@ TEST_CASE("the reference has the logits of the unsharded forward, in both dtypes
                                   "500000, norm_eps: 0.001}");
   const auto tokens = make_tokens(9, 3, 33, config.vocabulary);
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
-    const auto logits = reference_logits(config, {.seed = test_seed, .dtype = dtype}, tokens).to(at::kFloat);
-    CHECK(relative_error(logits, unsharded_logits(config, tokens, dtype)) < error_bound(config, 33, 1, dtype));
+    const auto logits = Llama(config).reference_logits({.seed = test_seed, .dtype = dtype}, tokens).to(at::kFloat);
+    CHECK(relative_error(logits, unsharded_logits(config, tokens, dtype)) < error_bound(Llama(config), 33, 1, dtype));
   }
 }
 
 TEST_CASE("logits of other sizes than the reference's are an internal error") {
-  on_ranks(1, [&](World& ranks, Communicator&) {
-    const Reference reference(load_model("llama-tiny"), recipe, some_tokens(2), ranks);
+  on_ranks(1, [&](World& ranks, ProcessGroup&) {
+    const Reference reference(Llama(load_model("llama-tiny")), recipe, some_tokens(2), ranks);
     CHECK_THAT(defect_of([&] { reference.error(at::zeros({2, 7, 516}), ranks); }), Catch::Contains("[2, 7, 516]"));
   });
 }
@@ -61,7 +60,7 @@ TEST_CASE("a batch smaller than the ranks leaves some ranks without a part") {
   CHECK(errors_of(some_tokens(1), right_logits(1), 4).front().max_rel < 1e-5);
 }
 
-TEST_CASE("a batch that does not divide over the ranks is compared whole") {
+TEST_CASE("a batch that does not divide over the ranks is compared in full") {
   for (std::int64_t row = 0; row < 3; ++row) {
     auto logits = right_logits(3);
     logits[row][6][514] += 1;
@@ -89,7 +88,7 @@ TEST_CASE("one wrong number in one rank's part is an error on every rank") {
   logits[1][3][100] += 2;
   for (const auto& error : errors_of(some_tokens(2), logits, 2)) {
     CHECK(error.max_abs == Approx(2).epsilon(1e-3));
-    CHECK(error.max_rel > error_bound(load_model("llama-tiny"), 7, 2, at::kFloat));
+    CHECK(error.max_rel > error_bound(Llama(load_model("llama-tiny")), 7, 2, at::kFloat));
   }
 }
 
@@ -109,12 +108,14 @@ TEST_CASE("logits of other tokens are wrong by far") {
 }
 
 TEST_CASE("the bound is twice the root mean square of the roundings") {
-  const ModelConfig config{
+  const LlamaConfig config{
       .name = "hand", .hidden = 64, .layers = 4, .heads = 4, .kv_heads = 4, .ffn = 768, .vocabulary = 99};
   // 9 sublayers; sums of 768 terms in blocks of 384 and then 2; 7 values rounded on 2 ranks.
   const double sums = 386.0 / 6 * std::pow(2, -48);
-  CHECK(error_bound(config, 8, 2, at::kFloat) == Approx(2 * std::sqrt(18 * (7.0 / 3 * std::pow(2, -48) + sums))));
-  CHECK(error_bound(config, 8, 2, at::kBFloat16) == Approx(2 * std::sqrt(18 * (7.0 / 3 * std::pow(2, -16) + sums))));
+  CHECK(error_bound(Llama(config), 8, 2, at::kFloat) ==
+        Approx(2 * std::sqrt(18 * (7.0 / 3 * std::pow(2, -48) + sums))));
+  CHECK(error_bound(Llama(config), 8, 2, at::kBFloat16) ==
+        Approx(2 * std::sqrt(18 * (7.0 / 3 * std::pow(2, -16) + sums))));
 }
 
 TEST_CASE("the bound grows with depth, width, length and ranks") {
@@ -123,7 +124,7 @@ TEST_CASE("the bound grows with depth, width, length and ranks") {
     auto changed = config;
     changed.layers = layers;
     changed.hidden = hidden;
-    return error_bound(changed, seq, ranks, at::kFloat);
+    return error_bound(Llama(changed), seq, ranks, at::kFloat);
   };
   const double least = of(2, 96, 64, 2);
   CHECK(of(8, 96, 64, 2) == Approx(least * std::sqrt(17.0 / 5)));

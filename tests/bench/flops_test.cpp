@@ -2,6 +2,7 @@
 #include "support/torch_and_catch.h"
 // The line above comes first.
 #include "tpsp/bench/preview.h"
+#include "tpsp/models/llama.h"
 
 using namespace tpsp;
 
@@ -19,12 +20,12 @@ constexpr double layers = 2;
 constexpr double wq = hidden * hidden;
 constexpr double layer_weights = 2 * wq + 2 * hidden * kv_features + 3 * hidden * ffn;
 // Scores and values, 2 S^2 each for a feature, of the half that the mask leaves.
-constexpr double whole_attention = 2 * batch * seq * seq * hidden * layers;
+constexpr double full_attention = 2 * batch * seq * seq * hidden * layers;
 
 double padded_vocabulary(int world) { return std::ceil(vocabulary / world) * world; }
 double head(double columns) { return 2 * tokens * hidden * columns; }
 
-Rule rule(const std::string& pattern, Style style, std::optional<Layout> out = {}) {
+Rule rule(const std::string& pattern, Style style, std::optional<Placement> out = {}) {
   return {.pattern = pattern, .style = style, .in = {}, .want = {}, .out = out, .where = {}};
 }
 
@@ -32,31 +33,31 @@ Preview preview_of(const std::string& name, int world, const std::vector<Rule>& 
   auto plan = load_plan(name);
   plan.rules.insert(plan.rules.end(), more.begin(), more.end());
   const auto config = load_model("llama-tiny");
-  return preview(config, lower(plan, modules_of(config), world), batch, seq, at::kFloat);
+  return preview(Llama(config), lower(plan, modules_of(config), world), batch, seq, at::kFloat);
 }
 
 }  // namespace
 
-TEST_CASE("products and attention are divided over the ranks under tp and tp+sp") {
+TEST_CASE("GEMMs and attention are divided over the ranks under tp and tp+sp") {
   for (const int world : {1, 2, 4}) {
     for (const auto* plan : {"tp", "tp+sp", "tp-sharded-logits"}) {
       CAPTURE(plan, world);
       const auto result = preview_of(plan, world);
       CHECK(result.product_flops ==
             Approx((2 * tokens * layers * layer_weights + head(padded_vocabulary(world))) / world));
-      CHECK(result.attention_flops == Approx(whole_attention / world));
+      CHECK(result.attention_flops == Approx(full_attention / world));
     }
   }
 }
 
-TEST_CASE("what a plan leaves whole is computed whole by every rank") {
+TEST_CASE("what a plan replicates is computed in full by every rank") {
   for (const int world : {1, 2, 4}) {
     CAPTURE(world);
     const auto feed_forward = 3 * hidden * ffn;
     const auto ffn_only = preview_of("ffn-only", world);
     const auto divided_weights = layer_weights - feed_forward + feed_forward / world;
     CHECK(ffn_only.product_flops == Approx(2 * tokens * layers * divided_weights + head(vocabulary)));
-    CHECK(ffn_only.attention_flops == Approx(whole_attention));
+    CHECK(ffn_only.attention_flops == Approx(full_attention));
   }
 }
 
@@ -68,12 +69,12 @@ TEST_CASE("a linear on sharded tokens multiplies with its rank's tokens alone") 
   }
 }
 
-TEST_CASE("attention on replicated heads is computed whole, however wq is sharded") {
+TEST_CASE("attention on replicated heads is computed in full, however wq is sharded") {
   for (const int world : {1, 2, 4}) {
     CAPTURE(world);
-    const auto gather = rule(R"(layers\.\d+\.attention\.(wq|wk|wv))", Style::colwise, Layout::replicate());
+    const auto gather = rule(R"(layers\.\d+\.attention\.(wq|wk|wv))", Style::colwise, Placement::replicate());
     const auto result = preview_of("tp", world, {gather});
-    CHECK(result.attention_flops == Approx(whole_attention));
+    CHECK(result.attention_flops == Approx(full_attention));
     CHECK(result.product_flops == preview_of("tp", world).product_flops);
   }
 }

@@ -1,7 +1,7 @@
 #include "tpsp/bench/gemm_choice.h"
 
 #include "support/torch_and_catch.h"
-#include "tpsp/model/config.h"
+#include "tpsp/models/config.h"
 
 using namespace tpsp;
 

@@ -32,9 +32,8 @@ class NoProbe final : public DeviceProbe {
 std::vector<Measurement> measure_alone(const std::vector<Workload>& workloads, const Protocol& protocol,
                                        DeviceProbe& probe) {
   SerialWorld world;
-  DryCommunicator dry(0, 1);
-  CountingCommunicator comm(dry);
-  return measure(workloads, protocol, world, comm, probe);
+  EventCounter counter(1);
+  return measure(workloads, protocol, world, counter, probe);
 }
 
 void wait(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
@@ -148,15 +147,14 @@ TEST_CASE("a fixed number of repetitions overrules the other rules") {
   CHECK(result.stop == Stop::reps);
 }
 
-TEST_CASE("a listener is told of each warm-up and round before it is done") {
-  std::string told;
+TEST_CASE("a listener is called before each warm-up and round") {
+  std::string calls;
   SerialWorld world;
-  DryCommunicator dry(0, 1);
-  CountingCommunicator comm(dry);
+  EventCounter counter(1);
   NoProbe probe;
-  measure({[] { wait(1); }}, {.warmup = 0, .reps = 2}, world, comm, probe,
-          [&](std::string_view phase, int done) { told += std::string(phase) + " " + std::to_string(done) + ", "; });
-  CHECK(told == "timing 0, timing 1, ");
+  measure({[] { wait(1); }}, {.warmup = 0, .reps = 2}, world, counter, probe,
+          [&](std::string_view phase, int done) { calls += std::string(phase) + " " + std::to_string(done) + ", "; });
+  CHECK(calls == "timing 0, timing 1, ");
 }
 
 TEST_CASE("without a warm-up the first run is a sample") {
@@ -176,14 +174,14 @@ TEST_CASE("the device is waited for before and after each repetition") {
 
 TEST_CASE("a sample is the slowest rank's, on every rank") {
   std::vector<std::vector<double>> samples(3);
-  on_ranks(3, [&](World& world, Communicator& transport) {
-    CountingCommunicator comm(transport);
+  on_ranks(3, [&](World& world, ProcessGroup& transport) {
+    EventCounter counter(transport.size());
     NoProbe probe;
     const auto run = [&] {
       if (world.rank() == 1) wait(60);
     };
     samples[static_cast<std::size_t>(world.rank())] =
-        measure({run}, {.warmup = 0, .reps = 2}, world, comm, probe).front().samples_s;
+        measure({run}, {.warmup = 0, .reps = 2}, world, counter, probe).front().samples_s;
   });
   CHECK(samples[0][0] >= 0.06);
   CHECK(samples[0] == samples[1]);
@@ -192,14 +190,14 @@ TEST_CASE("a sample is the slowest rank's, on every rank") {
 
 TEST_CASE("every rank's own samples are kept, on every rank") {
   std::vector<Measurement> results(2);
-  on_ranks(2, [&](World& world, Communicator& transport) {
-    CountingCommunicator comm(transport);
+  on_ranks(2, [&](World& world, ProcessGroup& transport) {
+    EventCounter counter(transport.size());
     NoProbe probe;
     const auto run = [&] {
       if (world.rank() == 1) wait(30);
     };
     results[static_cast<std::size_t>(world.rank())] =
-        measure({run}, {.warmup = 0, .reps = 3}, world, comm, probe).front();
+        measure({run}, {.warmup = 0, .reps = 3}, world, counter, probe).front();
   });
   CHECK(results[0].rank_samples_s == results[1].rank_samples_s);
   REQUIRE(results[0].rank_samples_s.size() == 2);
@@ -209,12 +207,12 @@ TEST_CASE("every rank's own samples are kept, on every rank") {
 
 TEST_CASE("memory is the largest rank's") {
   std::vector<Measurement> results(2);
-  on_ranks(2, [&](World& world, Communicator& transport) {
-    CountingCommunicator comm(transport);
+  on_ranks(2, [&](World& world, ProcessGroup& transport) {
+    EventCounter counter(transport.size());
     NoProbe probe;
     probe.allocated = 1000 * (2 - world.rank());
     results[static_cast<std::size_t>(world.rank())] =
-        measure({[] {}}, {.warmup = 0, .reps = 2}, world, comm, probe).front();
+        measure({[] {}}, {.warmup = 0, .reps = 2}, world, counter, probe).front();
   });
   for (const auto& result : results) {
     CHECK(result.allocated_bytes == 2000);
@@ -225,15 +223,12 @@ TEST_CASE("memory is the largest rank's") {
 }
 
 TEST_CASE("counts are of one repetition, whatever the warm-up") {
-  DryCommunicator dry(0, 2);
-  CountingCommunicator comm(dry);
+  EventCounter counter(2);
   SerialWorld world;
   NoProbe probe;
-  const auto buffer = at::zeros({10});
   const auto run = [&] {
-    comm.all_reduce(buffer, buffer);
-    comm.all_reduce(buffer, buffer);
+    for (int i = 0; i < 2; ++i) counter.begin({.transition = Transition::all_reduce, .bytes = 40});
   };
-  const auto result = measure({run}, {.warmup = 3, .reps = 4}, world, comm, probe).front();
+  const auto result = measure({run}, {.warmup = 3, .reps = 4}, world, counter, probe).front();
   CHECK(result.counts == CommCounts{.all_reduces = 2, .bytes = 80});
 }

@@ -16,9 +16,9 @@ struct Resumed {
 
 Resumed resumed(const Sweep& sweep, const std::set<std::string>& done) {
   Resumed result;
-  on_ranks(2, [&](World& ranks, Communicator& comm) {
+  on_ranks(2, [&](World& ranks, ProcessGroup& comm) {
     at::set_num_threads(1);
-    Ledger ledger;
+    TimeBreakdown breakdown;
     const auto keep_in = [&](std::vector<Row>& rows) {
       return [&](const Row& row) {
         if (ranks.rank() == 0) rows.push_back(row);
@@ -28,15 +28,15 @@ Resumed resumed(const Sweep& sweep, const std::set<std::string>& done) {
               {.row = keep_in(result.rows),
                .is_done = [&](const std::string& key) { return done.contains(key); },
                .left_out = keep_in(result.left_out),
-               .ledger = &ledger});
-    if (ranks.rank() == 0) result.weights_s = ledger.weights_s;
+               .breakdown = &breakdown});
+    if (ranks.rank() == 0) result.weights_s = breakdown.weights_s;
   });
   return result;
 }
 
 }  // namespace
 
-TEST_CASE("cases that are done are left out, but for those that take turns with one that is not") {
+TEST_CASE("cases that are done are left out, but for those that are interleaved with one that is not") {
   const auto sweep = standard_sweep(2);
   const auto all = rows_of(sweep, 2);
   const auto [rows, left_out, weights_s] = resumed(sweep, {all[0].key, all[1].key, all[2].key});
@@ -85,13 +85,15 @@ TEST_CASE("a case has the same key in every run and on every rank, and no other 
   other.protocol.reps = 3;
   for (const auto& row : rows_of(other, 2)) CHECK_FALSE(keys.contains(row.key));
   other = standard_sweep(2);
-  other.model.ffn *= 2;
-  for (const auto& plan : {"tp", "tp+sp"}) other.plans.push_back(lower(load_plan(plan), modules_of(other.model), 2));
+  auto config = load_model("llama-tiny");
+  config.ffn *= 2;
+  other.model = std::make_shared<Llama>(config);
+  for (const auto& plan : {"tp", "tp+sp"}) other.plans.push_back(lower(load_plan(plan), modules_of(config), 2));
   other.plans.erase(other.plans.begin(), other.plans.begin() + 2);
   for (const auto& row : rows_of(other, 2)) CHECK_FALSE(keys.contains(row.key));
 }
 
-TEST_CASE("a case's key tells what other plans' weights are kept beside its own, and nothing else of other plans") {
+TEST_CASE("a case's key contains what other plans' weights are kept beside its own, and nothing else of other plans") {
   const auto key_of_last = [](const std::vector<Plan>& plans, WeightPolicy policy) {
     auto sweep = sweep_of(plans, 2);
     sweep.weights = policy;

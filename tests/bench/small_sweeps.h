@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "support/communicators.h"
 #include "support/forward_on_ranks.h"
+#include "support/process_groups.h"
 #include "tpsp/bench/sweep.h"
 
 namespace tpsp {
@@ -15,8 +15,8 @@ using Change = std::function<void(const at::Tensor&)>;
 
 inline Sweep sweep_of(const std::vector<Plan>& plans, int world) {
   Sweep sweep;
-  sweep.model = load_model("llama-tiny");
-  for (const auto& plan : plans) sweep.plans.push_back(lower(plan, modules_of(sweep.model), world));
+  sweep.model = std::make_shared<Llama>(load_model("llama-tiny"));
+  for (const auto& plan : plans) sweep.plans.push_back(lower(plan, sweep.model->modules(), world));
   sweep.seqs = {6, 16};
   sweep.protocol = {.warmup = 1, .reps = 2};
   sweep.shares_memory = world > 1;  // as threads do
@@ -24,9 +24,9 @@ inline Sweep sweep_of(const std::vector<Plan>& plans, int world) {
 }
 
 /// A plan that can not share weights with tp.
-inline Plan whole_head() {
+inline Plan replicated_head() {
   auto plan = load_plan("tp");
-  plan.name = "whole head";
+  plan.name = "replicated head";
   plan.rules.back().style = Style::replicate;
   return plan;
 }
@@ -36,10 +36,10 @@ inline Sweep standard_sweep(int world) { return sweep_of({load_plan("tp"), load_
 /// The rows of rank 0, where `change` is done to the result of every collective on rank `changed`.
 inline std::vector<Row> rows_of(const Sweep& sweep, int world, int changed = -1, const Change& change = {}) {
   std::vector<Row> rows;
-  on_ranks(world, [&](World& ranks, Communicator& comm) {
+  on_ranks(world, [&](World& ranks, ProcessGroup& comm) {
     at::set_num_threads(1);  // of this rank's thread: attention's scratch grows with them
     const bool mine = ranks.rank() == changed;
-    ChangingCommunicator changing(comm, mine ? change : Change());
+    ChangingProcessGroup changing(comm, mine ? change : Change());
     const auto keep = [&](const Row& row) {
       if (ranks.rank() == 0) rows.push_back(row);
     };

@@ -3,20 +3,20 @@
 #include <limits>
 
 #include "bench/small_sweeps.h"
-#include "tpsp/bench/memory.h"
 #include "tpsp/bench/preview.h"
+#include "tpsp/machine/memory.h"
 
 using namespace tpsp;
 using Catch::Contains;
 
-TEST_CASE("plans that share weights take turns at each length") {
+TEST_CASE("plans that share weights are interleaved at each length") {
   CHECK(cases_of(rows_of(standard_sweep(2), 2)) == std::vector<std::string>{"tp 6", "tp+sp 6", "tp 16", "tp+sp 16"});
 }
 
-TEST_CASE("plans that cut the weights differently run one after the other") {
-  const auto rows = rows_of(sweep_of({load_plan("tp"), whole_head(), load_plan("tp+sp")}, 2), 2);
+TEST_CASE("plans that shard the weights differently run one after the other") {
+  const auto rows = rows_of(sweep_of({load_plan("tp"), replicated_head(), load_plan("tp+sp")}, 2), 2);
   CHECK(cases_of(rows) == std::vector<std::string>{"tp 6", "tp+sp 6", "tp 16", "tp+sp 16",  //
-                                                   "whole head 6", "whole head 16"});
+                                                   "replicated head 6", "replicated head 16"});
   CHECK(rows.front().weights_bytes < rows.back().weights_bytes);
 }
 
@@ -105,7 +105,7 @@ TEST_CASE("a row's collectives and bytes are those of one forward") {
 TEST_CASE("a row holds the case, the protocol and its throughput") {
   auto sweep = standard_sweep(2);
   sweep.seed = 9;
-  sweep.prototype.host = "here";
+  sweep.provenance.host = "here";
   const auto row = rows_of(sweep, 2)[2];
   CHECK(row.host == "here");
   CHECK(row.model == "llama-tiny");
@@ -130,11 +130,11 @@ TEST_CASE("a row's allocated bytes are the weights of one rank and its activatio
 }
 
 TEST_CASE("a set of weights is freed before the next group's is made, and the last one at the end") {
-  const auto sweep = sweep_of({load_plan("tp"), whole_head()}, 2);
+  const auto sweep = sweep_of({load_plan("tp"), replicated_head()}, 2);
   std::vector<std::int64_t> left(2);
   std::vector<std::int64_t> peak(2);
   std::int64_t weights = 0;
-  on_ranks(2, [&](World& ranks, Communicator& comm) {
+  on_ranks(2, [&](World& ranks, ProcessGroup& comm) {
     const auto rank = static_cast<std::size_t>(ranks.rank());
     const AllocationMeter meter(at::kCPU);
     const auto keep = [&](const Row& row) {
@@ -151,7 +151,7 @@ TEST_CASE("a set of weights is freed before the next group's is made, and the la
 TEST_CASE("all ranks emit the same rows in the same order") {
   const auto sweep = standard_sweep(4);
   std::vector<std::vector<Row>> rows(4);
-  on_ranks(4, [&](World& ranks, Communicator& comm) {
+  on_ranks(4, [&](World& ranks, ProcessGroup& comm) {
     run_sweep(sweep, ranks, comm,
               {.row = [&](const Row& row) { rows[static_cast<std::size_t>(ranks.rank())].push_back(row); }});
   });
@@ -170,10 +170,10 @@ TEST_CASE("a batch smaller than the ranks is measured and checked") {
 TEST_CASE("parts of a row's profile add up to it, and each is there") {
   for (const auto& row : rows_of(standard_sweep(2), 2)) {
     const double parts =
-        *row.gemm_s + *row.attention_s + *row.norm_s + *row.wait_s + *row.move_s + *row.seam_s + *row.other_s;
+        *row.gemm_s + *row.attention_s + *row.norm_s + *row.wait_s + *row.move_s + *row.fused_add_norm_s + *row.other_s;
     CHECK(parts == Approx(row.split_s.value()).epsilon(0.03));
     for (const auto& part :
-         {row.gemm_s, row.attention_s, row.norm_s, row.wait_s, row.move_s, row.seam_s, row.other_s}) {
+         {row.gemm_s, row.attention_s, row.norm_s, row.wait_s, row.move_s, row.fused_add_norm_s, row.other_s}) {
       CHECK(part.value() > 0);
     }
   }
@@ -212,7 +212,7 @@ TEST_CASE("SP keeps less than TP above the weights before the head") {
   const auto rows = rows_of(sweep, 4);
   CHECK(rows[1].before_head_bytes.value() < rows[0].before_head_bytes.value());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto expected = preview(sweep.model, sweep.plans[i], sweep.batch, 256, sweep.dtype, preview_of(sweep));
+    const auto expected = preview(*sweep.model, sweep.plans[i], sweep.batch, 256, sweep.dtype, sweep.shares_memory);
     CHECK(
         static_cast<double>(*rows[i].before_head_bytes) ==
         Approx(static_cast<double>(expected.before_head_bytes)).epsilon(0.1));  // attention's scratch is not predicted
@@ -258,19 +258,21 @@ TEST_CASE("own weights are freed before the next plan's are made") {
 }
 
 TEST_CASE("a sweep's time goes to forwards, profiles, checks and weights") {
-  Ledger ledger;
+  TimeBreakdown breakdown;
   const auto sweep = standard_sweep(1);
-  on_ranks(1, [&](World& ranks, Communicator& comm) {
-    run_sweep(sweep, ranks, comm, {.row = [](const Row&) {}, .ledger = &ledger});
+  on_ranks(1, [&](World& ranks, ProcessGroup& comm) {
+    run_sweep(sweep, ranks, comm, {.row = [](const Row&) {}, .breakdown = &breakdown});
   });
-  for (const auto spent : {ledger.forwards_s, ledger.profile_s, ledger.check_s, ledger.weights_s}) CHECK(spent > 0);
+  for (const auto spent : {breakdown.forwards_s, breakdown.profile_s, breakdown.check_s, breakdown.weights_s})
+    CHECK(spent > 0);
 }
 
 TEST_CASE("a model that does not fit in memory makes skipped rows that say so") {
   Sweep sweep;
-  sweep.model = load_model("llama-70b");
-  sweep.model.layers = 1000;
-  sweep.plans = {lower(load_plan("tp"), modules_of(sweep.model), 1)};
+  auto config = load_model("llama-70b");
+  config.layers = 1000;
+  sweep.model = std::make_shared<Llama>(config);
+  sweep.plans = {lower(load_plan("tp"), modules_of(config), 1)};
   sweep.seqs = {16, 32};
   const auto rows = rows_of(sweep, 1);
   REQUIRE(rows.size() == 2);

@@ -34,7 +34,7 @@ TEST_CASE("a plan with a key twice is refused at its second place") {
                            {"p.yaml", "rules: []\nrules: []\n", "p.yaml:2:1: the key 'rules' is here twice"}});
 }
 
-TEST_CASE("a plan with an unknown key, style or layout is refused with the nearest") {
+TEST_CASE("a plan with an unknown key, style or placement is refused with the nearest") {
   check_refused("--plan", {{"p.yaml", "rules:\n  - {match: norm, stile: replicate}\n", "did you mean 'style'?"},
                            {"p.yaml", "rules:\n  - {match: output, style: colwize}\n", "did you mean 'colwise'?"},
                            {"p.rules", "output colwise out=whole\n", "p.rules:1:"}});
@@ -107,10 +107,9 @@ TEST_CASE("a configuration file that is missing is refused") {
 }
 
 TEST_CASE("a configuration file with an unknown key or a bad value is refused with its place") {
-  check_refused("--config",
-                {{"c.yaml", "sequ: 4\n", "c.yaml:1:1: unknown key 'sequ'; did you mean 'seq'?"},
-                 {"c.yaml", "batch: many\n", "c.yaml:1:1: 'many' is not a whole number"},
-                 {"c.yaml", "batch: {a: 1}\n", "c.yaml:1:1"},
-                 {"c.yaml", "config: c.yaml\n", "unknown key 'config'"},
-                 {"c.yaml", "accelerator: 1\n", "output, peaks, placement, plan, profile, reps, seed, seq"}});
+  check_refused("--config", {{"c.yaml", "sequ: 4\n", "c.yaml:1:1: unknown key 'sequ'; did you mean 'seq'?"},
+                             {"c.yaml", "batch: many\n", "c.yaml:1:1: 'many' is not an integer"},
+                             {"c.yaml", "batch: {a: 1}\n", "c.yaml:1:1"},
+                             {"c.yaml", "config: c.yaml\n", "unknown key 'config'"},
+                             {"c.yaml", "accelerator: 1\n", "output, peaks, plan, profile, reps, seed, seq"}});
 }

@@ -3,8 +3,8 @@
 #include <set>
 
 #include "run.h"
-#include "tpsp/core/cpus.h"
 #include "tpsp/core/text.h"
+#include "tpsp/machine/cpus.h"
 
 using namespace tpsp;
 using Catch::Contains;
@@ -13,7 +13,7 @@ namespace {
 
 const std::string tiny_run = "--model llama-tiny --warmup 0 --reps 1 --seq 8 --tp ";
 
-// mpirun as srun and plain starts are: it binds nobody.
+// mpirun without binding, as srun and plain starts are.
 Start unbound(int ranks) { return {.ranks = ranks, .environment = {{"OMPI_MCA_hwloc_base_binding_policy", "none"}}}; }
 
 std::size_t cores() {
@@ -34,7 +34,7 @@ bool are_disjoint(const std::string& lists) {
 
 }  // namespace
 
-TEST_CASE("ranks that nobody bound get cores of their own, and the run and the row say which") {
+TEST_CASE("unbound ranks get cores of their own, and the run and the row say which") {
   if (cores() < 2) return;
   const TemporaryFolder folder;
   const Run run(folder, tiny_run, unbound(2));
@@ -63,7 +63,7 @@ TEST_CASE("a rank has as many threads as cores, unless --threads says otherwise"
   CHECK(read_csv(folder / "own.csv").at(0).at("threads") == std::to_string(cores() / 2));
 }
 
-TEST_CASE("with --bind off ranks that nobody bound stay so") {
+TEST_CASE("with --bind off unbound ranks stay unbound") {
   const TemporaryFolder folder;
   const Run run(folder, tiny_run + "--bind off", unbound(2));
   REQUIRE(run.code() == 0);

@@ -25,16 +25,17 @@ std::set<std::string> kinds(const std::vector<Record>& rows, const std::string& 
 
 }  // namespace
 
-TEST_CASE("two backends take turns at every collective and placement, and all results are right") {
+TEST_CASE("two backends are interleaved for every collective and buffer, and all results are right") {
   const TemporaryFolder folder;
   const Run run(folder, quick_run + "--backend shm,mpi", {.ranks = 2});
   REQUIRE(run.code() == 0);
   const auto rows = read_csv(folder / "tpsp-results.csv");
-  REQUIRE(rows.size() == 14);
-  CHECK(kinds(rows, "collective") == std::set<std::string>{"all-reduce", "reduce-scatter", "all-gather", "seam"});
-  CHECK(kinds(rows, "placement") == std::set<std::string>{"in", "out"});
-  CHECK(kinds(rows, "key").size() == 14);
-  CHECK(kinds(rows, "case_id").size() == 7);
+  REQUIRE(rows.size() == 18);
+  CHECK(kinds(rows, "collective") ==
+        std::set<std::string>{"all-reduce", "reduce-scatter", "all-gather", "all-gather-read", "fused-add-norm"});
+  CHECK(kinds(rows, "buffer") == std::set<std::string>{"registered", "user"});
+  CHECK(kinds(rows, "key").size() == 18);
+  CHECK(kinds(rows, "case_id").size() == 9);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto& row = rows[i];
     CHECK(row.at("backend") == (i % 2 == 0 ? "shm" : "mpi"));
@@ -44,29 +45,33 @@ TEST_CASE("two backends take turns at every collective and placement, and all re
     CHECK(row.at("turns") == "shm;mpi");
     CHECK(row.at("baseline") == (i % 2 == 0 ? "" : "shm"));
     CHECK(row.at("model") + row.at("plan") + row.at("seq") + row.at("layers") + row.at("tokens_per_s") == "");
+    const bool nothing_moves =
+        row.at("collective") == "all-gather" && row.at("buffer") == "registered" && row.at("backend") == "shm";
+    CHECK((row.at("busbw_bytes_per_s") == "") == nothing_moves);
+    if (nothing_moves) continue;
     CHECK(std::stod(row.at("algbw_bytes_per_s")) == Approx(4096 / std::stod(row.at("latency_s"))));
   }
   CHECK(widest_line(run.out()) <= 80);
-  CHECK_THAT(run.out(), Contains("   size op             type backend place       time   algbw   busbw  #wrong\n"));
+  CHECK_THAT(run.out(), Contains("   size op             type backend buf        time   algbw   busbw  #wrong\n"));
 }
 
-TEST_CASE("sizes may have letters, and types and placements are chosen") {
+TEST_CASE("sizes may have letters, and types and module_plans are chosen") {
   const TemporaryFolder folder;
-  const Run run(folder, "comm --bytes 1K..4K*2,5000 --op all-gather --dtype fp32,bf16 --placement out --reps 1");
+  const Run run(folder, "comm --bytes 1K..4K*2,5000 --op all-gather --dtype fp32,bf16 --buffer user --reps 1");
   REQUIRE(run.code() == 0);
   const auto rows = read_csv(folder / "tpsp-results.csv");
   CHECK(column(rows, "message_bytes") ==
         std::vector<std::string>{"1024", "2048", "4096", "5000", "1024", "2048", "4096", "5000"});
   CHECK(column(rows, "dtype") ==
         std::vector<std::string>{"fp32", "fp32", "fp32", "fp32", "bf16", "bf16", "bf16", "bf16"});
-  CHECK(kinds(rows, "placement") == std::set<std::string>{"out"});
+  CHECK(kinds(rows, "buffer") == std::set<std::string>{"user"});
   CHECK(kinds(rows, "backend") == std::set<std::string>{"serial"});
 }
 
 TEST_CASE("what the lists of comm repeat is measured once, with a warning") {
   const TemporaryFolder folder;
   const Run run(folder,
-                "comm --reps 1 --placement out --bytes 1K,1024 --op all-gather,all-gather --dtype fp32,fp32 "
+                "comm --reps 1 --buffer user --bytes 1K,1024 --op all-gather,all-gather --dtype fp32,fp32 "
                 "--backend serial,serial");
   REQUIRE(run.code() == 0);
   CHECK(read_csv(folder / "tpsp-results.csv").size() == 1);
@@ -77,7 +82,7 @@ TEST_CASE("what the lists of comm repeat is measured once, with a warning") {
 
 TEST_CASE("all backends are those that can serve") {
   const TemporaryFolder folder;
-  const Run run(folder, quick_run + "--backend all --op all-reduce --placement in", {.ranks = 2});
+  const Run run(folder, quick_run + "--backend all --op all-reduce --buffer registered", {.ranks = 2});
   REQUIRE(run.code() == 0);
   const auto backends = kinds(read_csv(folder / "tpsp-results.csv"), "backend");
   CHECK(backends.count("shm") + backends.count("mpi") == 2);
@@ -87,7 +92,7 @@ TEST_CASE("all backends are those that can serve") {
 TEST_CASE("every setting of comm reaches the row, also from a configuration file and the environment") {
   const TemporaryFolder folder;
   write_text(folder / "mine.yaml",
-             "op: [all-reduce]\nbytes: 64K\nplacement: in\ndtype: bf16\nwarmup: 0\nmin-reps: 2\nmin-time: 0\n"
+             "op: [all-reduce]\nbytes: 64K\nbuffer: registered\ndtype: bf16\nwarmup: 0\nmin-reps: 2\nmin-time: 0\n"
              "max-noise: 100\nmax-time: 0\norder: sequential\nbackend: [shm, mpi]\nthreads: 1\nout: there.csv\n");
   const Run run(folder, "comm --config mine.yaml --quiet --device cpu",
                 {.ranks = 2, .environment = {{"TPSP_SEED", "7"}}});
@@ -97,7 +102,7 @@ TEST_CASE("every setting of comm reaches the row, also from a configuration file
   REQUIRE(rows.size() == 2);
   const Record expected{{"collective", "all-reduce"},
                         {"message_bytes", "65536"},
-                        {"placement", "in"},
+                        {"buffer", "registered"},
                         {"dtype", "bf16"},
                         {"warmup", "0"},
                         {"reps", "2"},
@@ -112,11 +117,11 @@ TEST_CASE("every setting of comm reaches the row, also from a configuration file
 
 TEST_CASE("collectives are resumed, compared and reported as other rows are") {
   const TemporaryFolder folder;
-  const Run first(folder, quick_run + "--op seam", {.ranks = 2});
-  const Run second(folder, quick_run + "--op seam,all-gather --resume", {.ranks = 2});
+  const Run first(folder, quick_run + "--op fused-add-norm", {.ranks = 2});
+  const Run second(folder, quick_run + "--op fused-add-norm,all-gather --resume", {.ranks = 2});
   REQUIRE(first.code() + second.code() == 0);
   CHECK(column(read_csv(folder / "tpsp-results.csv"), "collective") ==
-        std::vector<std::string>{"seam", "all-gather", "all-gather"});
+        std::vector<std::string>{"fused-add-norm", "all-gather", "all-gather"});
   const Run compared(folder, "compare tpsp-results.jsonl tpsp-results.csv --fail-on unmatched");
   CHECK(compared.code() == 0);
   CHECK_THAT(compared.out(), Contains("3 pairs: "));
@@ -127,7 +132,7 @@ TEST_CASE("collectives are resumed, compared and reported as other rows are") {
 
 TEST_CASE("a transport with a wrong sum fails its rows, with exit code 4") {
   const TemporaryFolder folder;
-  const Run run(folder, quick_run + "--backend mpi,broken --op all-reduce,all-gather --placement out",
+  const Run run(folder, quick_run + "--backend mpi,broken --op all-reduce,all-gather --buffer user",
                 {.ranks = 2, .program = TPSP_BROKEN_BENCH});
   CHECK(run.code() == 4);
   const auto rows = read_csv(folder / "tpsp-results.csv");
@@ -148,7 +153,7 @@ TEST_CASE("options of comm that make no sense are refused before anything is mea
         Bad{"--bytes 8X", "--bytes: '8X'"},
         Bad{"--bytes 99999999999G", "--bytes: "},
         Bad{"--bytes 8M,", "empty item"},
-        Bad{"--placement here", "--placement: 'here'"},
+        Bad{"--buffer here", "--buffer: 'here'"},
         Bad{"--dtype fp32,fp16", "--dtype: 'fp16'"},
         Bad{"--backend mpo", "did you mean 'mpi'?"},
         Bad{"--backend threads", "--backend threads: "},
@@ -178,8 +183,8 @@ TEST_CASE("comm --help is about comm, in 80 columns") {
   const Run run(folder, "comm --help");
   CHECK(run.code() == 0);
   CHECK(widest_line(run.out()) <= 80);
-  for (const auto* part : {"Case:", "Machine:", "Protocol:", "Output:", "--op LIST", "--bytes LIST", "--placement NAME",
-                           "--backend LIST", "--resume", "all-reduce,reduce-scatter,all-gather,seam"}) {
+  for (const auto* part : {"Case:", "Machine:", "Protocol:", "Output:", "--op LIST", "--bytes LIST", "--buffer NAME",
+                           "--backend LIST", "--resume", "all-gather-read"}) {
     CHECK_THAT(run.out(), Contains(part));
   }
   CHECK_THAT(run.out(), !Contains("--seq") && !Contains("forward"));

@@ -34,7 +34,7 @@ TEST_CASE("a file compared with itself has no row that differs") {
   }
 }
 
-TEST_CASE("rows that became slower fail a comparison that is told to") {
+TEST_CASE("rows that became slower fail a comparison with --fail-on slower") {
   const TemporaryFolder folder;
   const Run run(folder, "--model llama-tiny --seq 4 --reps 8 --out a.csv");
   REQUIRE(run.code() == 0);
@@ -62,7 +62,7 @@ TEST_CASE("a case that failed, or was measured before alone, fails a comparison 
   }
 }
 
-TEST_CASE("a case that has no row afterwards fails a comparison whatever it looks for") {
+TEST_CASE("a case that has no row afterwards fails a comparison with any --fail-on") {
   const TemporaryFolder folder;
   REQUIRE(Run(folder, tiny_run + "--tp --seq 4,8 --out a.csv").code() == 0);
   const auto lines = lines_of(text_of(folder / "a.csv"));

@@ -1,5 +1,8 @@
 // What the program says about itself.
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include "run.h"
 
@@ -52,7 +55,7 @@ TEST_CASE("the version is one line with the number") {
   CHECK_THAT(run.out(), Catch::Matches("tpsp-bench [0-9]+\\.[0-9]+\\.[0-9]+(\\+[0-9a-f]{10}(\\.[0-9a-f]{8})?)?\n"));
 }
 
-TEST_CASE("info --peaks measures products and memory") {
+TEST_CASE("info --peaks measures GEMMs and memory") {
   const TemporaryFolder folder;
   const Run run(folder, "info --peaks --threads 1");
   CHECK(run.code() == 0);
@@ -68,4 +71,14 @@ TEST_CASE("info names the build, the machine, the models, the plans and the back
   for (const auto* part : {"LibTorch", "Open MPI", "CUDA", "cores", "llama-tiny", "tp+sp", "serial", "mpi "}) {
     CHECK_THAT(run.out(), Contains(part));
   }
+}
+
+TEST_CASE("columns --json is the description that the Python scripts read") {
+  const TemporaryFolder folder;
+  const Run run(folder, "columns --json");
+  CHECK(run.code() == 0);
+  std::ifstream file(TPSP_SOURCE_DIR "/scripts/columns.json");
+  const std::string described((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  CHECK(run.out() == described);
+  CHECK_THAT(run.out(), Contains("\"schema\": 3"));
 }

@@ -1,4 +1,4 @@
-// tpsp-bench plan: what a plan will do, told before it is done.
+// tpsp-bench plan: the preview of a plan.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
@@ -107,7 +107,7 @@ TEST_CASE("a finding about a plan is a warning on stderr, and the preview goes o
   CHECK_THAT(run.out(), Contains("plan mine"));
 }
 
-TEST_CASE("a measured plan's findings are told once") {
+TEST_CASE("a measured plan's findings are logged once") {
   const TemporaryFolder folder;
   write_tp_with(folder, R"(layers\.1\.attention\.wo  rowwise  out=replicate)");
   const Run run(folder, "--model llama-tiny --seq 8,9 --reps 1 --plan mine.rules", {.ranks = 2});

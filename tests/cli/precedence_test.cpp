@@ -97,7 +97,7 @@ TEST_CASE("the option --tp beats USE_SEQUENCE_PARALLELISM and TPSP_PLAN") {
   CHECK(cases(folder, "--seq 4 --tp", {{"USE_SEQUENCE_PARALLELISM", "True"}, {"TPSP_PLAN", "tp+sp"}}) == Cases{"4 tp"});
 }
 
-TEST_CASE("a bad value in the environment is told by the variable's name") {
+TEST_CASE("a bad value in the environment is reported with the variable's name") {
   const TemporaryFolder folder;
   const Run run(folder, "--model llama-tiny", {.ranks = 2, .environment = {{"TPSP_SEQ", "many"}}});
   CHECK(run.code() == 2);

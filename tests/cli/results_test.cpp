@@ -102,11 +102,11 @@ TEST_CASE("the exit code of a resumed run does not depend on the order of rows, 
   const std::string options = tiny_run + "--plan tp,tp+sp --seq 4 --out r.csv ";
   const TemporaryFolder folder;
   REQUIRE(Run(folder, options).code() == 0);
-  const auto whole = text_of(folder / "r.csv");
+  const auto full = text_of(folder / "r.csv");
   for (const auto* plan : {"tp", "tp+sp"}) {
     for (const bool alone : {false, true}) {
       INFO(plan << " failed" << (alone ? ", and is the only one that is there" : ""));
-      auto lines = lines_of(whole);
+      auto lines = lines_of(full);
       auto& failed = lines.at(plan == std::string("tp") ? 1 : 2);
       failed.replace(failed.find("ok"), 2, "failed");
       failed.replace(failed.find(",pass,"), 6, ",fail,");
@@ -116,7 +116,8 @@ TEST_CASE("the exit code of a resumed run does not depend on the order of rows, 
   }
 }
 
-TEST_CASE("a case that was ok, and is wrong when it is measured again beside a missing one, is named in the log") {
+TEST_CASE(
+    "a case that was ok, and is wrong when it is measured again together with a missing one, is named in the log") {
   const TemporaryFolder folder;
   const std::string options = tiny_run + "--backend broken --plan tp,tp+sp --seq 4 --out r.csv ";
   REQUIRE(Run(folder, options, {.ranks = 2, .program = TPSP_BROKEN_BENCH}).code() == 4);
@@ -172,7 +173,7 @@ TEST_CASE("options that exclude each other are refused") {
   CHECK_THAT(complaint(exported), Contains("--resume"));
 }
 
-TEST_CASE("a file that can not grow ends the run at once with 6, its whole rows stay") {
+TEST_CASE("a file that can not grow ends the run at once with 6, its complete rows stay") {
   const TemporaryFolder folder;
   const auto outcome = run_command(folder, "env TPSP_DEVICE=cpu bash -c \"ulimit -f 6; '" TPSP_BENCH "' " + tiny_run +
                                                "--tp --seq 4..128+4 --profile off --check off --out r.csv\"");
@@ -194,10 +195,10 @@ TEST_CASE("JSON Lines have the raw samples of every rank, and Markdown the few c
   CHECK(row["rank_samples_s"].size() == 2);
   CHECK(row["rank_samples_s"][1].size() == 7);
   CHECK(row["latency_low_s"] <= row["latency_s"]);
-  CHECK(row["schema"] == 2);
+  CHECK(row["schema"] == 3);
   CHECK_THAT(row["plan_text"].get<std::string>(), Contains("rules:"));
   CHECK_THAT(row["command"].get<std::string>(), Contains("tpsp-bench --model llama-tiny --tp"));
-  CHECK_THAT(text_of(folder / "r.md"), Contains("schema 2") && Contains("| llama-tiny |"));
+  CHECK_THAT(text_of(folder / "r.md"), Contains("schema 3") && Contains("| llama-tiny |"));
 }
 
 TEST_CASE("an output file of no known format is refused") {

@@ -49,7 +49,7 @@ using Record = std::map<std::string, std::string>;
 /// The rows of a CSV file without quoted line breaks, by column name.
 std::vector<Record> read_csv(const std::filesystem::path& path);
 
-/// The whole file; empty when there is none.
+/// The file's content; empty when there is none.
 std::string text_of(const std::filesystem::path& path);
 void write_text(const std::filesystem::path& path, const std::string& text);
 

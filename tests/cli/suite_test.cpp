@@ -89,7 +89,7 @@ TEST_CASE("the as-published protocol shows its artifact: TP's memory is TP+SP's 
   CHECK(static_cast<double>(own(1)) == Approx(static_cast<double>(own(0))).epsilon(0.05));
 }
 
-TEST_CASE("the sound protocol has the same cases warmed up, in turns, on shared weights") {
+TEST_CASE("the sound protocol has the same cases warmed up, interleaved, on shared weights") {
   const TemporaryFolder folder;
   const Run run(folder, "--suite hpml --max-time 1" + tiny, {.ranks = 2});
   REQUIRE(run.code() == 0);

@@ -27,7 +27,7 @@ void check_good(const std::vector<Record>& rows) {
   }
 }
 
-// Everything in a row that arithmetic can tell.
+// Everything in a row that arithmetic can predict.
 void check_formulas(const Record& row) {
   const bool sequence = row.at("plan") == "tp+sp";
   const auto ranks = integer(row, "world");
@@ -79,7 +79,7 @@ TEST_CASE("every backend of one host moves the same bytes and passes the check, 
   }
 }
 
-TEST_CASE("products with packed weights pass the check, and rows say what multiplied") {
+TEST_CASE("GEMMs with packed weights pass the check, and rows name the kernel") {
   const auto* const policy = GENERATE("auto", "packed", "plain");
   CAPTURE(policy);
   const TemporaryFolder folder;

@@ -14,29 +14,29 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 /// Before each collective, waits for a part of the time that has passed since the last one.
-class SlowedCommunicator final : public ForwardingCommunicator {
+class SlowedProcessGroup final : public ForwardingProcessGroup {
  public:
-  SlowedCommunicator(std::unique_ptr<Communicator> inner, double part)
-      : ForwardingCommunicator(*inner), inner_(std::move(inner)), part_(part) {}
+  SlowedProcessGroup(std::unique_ptr<ProcessGroup> inner, double part)
+      : ForwardingProcessGroup(*inner), inner_(std::move(inner)), part_(part) {}
 
-  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
+  void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override {
     slow_down();
-    inner_->all_reduce(addend, sum);
+    inner_->all_reduce(partial, sum);
     last_ = Clock::now();
   }
-  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
+  void all_gather(const at::Tensor& shard, const at::Tensor& full) override {
     slow_down();
-    inner_->all_gather(shard, whole);
+    inner_->all_gather(shard, full);
     last_ = Clock::now();
   }
-  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
+  void reduce_scatter(const at::Tensor& partial, const at::Tensor& shard) override {
     slow_down();
-    inner_->reduce_scatter(whole, shard);
+    inner_->reduce_scatter(partial, shard);
     last_ = Clock::now();
   }
-  std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial) override {
+  std::vector<at::Tensor> defer_reduction(Collective kind, const at::Tensor& partial) override {
     slow_down();
-    auto terms = inner_->addends(kind, partial);
+    auto terms = inner_->defer_reduction(kind, partial);
     last_ = Clock::now();
     return terms;
   }
@@ -49,7 +49,7 @@ class SlowedCommunicator final : public ForwardingCommunicator {
     }
   }
 
-  std::unique_ptr<Communicator> inner_;
+  std::unique_ptr<ProcessGroup> inner_;
   double part_;
   Clock::time_point last_ = Clock::now();
 };
@@ -57,7 +57,7 @@ class SlowedCommunicator final : public ForwardingCommunicator {
 Backend slowed(const Backend& backend, double part) {
   auto result = backend;
   result.make = [backend, part](World& world, at::Device device) {
-    return std::make_unique<SlowedCommunicator>(backend.make(world, device), part);
+    return std::make_unique<SlowedProcessGroup>(backend.make(world, device), part);
   };
   return result;
 }

@@ -6,14 +6,14 @@
 
 #include "comm/ranks.h"
 #include "support/thrown.h"
-#include "tpsp/comm/counting.h"
+#include "tpsp/comm/dry.h"
 
 using namespace tpsp;
 
 namespace {
 
-/// A transport that doubles: easy to tell from every other.
-class DoublingCommunicator final : public Communicator {
+/// A transport that doubles: easy to distinguish from every other.
+class DoublingProcessGroup final : public ProcessGroup {
  public:
   int rank() const override { return 0; }
   int size() const override { return 1; }
@@ -28,26 +28,26 @@ Backend doubling_backend() {
           .meaning = "for this test",
           .preference = 1000,
           .refusal = [](const World&, at::Device) { return std::optional<std::string>(); },
-          .make = [](World&, at::Device) { return std::make_unique<DoublingCommunicator>(); }};
+          .make = [](World&, at::Device) { return std::make_unique<DoublingProcessGroup>(); }};
 }
 
-/// A backend that serves, or refuses with a reason. Its communicator has `preference` for a size, to be known by.
+/// A backend that serves, or refuses with a reason. Its process group has `preference` for a size, to be known by.
 Backend backend_of(const std::string& name, int preference, std::optional<std::string> reason = std::nullopt) {
   return {.name = name,
           .meaning = "for this test",
           .preference = preference,
           .refusal = [reason](const World&, at::Device) { return reason; },
-          .make = [preference](World&, at::Device) { return std::make_unique<DryCommunicator>(0, preference); }};
+          .make = [preference](World&, at::Device) { return std::make_unique<DryProcessGroup>(0, preference); }};
 }
 
 int size_of_chosen(const std::vector<Backend>& backends, const std::string& name) {
   SerialWorld world;
-  return make_communicator(backends, name, world, at::kCPU)->size();
+  return make_process_group(backends, name, world, at::kCPU)->size();
 }
 
 std::string complaint_about(const std::vector<Backend>& backends, const std::string& name, int ranks) {
   ImaginedWorld world(ranks);
-  return complaint_of([&] { make_communicator(backends, name, world, at::kCPU); });
+  return complaint_of([&] { make_process_group(backends, name, world, at::kCPU); });
 }
 
 }  // namespace
@@ -89,7 +89,7 @@ TEST_CASE("a backend added from outside by one value is chosen and used") {
   backends.push_back(doubling_backend());
   const auto name = GENERATE("auto", "doubling");
   SerialWorld world;
-  const auto comm = make_communicator(backends, name, world, at::kCPU);
+  const auto comm = make_process_group(backends, name, world, at::kCPU);
   auto buffer = at::full({3}, 21.0F);
   comm->all_reduce(buffer, buffer);
   CHECK(comm->backend() == "doubling");
@@ -106,12 +106,12 @@ TEST_CASE("every backend of the build has a name of its own and a meaning") {
 
 TEST_CASE("one rank alone is served by serial") {
   SerialWorld world;
-  CHECK(make_communicator(standard_backends(), "auto", world, at::kCPU)->backend() == "serial");
+  CHECK(make_process_group(standard_backends(), "auto", world, at::kCPU)->backend() == "serial");
 }
 
 TEST_CASE("ranks of one process are served by threads") {
-  const auto backends = on_ranks(2, [](World& world, Communicator&) {
-    return std::string(make_communicator(standard_backends(), "auto", world, at::kCPU)->backend());
+  const auto backends = on_ranks(2, [](World& world, ProcessGroup&) {
+    return std::string(make_process_group(standard_backends(), "auto", world, at::kCPU)->backend());
   });
   CHECK(backends == std::vector<std::string>{"threads", "threads"});
 }
@@ -154,7 +154,7 @@ TEST_CASE("nccl refuses CPU tensors") {
 TEST_CASE("nccl refuses more ranks than the host has GPUs") {
   ImaginedWorld world(4096);
   const auto complaint =
-      complaint_of([&] { make_communicator(standard_backends(), "nccl", world, at::Device(at::kCUDA, 0)); });
+      complaint_of([&] { make_process_group(standard_backends(), "nccl", world, at::Device(at::kCUDA, 0)); });
   CHECK_THAT(complaint, Catch::Contains("nccl needs a GPU for each rank, and this host has ") &&
                             Catch::Contains(" for 4096 ranks"));
 }

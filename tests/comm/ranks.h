@@ -12,15 +12,15 @@
 
 namespace tpsp {
 
-/// What `body(world, communicator)` gives on each of `size` threads, in rank order, with a communicator of `backend`.
+/// What `body(world, process group)` gives on each of `size` threads, in rank order, with a process group of `backend`.
 /// Catch2's checks are not made for threads: they belong after this call.
 template <typename Body>
 auto on_ranks(const std::string& backend, int size, Body body) {
-  using Result = std::invoke_result_t<Body&, World&, Communicator&>;
+  using Result = std::invoke_result_t<Body&, World&, ProcessGroup&>;
   static_assert(!std::is_same_v<Result, bool>, "ranks can not write to one vector<bool> at once");
   std::vector<Result> results(static_cast<std::size_t>(size));
   run_threads(size, [&](World& world) {
-    const auto comm = make_communicator(standard_backends(), backend, world, at::kCPU);
+    const auto comm = make_process_group(standard_backends(), backend, world, at::kCPU);
     results[static_cast<std::size_t>(world.rank())] = body(world, *comm);
   });
   return results;
@@ -45,6 +45,7 @@ class ImaginedWorld final : public World {
     return std::vector<std::string>(static_cast<std::size_t>(size_), mine);
   }
   void barrier() override {}
+  std::unique_ptr<World> split(int) override { return std::make_unique<SerialWorld>(); }
   [[noreturn]] void abort(ExitCode) noexcept override { std::terminate(); }
 
  private:

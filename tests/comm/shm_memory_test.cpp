@@ -1,7 +1,7 @@
-// When the memory behind a ShmCommunicator is made anew.
+// When the memory behind a ShmProcessGroup is made anew.
 #include "support/torch_and_catch.h"
 // The line above comes first.
-#include "shm_communicator.h"
+#include "shm_process_group.h"
 #include "tpsp/shm/process_memory.h"
 
 using namespace tpsp;
@@ -19,7 +19,7 @@ class CountingHost final : public ShmHost {
     ++made_;
     return std::make_shared<ProcessMemory>(1, heap_bytes, common_bytes);
   }
-  void look_after(int) override {}
+  void check_peer(int) override {}
 
  private:
   int& made_;
@@ -29,14 +29,14 @@ class CountingHost final : public ShmHost {
 
 TEST_CASE("shared memory is made anew only for more than has been reserved before") {
   int made = 0;
-  ShmCommunicator comm(std::make_unique<CountingHost>(made), "shm");
-  comm.reserve({.partial_bytes = 8000, .whole_bytes = 4000});
+  ShmProcessGroup comm(std::make_unique<CountingHost>(made), "shm");
+  comm.reserve({.partial_bytes = 8000, .gathered_bytes = 4000});
   REQUIRE(made == 2);
-  comm.reserve({.partial_bytes = 4000, .whole_bytes = 4000});
-  comm.reserve({.partial_bytes = 8000, .whole_bytes = 2000});
+  comm.reserve({.partial_bytes = 4000, .gathered_bytes = 4000});
+  comm.reserve({.partial_bytes = 8000, .gathered_bytes = 2000});
   CHECK(made == 2);
-  comm.reserve({.partial_bytes = 4000, .whole_bytes = 9000});
+  comm.reserve({.partial_bytes = 4000, .gathered_bytes = 9000});
   CHECK(made == 3);
-  comm.reserve({.partial_bytes = 8000, .whole_bytes = 9000});
+  comm.reserve({.partial_bytes = 8000, .gathered_bytes = 9000});
   CHECK(made == 3);
 }

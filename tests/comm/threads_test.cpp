@@ -19,7 +19,7 @@ struct OwnFailure : std::logic_error {
 }  // namespace
 
 TEST_CASE("every thread is one rank of the world, on one host") {
-  const auto places = on_ranks(3, [](World& world, Communicator& comm) {
+  const auto places = on_ranks(3, [](World& world, ProcessGroup& comm) {
     return std::array<int, 6>{world.rank(),       world.size(), world.local_rank(),
                               world.local_size(), comm.rank(),  comm.size()};
   });
@@ -40,7 +40,7 @@ TEST_CASE("the failing rank's own exception comes out, and wakes those at a barr
 }
 
 TEST_CASE("the failing rank wakes those in a collective") {
-  const auto fail_one = [](World& world, Communicator& comm) {
+  const auto fail_one = [](World& world, ProcessGroup& comm) {
     if (world.rank() == 1) throw OwnFailure("mine");
     auto buffer = at::ones({4});
     for (int i = 0; i < 3; ++i) comm.all_reduce(buffer, buffer);

@@ -26,7 +26,7 @@ std::string agreement(World& world, const std::function<void()>& step) {
 
 /// The agreement of each rank, when rank r ran `step(r)`.
 std::vector<std::string> agreements(int ranks, const std::function<void(int)>& step) {
-  return on_ranks(ranks, [&](World& world, Communicator&) { return agreement(world, [&] { step(world.rank()); }); });
+  return on_ranks(ranks, [&](World& world, ProcessGroup&) { return agreement(world, [&] { step(world.rank()); }); });
 }
 
 std::vector<std::string> on_each(std::size_t ranks, const std::string& text) {
@@ -84,7 +84,7 @@ TEST_CASE("an error without a text is still an error on all ranks") {
 }
 
 TEST_CASE("ranks can go on after they have agreed on a failure") {
-  const auto sums = on_ranks(3, [](World& world, Communicator& comm) {
+  const auto sums = on_ranks(3, [](World& world, ProcessGroup& comm) {
     agreement(world, [] { throw check_failed("no"); });
     auto buffer = at::ones({1});
     comm.all_reduce(buffer, buffer);
@@ -102,12 +102,12 @@ TEST_CASE("a rank alone agrees with itself") {
 TEST_CASE("exchange gives every rank's bytes in rank order, zero bytes and empty texts too") {
   const std::vector<std::string> texts{std::string("a\0b", 3), "", "third"};
   const auto all = on_ranks(
-      3, [&](World& world, Communicator&) { return world.exchange(texts[static_cast<std::size_t>(world.rank())]); });
+      3, [&](World& world, ProcessGroup&) { return world.exchange(texts[static_cast<std::size_t>(world.rank())]); });
   CHECK(all == std::vector<std::vector<std::string>>(3, texts));
 }
 
 TEST_CASE("the largest over the ranks is taken element by element") {
-  const auto all = on_ranks(3, [](World& world, Communicator&) {
+  const auto all = on_ranks(3, [](World& world, ProcessGroup&) {
     const double rank = world.rank();
     return max_over_ranks(world, {rank, -rank, rank == 1 ? 7.5 : 0.25});
   });
@@ -116,7 +116,7 @@ TEST_CASE("the largest over the ranks is taken element by element") {
 
 TEST_CASE("a rank's NaN is never hidden by the others' numbers") {
   const int broken = GENERATE(0, 1, 2);
-  const auto all = on_ranks(3, [&](World& world, Communicator&) {
+  const auto all = on_ranks(3, [&](World& world, ProcessGroup&) {
     return max_over_ranks(world, {world.rank() == broken ? std::numeric_limits<double>::quiet_NaN() : 1.0});
   });
   for (const auto& largest : all) CHECK(std::isnan(largest.at(0)));

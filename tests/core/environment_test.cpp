@@ -65,7 +65,7 @@ TEST_CASE("a process started alone is rank 0 of 1 without MPI") {
   check_launch(detect_launch(), false, 0, 1);
 }
 
-TEST_CASE("mpirun tells rank and size even for one rank") {
+TEST_CASE("mpirun sets rank and size even for one rank") {
   {
     const Launcher launcher{{"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "4"}};
     check_launch(detect_launch(), true, 3, 4);
@@ -74,7 +74,7 @@ TEST_CASE("mpirun tells rank and size even for one rank") {
   check_launch(detect_launch(), true, 0, 1);
 }
 
-TEST_CASE("srun with pmix tells the rank and the step's task count") {
+TEST_CASE("srun with pmix sets the rank and the step's task count") {
   {
     const Launcher launcher{{"PMIX_RANK", "1"}, {"SLURM_NTASKS", "2"}};
     check_launch(detect_launch(), true, 1, 2);
@@ -83,7 +83,7 @@ TEST_CASE("srun with pmix tells the rank and the step's task count") {
   check_launch(detect_launch(), true, 1, 2);
 }
 
-TEST_CASE("another PMI launcher tells rank and size") {
+TEST_CASE("another PMI launcher sets rank and size") {
   const Launcher launcher{{"PMI_RANK", "5"}, {"PMI_SIZE", "8"}};
   check_launch(detect_launch(), true, 5, 8);
 }
@@ -103,7 +103,7 @@ TEST_CASE("a launcher that contradicts itself is refused") {
     CHECK_THAT(complaint_of(detect_launch), Contains("PMIX_RANK is set but SLURM_NTASKS is not"));
   }
   const Launcher launcher{{"PMI_RANK", "first"}, {"PMI_SIZE", "2"}};
-  CHECK_THAT(complaint_of(detect_launch), Contains("PMI_RANK: 'first' is not a whole number"));
+  CHECK_THAT(complaint_of(detect_launch), Contains("PMI_RANK: 'first' is not an integer"));
 }
 
 TEST_CASE("the time is UTC to the second") {

@@ -23,9 +23,9 @@ TEST_CASE("an error carries its exit code and the complaint's text") {
 }
 
 TEST_CASE("an internal error says that it is a defect and is no bad input") {
-  const Error error = internal_error({"matrix product", "the input has 3 rows", "the output has 4"});
+  const Error error = internal_error({"GEMM", "the input has 3 rows", "the output has 4"});
   CHECK(error.code() == ExitCode::internal);
   CHECK(std::string(error.what()) ==
-        "internal error in matrix product: the input has 3 rows (the output has 4); "
+        "internal error in GEMM: the input has 3 rows (the output has 4); "
         "this is a defect of tpsp-bench: please report it with the command line, plan and model");
 }

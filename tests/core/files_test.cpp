@@ -130,7 +130,7 @@ TEST_CASE("a full disk is an output error with its reason") {
   const Error error = thrown_by([&] { file.append("row\n"); });
   CHECK(error.code() == ExitCode::output_failed);
   CHECK(std::string(error.what()) == (folder / "a").string() +
-                                         ": cannot be appended to (File too large); make room, or give a path on "
+                                         ": cannot be appended to (File too large); free disk space, or give a path on "
                                          "another disk");
 }
 
@@ -168,7 +168,7 @@ TEST_CASE("a file that is moved while it is written keeps what is appended to it
   CHECK(read_file(folder / "b", limit) == "one\ntwo\n");
 }
 
-TEST_CASE("a line that a full disk tore is cut off again") {
+TEST_CASE("a line torn by a full disk is removed again") {
   const TemporaryFolder folder;
   AppendFile file(folder / "a");
   file.append("first\n");
@@ -184,7 +184,7 @@ TEST_CASE("a line that a full disk tore is cut off again") {
   CHECK(read_file(folder / "a", limit) == "first\nthird\n");
 }
 
-TEST_CASE("a last line without a line feed is seen and can be cut off") {
+TEST_CASE("a last line without a line feed is seen and can be removed") {
   const TemporaryFolder folder;
   write_file(folder / "a", "head\none\ntw");
   AppendFile file(folder / "a");
@@ -195,7 +195,7 @@ TEST_CASE("a last line without a line feed is seen and can be cut off") {
   CHECK(read_file(folder / "a", limit) == "head\none\ntwo\n");
 }
 
-TEST_CASE("a file of one torn line can be cut to nothing") {
+TEST_CASE("a file of one torn line can be truncated to nothing") {
   const TemporaryFolder folder;
   write_file(folder / "a", "hea");
   AppendFile file(folder / "a");

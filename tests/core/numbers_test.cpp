@@ -29,13 +29,12 @@ TEST_CASE("an integer of decimal digits is read") {
 }
 
 TEST_CASE("an integer with an exponent is refused") {
-  CHECK(integer_complaint("1e3") ==
-        "--reps: '1e3' is not a whole number; write decimal digits, a number from 1 to 1000");
+  CHECK(integer_complaint("1e3") == "--reps: '1e3' is not an integer; write decimal digits, a number from 1 to 1000");
 }
 
 TEST_CASE("an integer with a sign or a prefix or a blank is refused") {
   const auto text = GENERATE(as<std::string>(), "+5", "-1", "0x10", " 5", "5 ", "5.0", "", "5\n");
-  CHECK_THAT(integer_complaint(text), Catch::Contains("is not a whole number"));
+  CHECK_THAT(integer_complaint(text), Catch::Contains("is not an integer"));
 }
 
 TEST_CASE("an integer outside its range is refused with the range") {

@@ -30,7 +30,7 @@ TEST_CASE("a quote shows control characters as escapes") {
   CHECK(quote("a\nb\x1b[31m") == "'a\\nb\\x1b[31m'");
 }
 
-TEST_CASE("a quote of a long text is cut between two characters") {
+TEST_CASE("a quote of a long text is truncated between two characters") {
   const std::string text = std::string(59, 'a') + "é and more";  // the 60th byte is the first half of é
   CHECK(quote(text) == "'" + std::string(59, 'a') + "…'");
 }

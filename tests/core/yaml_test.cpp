@@ -102,15 +102,15 @@ TEST_CASE("a key that is no word is refused") {
 
 TEST_CASE("an integer in a file is decimal digits only") {
   CHECK(integer_complaint("1e3") ==
-        "mine.yaml:1:1: n: '1e3' is not a whole number; write decimal digits, a number from 1 to 100");
-  CHECK_THAT(integer_complaint("0x10"), Contains("'0x10' is not a whole number"));
-  CHECK_THAT(integer_complaint("~"), Contains("'n' is nothing, not a whole number"));
-  CHECK_THAT(integer_complaint("[1]"), Contains("'n' is a list, not a whole number"));
+        "mine.yaml:1:1: n: '1e3' is not an integer; write decimal digits, a number from 1 to 100");
+  CHECK_THAT(integer_complaint("0x10"), Contains("'0x10' is not an integer"));
+  CHECK_THAT(integer_complaint("~"), Contains("'n' is nothing, not an integer"));
+  CHECK_THAT(integer_complaint("[1]"), Contains("'n' is a list, not an integer"));
   CHECK_THAT(integer_complaint("101"), Contains("'101' is out of range; give a number from 1 to 100"));
 }
 
 TEST_CASE("a quoted number is text and no integer") {
-  CHECK_THAT(integer_complaint("\"5\""), Contains("'n' is the quoted text '5', not a whole number"));
+  CHECK_THAT(integer_complaint("\"5\""), Contains("'n' is the quoted text '5', not an integer"));
   CHECK(parse("n: \"5\"").text("n") == "5");
 }
 

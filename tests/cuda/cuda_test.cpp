@@ -1,9 +1,10 @@
 // The CUDA half: NCCL, the probe, and a whole sweep on a GPU. Registered with ctest where a GPU is found.
 #include "support/torch_and_catch.h"
-#include "tpsp/bench/device.h"
 #include "tpsp/bench/sweep.h"
 #include "tpsp/comm/backend.h"
-#include "tpsp/model/weights.h"
+#include "tpsp/machine/device.h"
+#include "tpsp/models/llama.h"
+#include "tpsp/weights/weights.h"
 
 using namespace tpsp;
 
@@ -14,12 +15,12 @@ const c10::Device gpu(c10::kCUDA, 0);
 std::vector<Row> sweep_rows(const std::string& backend) {
   SerialWorld world;
   Sweep sweep;
-  sweep.model = load_model("llama-tiny");
-  sweep.plans = {lower(load_plan("tp"), modules_of(sweep.model), 1),
-                 lower(load_plan("tp+sp"), modules_of(sweep.model), 1)};
+  sweep.model = std::make_shared<Llama>(load_model("llama-tiny"));
+  sweep.plans = {lower(load_plan("tp"), sweep.model->modules(), 1),
+                 lower(load_plan("tp+sp"), sweep.model->modules(), 1)};
   sweep.seqs = {7, 64};
   sweep.device = gpu;
-  const auto comm = make_communicator(standard_backends(), backend, world, gpu);
+  const auto comm = make_process_group(standard_backends(), backend, world, gpu);
   std::vector<Row> rows;
   run_sweep(sweep, world, *comm, {.row = [&](const Row& row) { rows.push_back(row); }});
   return rows;
@@ -29,15 +30,15 @@ std::vector<Row> sweep_rows(const std::string& backend) {
 
 TEST_CASE("NCCL's collectives on one rank leave the values as they are") {
   SerialWorld world;
-  const auto comm = make_communicator(standard_backends(), "nccl", world, gpu);
+  const auto comm = make_process_group(standard_backends(), "nccl", world, gpu);
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
     const auto values = at::arange(96, at::TensorOptions(dtype).device(gpu));
     const auto sum = values.clone();
     comm->all_reduce(sum, sum);
     CHECK(at::equal(sum, values));
-    const auto whole = at::empty_like(values);
-    comm->all_gather(values, whole);
-    CHECK(at::equal(whole, values));
+    const auto full = at::empty_like(values);
+    comm->all_gather(values, full);
+    CHECK(at::equal(full, values));
     const auto shard = at::empty_like(values);
     comm->reduce_scatter(values, shard);
     CHECK(at::equal(shard, values));

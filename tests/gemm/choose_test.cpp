@@ -24,7 +24,7 @@ TEST_CASE("each kernel gets a time, in the order of the question") {
   }
 }
 
-TEST_CASE("a product too large to try is timed in part, and its time is that of the whole") {
+TEST_CASE("a GEMM too large to run is timed in part, and its time is scaled up") {
   at::set_num_threads(1);
   const auto start = std::chrono::steady_clock::now();
   const auto large = time_kernels({GemmKernel::plain}, 1 << 16, 1 << 14, 1 << 11, at::kFloat).front();
@@ -36,7 +36,7 @@ TEST_CASE("a product too large to try is timed in part, and its time is that of 
 
 TEST_CASE("there is no time for nothing") {
   CHECK_THAT(complaint_of([] { time_kernels({GemmKernel::plain}, 0, 4, 4, at::kFloat); }),
-             Catch::Contains("no product of [0, 4] with [4, 4]"));
+             Catch::Contains("no GEMM of [0, 4] with [4, 4]"));
 }
 
 namespace {
@@ -62,14 +62,14 @@ TEST_CASE("no kernel of LibTorch's is faster than the peak, whatever the size th
     const ProductSize size{.m = 64, .n = 256, .k = 256};
     const auto x = at::ones({size.m, size.k}, dtype);
     const auto w = at::ones({size.n, size.k}, dtype);
-    std::vector<std::function<void()>> products{[&] { at::linear(x, w); }};
-    if (has_onednn_linear(dtype)) products.push_back(onednn_linear(x, w));
+    std::vector<std::function<void()>> calls{[&] { at::linear(x, w); }};
+    if (has_onednn_linear(dtype)) calls.push_back(onednn_linear(x, w));
     // What disturbs one of the two measurements passes; a kernel that is missing among the peak's does not.
     bool below = false;
     for (int attempt = 0; attempt < 5 && !below; ++attempt) {
       double fastest = 0;
-      for (const auto& product : products) {
-        fastest = std::max(fastest, product_flops(size.m, size.n, size.k) / best_seconds_of(product));
+      for (const auto& call : calls) {
+        fastest = std::max(fastest, product_flops(size.m, size.n, size.k) / best_seconds_of(call));
       }
       const auto peaks = measure_peaks(dtype, at::kCPU, {.sizes = {size}, .seconds_each = 0.1});
       UNSCOPED_INFO(at::toString(dtype) << ": " << fastest << " FLOP/s, peak " << peaks.gemm_flops_per_s << " with "
@@ -88,7 +88,7 @@ TEST_CASE("oneDNN's linear layer multiplies by the transposed weight") {
   CHECK(at::allclose(onednn_linear(x, w)(), at::mm(x, w.t()), 1e-4, 1e-4));
 }
 
-TEST_CASE("a search among small products alone takes little time", "[timed]") {
+TEST_CASE("a search among small GEMMs alone takes little time", "[timed]") {
   at::set_num_threads(1);
   const auto start = std::chrono::steady_clock::now();
   measure_peaks(at::kFloat, at::kCPU, {.sizes = {{64, 96, 96}}, .seconds_each = 0.02});

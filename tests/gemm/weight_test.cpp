@@ -56,7 +56,7 @@ double error(const at::Tensor& out, const at::Tensor& x, const at::Tensor& weigh
   return ((out.to(at::kDouble) - want).abs() / allowed).max().item<double>();
 }
 
-// Bytes that a product takes while it writes some columns of a wider matrix.
+// Bytes that a GEMM allocates while it writes some columns of a wider matrix.
 std::size_t scratch_of(GemmKernel kernel, at::ScalarType dtype) {
   const GemmWeight weight(random_matrix(256, 300, dtype), kernel);
   const auto x = random_matrix(129, 300, dtype);
@@ -71,7 +71,7 @@ constexpr std::int64_t some_k[]{1, 7, 64, 300};
 
 }  // namespace
 
-TEST_CASE("every kernel's product is that of fp64 but for rounding") {
+TEST_CASE("every kernel's GEMM agrees with fp64 within rounding") {
   at::manual_seed(1);
   for (const auto& [kernel, dtype] : all_pairs()) {
     for (const auto n : some_n) {
@@ -90,7 +90,7 @@ TEST_CASE("every kernel's product is that of fp64 but for rounding") {
   }
 }
 
-TEST_CASE("inputs and outputs may be columns of wider matrices, and what lies beside them stays") {
+TEST_CASE("inputs and outputs may be columns of wider matrices, and the other columns are not written") {
   at::manual_seed(2);
   for (const auto& [kernel, dtype] : all_pairs()) {
     for (const auto n : some_n) {
@@ -127,7 +127,7 @@ TEST_CASE("one packed weight serves any number of rows, in any order") {
   }
 }
 
-TEST_CASE("not-a-number and infinity come out as they are, beside numbers that stay") {
+TEST_CASE("NaN and infinity propagate, and other elements are unaffected") {
   for (const auto& [kernel, dtype] : all_pairs()) {
     CAPTURE(to_string(kernel), at::toString(dtype));
     const auto w = at::ones({40, 64}, dtype);
@@ -142,7 +142,7 @@ TEST_CASE("not-a-number and infinity come out as they are, beside numbers that s
   }
 }
 
-TEST_CASE("a packed product takes no memory") {
+TEST_CASE("a packed GEMM allocates no memory") {
   const c10::InferenceMode no_gradients;
   for (const auto& [kernel, dtype] : all_pairs()) {
     if (kernel == GemmKernel::plain) continue;
@@ -151,7 +151,7 @@ TEST_CASE("a packed product takes no memory") {
   }
 }
 
-// oneDNN's bf16 product sums blocks in fp32 (AMX, AVX512-BF16), or all of `out` where the CPU has neither (AVX512).
+// oneDNN's bf16 GEMM sums blocks in fp32 (AMX, AVX512-BF16), or all of `out` where the CPU has neither (AVX512).
 TEST_CASE("at::mm takes no memory in fp32, and in bf16 a copy of its output in fp32 at most") {
   const c10::InferenceMode no_gradients;
   at::set_num_threads(1);  // the scratch grows with them
@@ -164,12 +164,12 @@ TEST_CASE("a weight holds the bytes that it says, and the packed ones nothing el
     if (kernel == GemmKernel::plain) continue;
     CAPTURE(to_string(kernel), at::toString(dtype));
     auto w = random_matrix(200, 300, dtype);
-    const c10::weak_intrusive_ptr<c10::TensorImpl> watched(w.getIntrusivePtr());
+    const c10::weak_intrusive_ptr<c10::TensorImpl> tensor(w.getIntrusivePtr());
     std::int64_t held = 0;
     const auto taken = allocated_by([&, kernel = kernel] {
       const GemmWeight weight(std::move(w), kernel);
       held = weight.bytes();
-      CHECK(watched.expired());
+      CHECK(tensor.expired());
       CHECK(weight.rows() == 200);
       CHECK(weight.columns() == 300);
       CHECK(weight.kernel() == kernel);
@@ -180,7 +180,7 @@ TEST_CASE("a weight holds the bytes that it says, and the packed ones nothing el
   CHECK(GemmWeight(at::zeros({20, 30}), GemmKernel::plain).bytes() == 20 * 30 * 4);
 }
 
-TEST_CASE("a meta weight takes as many bytes as a real one, and its products only look at the shapes") {
+TEST_CASE("a meta weight takes as many bytes as a real one, and its GEMMs only check the shapes") {
   for (const auto& [kernel, dtype] : all_pairs()) {
     CAPTURE(to_string(kernel), at::toString(dtype));
     const auto meta = at::TensorOptions().dtype(dtype).device(at::kMeta);
@@ -216,7 +216,7 @@ TEST_CASE("ranks that are threads multiply at the same time, each its own weight
   }
 }
 
-TEST_CASE("several threads share a product") {
+TEST_CASE("several threads share a GEMM") {
   for (const auto& [kernel, dtype] : all_pairs()) {
     CAPTURE(to_string(kernel), at::toString(dtype));
     at::set_num_threads(3);
@@ -250,8 +250,8 @@ TEST_CASE("what does not fit is an internal error") {
   refused(at::zeros({2, 6}), at::zeros({3, 4}), "the output has 3 rows");
   refused(at::zeros({2, 6}, at::kBFloat16), at::zeros({2, 4}), "the input is BFloat16");
   refused(at::zeros({2, 6}, at::kMeta), at::zeros({2, 4}), "meta");
-  refused(at::zeros({6, 2}).t(), at::zeros({2, 4}), "columns side by side");
-  refused(at::zeros({2, 6}), at::zeros({1, 4}).expand({2, 4}), "columns side by side");
+  refused(at::zeros({6, 2}).t(), at::zeros({2, 4}), "contiguous rows");
+  refused(at::zeros({2, 6}), at::zeros({1, 4}).expand({2, 4}), "contiguous rows");
   refused(at::zeros({2, 3, 6}), at::zeros({2, 4}), "not a matrix");
   CHECK_THAT(defect_of([] { GemmWeight(at::zeros({0, 6}), GemmKernel::plain); }), Catch::Contains("empty"));
   CHECK_THAT(defect_of([] { GemmWeight(at::zeros({4, 6}, at::kInt), GemmKernel::plain); }), Catch::Contains("Int"));

@@ -1,4 +1,4 @@
-// Elements of either type as numbers, and rows of them in memory whose surroundings are watched.
+// Elements of either type as numbers, and rows of them in memory with guard bytes around it.
 #pragma once
 
 #include <algorithm>
@@ -44,7 +44,7 @@ inline Bf16 nearest<Bf16>(float x) {
 template <typename T>
 inline constexpr double half_place = sizeof(T) == 4 ? 0x1p-24 : 0x1p-8;
 
-/// Elements at an address that is not a vector's, with some before and behind that nobody may touch.
+/// Elements at an address that is not a vector's, with guard bytes before and behind.
 template <typename T>
 class Guarded {
  public:

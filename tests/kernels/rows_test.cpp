@@ -164,7 +164,7 @@ TEMPLATE_TEST_CASE("swiglu hands on NaN and infinity", "", float, Bf16) {
   });
 }
 
-TEMPLATE_TEST_CASE("rotate turns every pair by its angle, in place too", "", float, Bf16) {
+TEMPLATE_TEST_CASE("rotate rotates every pair by its angle, in place too", "", float, Bf16) {
   std::mt19937 random(6);
   constexpr std::size_t heads = 3;
   for (const auto half : odd_sizes) {

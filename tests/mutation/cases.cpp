@@ -34,20 +34,20 @@ Ending run(const MutationCase& which, const Injection& injection, int calls_of_a
   const auto timed = tokens_of(5, which.batch);
   const auto checked = tokens_of(6, which.batch);
   Ending ending{.logits = std::vector<at::Tensor>(static_cast<std::size_t>(which.world))};
-  on_ranks(which.world, [&](World& ranks, Communicator& transport) {
+  on_ranks(which.world, [&](World& ranks, ProcessGroup& transport) {
     // A batch of three has no memory in common, so that collectives copy.
     if (which.batch < 3) reserve_for(transport, config, plan, timed, at::kFloat);
-    const auto faulty = injection.communicator ? injection.communicator(transport, calls_of_a_forward) : nullptr;
-    CountingCommunicator comm(faulty ? *faulty : transport);
+    const auto faulty = injection.process_group ? injection.process_group(transport, calls_of_a_forward) : nullptr;
+    EventCounter counter(which.world);
     const auto weights = injection.weights
                              ? injection.weights(plan, ranks.rank())
                              : std::make_unique<ResidentWeights>(plan, ranks.rank(), WeightRecipe{.seed = test_seed});
-    const Llama model(config, plan, *weights, {.comm = comm});
+    const RankModel model(config, plan, *weights, faulty ? *faulty : transport, &counter);
     model.logits(timed);
-    const auto calls = calls_of(comm.counts());
+    const auto calls = calls_of(counter.counts());
     const auto logits = model.logits(checked);
     const WeightRecipe recipe{.seed = test_seed};
-    const auto error = Reference(config, recipe, checked, ranks).error(logits, ranks);
+    const auto error = Reference(Llama(config), recipe, checked, ranks).error(logits, ranks);
     ending.logits[static_cast<std::size_t>(ranks.rank())] = logits.clone();
     if (ranks.rank() != 0) return;
     ending.error = error;
@@ -108,7 +108,7 @@ std::vector<MutationCase> mutation_cases() {
   return cases;
 }
 
-const ModelConfig& mutation_model() {
+const LlamaConfig& mutation_model() {
   static const auto model =
       parse_model("mutated", "mutated.yaml",
                   "{hidden: 96, layers: 2, heads: 24, kv_heads: 12, ffn: 192, vocabulary: 515, norm_eps: 0.001}");
@@ -130,7 +130,7 @@ Trial try_mutation(const MutationCase& which, const Injection& injection) {
   if (injection.activate) injection.activate();
   try {
     const auto mutated = run(which, injection, expected.calls);
-    const double error = mutated.error.max_rel / error_bound(mutation_model(), seq, which.world, at::kFloat);
+    const double error = mutated.error.max_rel / error_bound(Llama(mutation_model()), seq, which.world, at::kFloat);
     if (error > 1) return {.verdict = Verdict::caught, .error = error};
     return {.verdict = same_bits(expected, mutated) ? Verdict::unchanged : Verdict::survived, .error = error};
   } catch (const std::exception& refusal) {

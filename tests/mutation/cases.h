@@ -10,10 +10,10 @@
 #include <string_view>
 #include <vector>
 
-#include "tpsp/comm/communicator.h"
-#include "tpsp/model/config.h"
-#include "tpsp/model/weights.h"
+#include "tpsp/comm/process_group.h"
+#include "tpsp/models/config.h"
 #include "tpsp/parallel/plan.h"
+#include "tpsp/weights/weights.h"
 
 namespace tpsp {
 
@@ -30,11 +30,11 @@ std::vector<MutationCase> mutation_cases();
 
 /// The model of all cases: two layers, grouped heads that divide over 2, 3 and 4 ranks, an odd vocabulary. Its norms
 /// have an eps that shows where their input is scaled.
-const ModelConfig& mutation_model();
+const LlamaConfig& mutation_model();
 
-/// What stands between a rank's forward and its communicator or weights. A default one changes nothing.
+/// What stands between a rank's forward and its process group or weights. A default one changes nothing.
 struct Injection {
-  std::function<std::unique_ptr<Communicator>(Communicator& inner, int calls_of_a_forward)> communicator{};
+  std::function<std::unique_ptr<ProcessGroup>(ProcessGroup& inner, int calls_of_a_forward)> process_group{};
   std::function<std::unique_ptr<WeightSource>(const LoweredPlan& plan, int rank)> weights{};
   std::function<void()> activate{};  ///< before the ranks start
 };

@@ -14,7 +14,7 @@ namespace {
 enum class Wrong {
   zero,              ///< the result is zero
   stale,             ///< the result is that of the call before of the same size
-  not_reduced,       ///< a sum is this rank's own addend; a gather has only this rank's block
+  not_reduced,       ///< a sum is this rank's own partial; a gather has only this rank's block
   reduced_twice,     ///< a sum is twice the sum
   blocks_swapped,    ///< a gather has two blocks exchanged; a sum its two halves
   row_off_by_one,    ///< the result begins a row late
@@ -39,44 +39,44 @@ constexpr std::array<std::pair<Wrong, std::string_view>, 10> all_wrongs{{
 
 /// `inner` with one call of every forward wrong. Values lie in memory of the rank's own, so that a wrong result stays
 /// with the rank that has it.
-class FaultyCommunicator final : public ForwardingCommunicator {
+class FaultyProcessGroup final : public ForwardingProcessGroup {
  public:
-  FaultyCommunicator(Communicator& inner, Wrong wrong, int call, int calls_of_a_forward, bool all_ranks)
-      : ForwardingCommunicator(inner),
+  FaultyProcessGroup(ProcessGroup& inner, Wrong wrong, int call, int calls_of_a_forward, bool all_ranks)
+      : ForwardingProcessGroup(inner),
         wrong_(wrong),
         call_(call),
         calls_of_a_forward_(calls_of_a_forward),
         applies_(all_ranks || inner.rank() == 1) {}
 
-  at::Tensor new_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override {
+  at::Tensor alloc_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override {
     return at::empty(sizes, options);
   }
-  at::Tensor new_whole(at::IntArrayRef sizes, const at::TensorOptions& options) override {
+  at::Tensor alloc_gathered(at::IntArrayRef sizes, const at::TensorOptions& options) override {
     return at::empty(sizes, options);
   }
   bool shares_memory() const override { return false; }
   bool is_shared(const at::Tensor&) const override { return false; }
-  std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial) override {
-    return Communicator::addends(kind, partial);
+  std::vector<at::Tensor> defer_reduction(Collective kind, const at::Tensor& partial) override {
+    return ProcessGroup::defer_reduction(kind, partial);
   }
 
-  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
+  void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override {
     const bool now = is_now();
-    const auto own = addend.clone();
-    ForwardingCommunicator::all_reduce(sent(own, now), sum);
+    const auto own = partial.clone();
+    ForwardingProcessGroup::all_reduce(sent(own, now), sum);
     spoil(sum, own, now);
   }
-  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
+  void all_gather(const at::Tensor& shard, const at::Tensor& full) override {
     const bool now = is_now();
-    const auto own = at::zeros_like(whole);
+    const auto own = at::zeros_like(full);
     own.view({size(), -1})[rank()].copy_(shard.reshape({-1}));
-    ForwardingCommunicator::all_gather(sent(shard.clone(), now), whole);
-    spoil(whole, own, now);
+    ForwardingProcessGroup::all_gather(sent(shard.clone(), now), full);
+    spoil(full, own, now);
   }
-  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
+  void reduce_scatter(const at::Tensor& full, const at::Tensor& shard) override {
     const bool now = is_now();
-    const auto own = whole.view({size(), -1})[rank()].view(shard.sizes()).clone();
-    ForwardingCommunicator::reduce_scatter(sent(whole.clone(), now), shard);
+    const auto own = full.view({size(), -1})[rank()].view(shard.sizes()).clone();
+    ForwardingProcessGroup::reduce_scatter(sent(full.clone(), now), shard);
     spoil(shard, own, now);
   }
 
@@ -131,8 +131,8 @@ std::vector<Fault> collective_faults(int calls) {
       for (const bool all_ranks : {false, true}) {
         faults.push_back(
             {.name = fmt::format("collective {}: {} on {}", call, text, all_ranks ? "all ranks" : "rank 1"),
-             .injection = {.communicator = [=, which = wrong](Communicator& inner, int calls_of_a_forward) {
-               return std::make_unique<FaultyCommunicator>(inner, which, call, calls_of_a_forward, all_ranks);
+             .injection = {.process_group = [=, which = wrong](ProcessGroup& inner, int calls_of_a_forward) {
+               return std::make_unique<FaultyProcessGroup>(inner, which, call, calls_of_a_forward, all_ranks);
              }}});
       }
     }

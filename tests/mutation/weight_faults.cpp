@@ -51,21 +51,21 @@ class FaultyWeights final : public WeightSource {
   std::shared_ptr<const GemmWeight> product(const std::string& module) const override {
     return std::make_shared<const GemmWeight>(get(module), GemmKernel::plain);
   }
-  std::shared_ptr<const JoinedWeight> joined(const std::string& container) const override {
+  std::shared_ptr<const FusedWeight> fused(const std::string& container) const override {
     const auto& module = modules_.at(container);
-    if (!plan_.joins(module)) return nullptr;
+    if (!plan_.fuses(module)) return nullptr;
     std::vector<at::Tensor> shards;
     std::vector<std::int64_t> rows;
     for (const auto& entry : module.entries) {
       shards.push_back(get(entry));
       rows.push_back(shards.back().size(0));
     }
-    return std::make_shared<const JoinedWeight>(JoinedWeight{GemmWeight(at::cat(shards), GemmKernel::plain), rows});
+    return std::make_shared<const FusedWeight>(FusedWeight{GemmWeight(at::cat(shards), GemmKernel::plain), rows});
   }
 
  private:
   at::Tensor shard(const std::string& module, int rank) const {
-    return make_weight(modules_.at(module), {.dim = plan_.at(module).cut, .rank = rank, .ranks = plan_.world},
+    return make_weight(modules_.at(module), {.dim = plan_.at(module).weight_dim, .rank = rank, .ranks = plan_.world},
                        {.seed = test_seed});
   }
 

@@ -24,7 +24,7 @@ def rms_norm(x, weight, eps):
 
 
 def rotate(x, theta):
-    """Rotary positions in the half-rotation form: element i of a head turns with element i + head_dim/2."""
+    """Rotary positions in the half-rotation form: element i of a head is paired with element i + head_dim/2."""
     seq, half = x.shape[-2], x.shape[-1] // 2
     frequency = theta ** (-torch.arange(half, dtype=torch.float32) / half)
     angle = torch.arange(seq, dtype=torch.float32)[:, None] * frequency

@@ -45,10 +45,10 @@ TEST_CASE("a want= that a style does not compute from is refused, with the one i
   CHECK_THAT(refusal("norm replicate want=shard(seq)"), Contains("write want=replicate"));
 }
 
-TEST_CASE("an embedding has no want=, for token numbers are whole on every rank") {
+TEST_CASE("an embedding has no want=, for token ids are replicated") {
   CHECK_THAT(refusal("tok_embeddings rowwise want=replicate"),
              Contains("want=replicate is not what this style computes from") &&
-                 Contains("leave it out: token numbers are whole on every rank"));
+                 Contains("leave it out: token ids are replicated"));
 }
 
 TEST_CASE("a container can not want a partial sum") {
@@ -62,18 +62,18 @@ TEST_CASE("a container has no out=") {
         "give out= to its last child");
 }
 
-TEST_CASE("only a row-wise product may stay a partial sum") {
+TEST_CASE("only a row-wise module may stay a partial sum") {
   CHECK(refusal("output colwise out=partial") ==
-        "mine.rules:1:1: output: out=partial, and the product is shard(feature) (rule 'output' colwise); only rowwise "
+        "mine.rules:1:1: output: out=partial, and the result is shard(feature) (rule 'output' colwise); only rowwise "
         "leaves a partial sum");
-  CHECK_THAT(refusal("norm sequence out=partial"), Contains("the product is shard(seq)"));
-  CHECK_THAT(refusal("norm replicate out=partial"), Contains("the product is replicate"));
+  CHECK_THAT(refusal("norm sequence out=partial"), Contains("the result is shard(seq)"));
+  CHECK_THAT(refusal("norm replicate out=partial"), Contains("the result is replicate"));
 }
 
 TEST_CASE("heads that do not divide are named with the sizes that would do") {
   CHECK(refusal(R"(layers\.\d+\.attention\.wq colwise)", 4) ==
         "mine.rules:1:1: layers.0.attention.wq: 6 heads do not divide over 4 ranks (rule "
-        "'layers\\.\\d+\\.attention\\.wq' colwise); use a world size of 1, 2, 3, 6, or leave the module whole with the "
+        "'layers\\.\\d+\\.attention\\.wq' colwise); use a world size of 1, 2, 3, 6, or replicate the module with the "
         "style replicate");
 }
 
@@ -83,12 +83,12 @@ TEST_CASE("heads are counted, not their elements") {
              Contains("2 kv heads do not divide over 4 ranks") && Contains("use a world size of 1, 2,"));
 }
 
-TEST_CASE("the dimension that is named is the one the style cuts") {
+TEST_CASE("the dimension that is named is the one the style shards") {
   CHECK_THAT(refusal(R"(layers\.0\.attention\.wo rowwise)", 4), Contains("6 heads do not divide over 4 ranks"));
   CHECK_THAT(refusal(R"(layers\.0\.attention\.wo colwise)", 5), Contains("24 hidden do not divide over 5 ranks"));
   CHECK_THAT(refusal("tok_embeddings colwise", 5), Contains("24 hidden do not divide over 5 ranks"));
 }
 
-TEST_CASE("a whole weight fits any number of ranks") {
+TEST_CASE("a replicated weight fits any number of ranks") {
   CHECK_NOTHROW(lower(rules("layers\\..*\\.w.* replicate\n.*norm sequence"), small_model(), 5));
 }

@@ -8,14 +8,14 @@ using namespace tpsp;
 
 namespace {
 
-constexpr auto whole = Layout::replicate();
-constexpr auto seq = Layout::shard(seq_dim);
+constexpr auto replicate = Placement::replicate();
+constexpr auto seq = Placement::shard(seq_dim);
 
-/// "colwise want=replicate natural=shard(feature) out=shard(feature) cut=0"
-std::string text_of(const Placement& placement) {
-  return std::string(to_string(placement.style)) + " want=" + text_of(placement.want) +
-         " natural=" + to_string(placement.natural) + " out=" + to_string(placement.out) +
-         " cut=" + (placement.cut ? std::to_string(*placement.cut) : "-");
+/// "colwise want=replicate natural=shard(feature) out=shard(feature) weight_dim=0"
+std::string text_of(const ModulePlan& module_plan) {
+  return std::string(to_string(module_plan.style)) + " want=" + text_of(module_plan.input) +
+         " natural=" + to_string(module_plan.computed) + " out=" + to_string(module_plan.output) +
+         " weight_dim=" + (module_plan.weight_dim ? std::to_string(*module_plan.weight_dim) : "-");
 }
 
 /// Where the module lies under the one rule `<its name> <rule>`, on two ranks.
@@ -29,55 +29,56 @@ LoweredPlan lowered(const std::string& rule_text, int world = 2) {
 
 }  // namespace
 
-TEST_CASE("a column-wise linear takes the whole input and gives each rank its features") {
-  CHECK(placed("output", "colwise") == "colwise want=replicate natural=shard(feature) out=shard(feature) cut=0");
+TEST_CASE("a column-wise linear takes the replicated input and gives each rank its features") {
+  CHECK(placed("output", "colwise") == "colwise want=replicate natural=shard(feature) out=shard(feature) weight_dim=0");
 }
 
-TEST_CASE("a row-wise linear takes each rank's features and leaves a partial sum, which is made whole") {
-  CHECK(placed("output", "rowwise") == "rowwise want=shard(feature) natural=partial out=replicate cut=1");
+TEST_CASE("a row-wise linear takes each rank's features and leaves a partial sum, which is all-reduced") {
+  CHECK(placed("output", "rowwise") == "rowwise want=shard(feature) natural=partial out=replicate weight_dim=1");
 }
 
-TEST_CASE("a row-wise embedding is cut along the vocabulary and leaves a partial sum") {
-  CHECK(placed("tok_embeddings", "rowwise") == "rowwise want=- natural=partial out=replicate cut=0");
+TEST_CASE("a row-wise embedding is sharded along the vocabulary and leaves a partial sum") {
+  CHECK(placed("tok_embeddings", "rowwise") == "rowwise want=- natural=partial out=replicate weight_dim=0");
 }
 
-TEST_CASE("a column-wise embedding is cut along the hidden dimension") {
-  CHECK(placed("tok_embeddings", "colwise") == "colwise want=- natural=shard(feature) out=shard(feature) cut=1");
+TEST_CASE("a column-wise embedding is sharded along the hidden dimension") {
+  CHECK(placed("tok_embeddings", "colwise") == "colwise want=- natural=shard(feature) out=shard(feature) weight_dim=1");
 }
 
-TEST_CASE("a norm or linear in sequence style is whole and works on cut tokens") {
+TEST_CASE("a norm or linear in sequence style is replicated and works on sharded tokens") {
   const std::string name = GENERATE("norm", "output");
-  CHECK(placed(name, "sequence") == "sequence want=shard(seq) natural=shard(seq) out=shard(seq) cut=-");
+  CHECK(placed(name, "sequence") == "sequence want=shard(seq) natural=shard(seq) out=shard(seq) weight_dim=-");
 }
 
-TEST_CASE("a replicated module is whole and works on whole tokens") {
+TEST_CASE("a module in replicate style has the full weight and works on all tokens") {
   const std::string name = GENERATE("norm", "output");
-  CHECK(placed(name, "replicate") == "replicate want=replicate natural=replicate out=replicate cut=-");
+  CHECK(placed(name, "replicate") == "replicate want=replicate natural=replicate out=replicate weight_dim=-");
 }
 
 TEST_CASE("a replicated embedding wants nothing of its input") {
-  CHECK(placed("tok_embeddings", "replicate") == "replicate want=- natural=replicate out=replicate cut=-");
+  CHECK(placed("tok_embeddings", "replicate") == "replicate want=- natural=replicate out=replicate weight_dim=-");
 }
 
 TEST_CASE("a module without a rule is replicated and names no rule") {
   const auto plan = lowered("output colwise");
-  CHECK(text_of(plan.at("norm")) == "replicate want=replicate natural=replicate out=replicate cut=-");
+  CHECK(text_of(plan.at("norm")) == "replicate want=replicate natural=replicate out=replicate weight_dim=-");
   CHECK(plan.at("norm").rule.empty());
 }
 
-TEST_CASE("a placement names the rule that made it") {
+TEST_CASE("a module plan names the rule that made it") {
   CHECK(lowered("# first\noutput colwise").at("output").rule == "mine.rules:2:1");
 }
 
 TEST_CASE("a rule's in= is kept for the forward pass to check") {
-  CHECK(lowered("output colwise in=shard(seq)").at("output").in == seq);
-  CHECK_FALSE(lowered("output colwise").at("output").in.has_value());
+  CHECK(lowered("output colwise in=shard(seq)").at("output").required_input == seq);
+  CHECK_FALSE(lowered("output colwise").at("output").required_input.has_value());
 }
 
-TEST_CASE("a rule's out= is what the product is brought to") {
+TEST_CASE("a rule's out= is what the result is brought to") {
   CHECK(placed("output", "colwise out=shard(seq)") ==
-        "colwise want=replicate natural=shard(feature) out=shard(seq) cut=0");
-  CHECK(placed("output", "rowwise out=partial") == "rowwise want=shard(feature) natural=partial out=partial cut=1");
+        "colwise want=replicate natural=shard(feature) out=shard(seq) weight_dim=0");
+  CHECK(placed("output", "rowwise out=partial") ==
+        "rowwise want=shard(feature) natural=partial out=partial weight_dim=1");
 }
 
 TEST_CASE("want= may say what the style computes from anyway") {
@@ -86,22 +87,22 @@ TEST_CASE("want= may say what the style computes from anyway") {
 
 TEST_CASE("a container's want= is what its input is brought to") {
   const auto plan = lowered("layers\\.0\\.attention prepare_input want=shard(seq)");
-  CHECK(plan.at("layers.0.attention").want == seq);
+  CHECK(plan.at("layers.0.attention").input == seq);
 }
 
 TEST_CASE("a container without a rule wants what all its readers want") {
   const auto plan = lowered("layers\\.0\\.attention\\.w[qkv] sequence\nlayers\\.1\\.attention\\.w[qkv] colwise");
-  CHECK(plan.at("layers.0.attention").want == seq);
-  CHECK(plan.at("layers.1.attention").want == whole);
+  CHECK(plan.at("layers.0.attention").input == seq);
+  CHECK(plan.at("layers.1.attention").input == replicate);
 }
 
 TEST_CASE("a container whose rule has no want= takes its readers' too") {
   const auto plan = lowered("layers\\.0\\.attention prepare_input in=shard(seq)\nlayers\\.0\\..*\\.w[qkv] colwise");
-  CHECK(plan.at("layers.0.attention").want == whole);
+  CHECK(plan.at("layers.0.attention").input == replicate);
 }
 
 TEST_CASE("a container whose readers want different things leaves its input alone") {
-  CHECK_FALSE(lowered("layers\\.0\\.attention\\.wq sequence").at("layers.0.attention").want.has_value());
+  CHECK_FALSE(lowered("layers\\.0\\.attention\\.wq sequence").at("layers.0.attention").input.has_value());
 }
 
 TEST_CASE("of several matching rules the last one wins") {
@@ -118,8 +119,8 @@ TEST_CASE("a pattern matches whole names, not parts of them") {
 
 TEST_CASE("a vocabulary that does not divide is padded, not refused") {
   const auto plan = lowered("output colwise\ntok_embeddings rowwise", 4);
-  CHECK(plan.at("output").cut == 0);
-  CHECK(plan.at("tok_embeddings").cut == 0);
+  CHECK(plan.at("output").weight_dim == 0);
+  CHECK(plan.at("tok_embeddings").weight_dim == 0);
 }
 
 TEST_CASE("a lowered plan keeps its name, its world and the modules in forward order") {
@@ -128,26 +129,28 @@ TEST_CASE("a lowered plan keeps its name, its world and the modules in forward o
   CHECK(plan.world == 4);
   REQUIRE(plan.modules.size() == small_model().size());
   CHECK(plan.modules.front().name == "tok_embeddings");
-  CHECK(plan.placements.size() == plan.modules.size());
+  CHECK(plan.module_plans.size() == plan.modules.size());
 }
 
 TEST_CASE("the built-in plans fit the modules without findings, in either form") {
   const std::string name = GENERATE("tp", "tp+sp", "tp.rules", "tp+sp.rules");
   const auto plan = lower(load_plan(name), small_model(), 2);
   CAPTURE(name);
-  for (const auto& finding : plan.findings) CHECK(finding.text == "");
+  std::string findings;
+  for (const auto& finding : plan.findings) findings += finding.text;
+  CHECK(findings == "");
 }
 
-TEST_CASE("tp and tp+sp cut the weights alike") {
-  CHECK(lower(load_plan("tp"), small_model(), 2).cut_signature() ==
-        lower(load_plan("tp+sp"), small_model(), 2).cut_signature());
+TEST_CASE("tp and tp+sp have the same weight sharding") {
+  CHECK(lower(load_plan("tp"), small_model(), 2).weight_sharding() ==
+        lower(load_plan("tp+sp"), small_model(), 2).weight_sharding());
 }
 
-TEST_CASE("plans that cut a weight along different dimensions have different signatures") {
-  const auto colwise = lowered("output colwise").cut_signature();
-  CHECK(colwise != lowered("output rowwise").cut_signature());
-  CHECK(colwise != lowered("output replicate").cut_signature());
-  CHECK(colwise != lowered("layers\\.0\\.attention\\.wo colwise").cut_signature());
+TEST_CASE("plans that shard a weight along different dimensions have different signatures") {
+  const auto colwise = lowered("output colwise").weight_sharding();
+  CHECK(colwise != lowered("output rowwise").weight_sharding());
+  CHECK(colwise != lowered("output replicate").weight_sharding());
+  CHECK(colwise != lowered("layers\\.0\\.attention\\.wo colwise").weight_sharding());
 }
 
 TEST_CASE("tp+sp shards the sequence and tp does not") {

@@ -21,7 +21,7 @@ std::string yaml_complaint(const std::string& text) {
 /// What a YAML plan of this one rule, between braces on line 2 from column 5, is refused with.
 std::string yaml_rule_complaint(const std::string& rule) { return yaml_complaint("rules:\n  - {" + rule + "}\n"); }
 
-const std::string line_form = "write <regex> <style> [in=LAYOUT] [want=LAYOUT] [out=LAYOUT]";
+const std::string line_form = "write <regex> <style> [in=PLACEMENT] [want=PLACEMENT] [out=PLACEMENT]";
 
 }  // namespace
 
@@ -37,27 +37,27 @@ TEST_CASE("a style that is near to none is answered with the choices") {
         "mine.rules:1:3: unknown style 'tensor'; the choices are colwise, rowwise, sequence, prepare_input, replicate");
 }
 
-TEST_CASE("an unknown layout is answered with the nearest") {
+TEST_CASE("an unknown placement is answered with the nearest") {
   CHECK(rules_complaint("w rowwise out=shard(sec)") ==
-        "mine.rules:1:11: unknown layout 'shard(sec)'; did you mean 'shard(seq)'?");
+        "mine.rules:1:11: unknown placement 'shard(sec)'; did you mean 'shard(seq)'?");
   CHECK(yaml_rule_complaint("match: w, style: rowwise, out: shard(sec)") ==
-        "mine.yaml:2:32: unknown layout 'shard(sec)'; did you mean 'shard(seq)'?");
+        "mine.yaml:2:32: unknown placement 'shard(sec)'; did you mean 'shard(seq)'?");
 }
 
-TEST_CASE("a layout that is left out after its '=' is answered with the choices") {
+TEST_CASE("a placement that is left out after its '=' is answered with the choices") {
   CHECK(rules_complaint("w rowwise out=") ==
-        "mine.rules:1:11: unknown layout ''; the choices are replicate, shard(seq), shard(feature), partial");
+        "mine.rules:1:11: unknown placement ''; the choices are replicate, shard(seq), shard(feature), partial");
 }
 
-TEST_CASE("an unknown layout is found in every field") {
+TEST_CASE("an unknown placement is found in every field") {
   const std::string key = GENERATE("in", "want", "out");
   CHECK_THAT(rules_complaint("w prepare_input " + key + "=sum"),
-             Catch::StartsWith("mine.rules:1:17: unknown layout 'sum'"));
+             Catch::StartsWith("mine.rules:1:17: unknown placement 'sum'"));
   CHECK_THAT(yaml_rule_complaint("match: w, style: prepare_input, " + key + ": sum"),
-             Catch::StartsWith("mine.yaml:2:38: unknown layout 'sum'"));
+             Catch::StartsWith("mine.yaml:2:38: unknown placement 'sum'"));
 }
 
-TEST_CASE("a layout that is given twice in a line is refused at the second") {
+TEST_CASE("a placement that is given twice in a line is refused at the second") {
   CHECK(rules_complaint("w rowwise out=partial out=replicate") == "mine.rules:1:23: out= is given twice");
 }
 

@@ -37,7 +37,7 @@ TEST_CASE("a built-in plan is the same in YAML and in one-line rules") {
   CHECK(texts_of(load_plan(name)) == texts_of(load_plan(name + ".rules")));
 }
 
-TEST_CASE("a rule has a pattern, a style and up to three layouts, in either form") {
+TEST_CASE("a rule has a pattern, a style and up to three placements, in either form") {
   const std::vector<std::string> expected{R"(layers\.\d+\.ffn prepare_input in=shard(seq) want=replicate out=-)",
                                           "w2 rowwise in=- want=- out=partial"};
   CHECK(texts_of(rules("layers\\.\\d+\\.ffn prepare_input in=shard(seq) want=replicate\nw2 rowwise out=partial\n")) ==
@@ -49,7 +49,7 @@ TEST_CASE("a rule has a pattern, a style and up to three layouts, in either form
                       "    out: partial\n")) == expected);
 }
 
-TEST_CASE("the layouts of a one-line rule stand in any order") {
+TEST_CASE("the placements of a one-line rule stand in any order") {
   CHECK(texts_of(rules("w prepare_input want=replicate in=shard(0)")) ==
         texts_of(rules("w prepare_input in=shard(seq) want=replicate")));
 }

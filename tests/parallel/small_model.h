@@ -1,4 +1,4 @@
-// The modules of a small LLaMA, by hand: what this room has to know of a model.
+// The modules of a small LLaMA, by hand: what `parallel` has to know of a model.
 #pragma once
 
 #include <string>
@@ -34,6 +34,9 @@ inline std::vector<Module> small_model(int layers = 2) {
     modules.push_back({feed_forward + ".w1", ModuleKind::linear, {ffn, hidden}});
     modules.push_back({feed_forward + ".w3", ModuleKind::linear, {ffn, hidden}});
     modules.push_back({feed_forward + ".w2", ModuleKind::linear, {hidden, ffn}});
+    for (auto& module : modules) {
+      if (module.name.starts_with(layer)) module.role = module.name.substr(layer.size());
+    }
   }
   modules.push_back({"norm", ModuleKind::norm, {hidden}});
   modules.push_back({"output", ModuleKind::linear, {vocabulary, hidden}});
@@ -43,6 +46,8 @@ inline std::vector<Module> small_model(int layers = 2) {
 /// A plan of one-line rules, in a file called mine.rules.
 inline Plan rules(const std::string& text) { return parse_plan("mine", "mine.rules", text); }
 
-inline std::string text_of(const std::optional<Layout>& layout) { return layout ? to_string(*layout) : "-"; }
+inline std::string text_of(const std::optional<Placement>& placement) {
+  return placement ? to_string(*placement) : "-";
+}
 
 }  // namespace tpsp

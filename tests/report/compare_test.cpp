@@ -1,8 +1,8 @@
-#include "tpsp/report/compare.h"
+#include "tpsp/report/compare_table.h"
 
 #include <catch2/catch.hpp>
 
-#include "report/example_row.h"
+#include "results/example_row.h"
 #include "support/thrown.h"
 #include "tpsp/core/text.h"
 
@@ -142,9 +142,10 @@ TEST_CASE("runs of one case are compared by their spread") {
   CHECK_THAT(comparison_table(slower, false), Contains("Intervals come from the spread between runs.\n"));
 }
 
-TEST_CASE("what tells rows of one file apart is matched as well") {
-  for (const auto field : {&Row::suite, &Row::order, &Row::weights, &Row::host, &Row::device_name, &Row::build,
-                           &Row::version, &Row::torch_version, &Row::key}) {
+TEST_CASE("columns in which rows of one file differ are matched as well") {
+  for (std::string Row::*const field :
+       std::initializer_list<std::string Row::*>{&Row::suite, &Row::order, &Row::weights, &Row::host, &Row::device_name,
+                                                 &Row::build, &Row::version, &Row::torch_version, &Row::key}) {
     Row one = row_of("tp", 256, 1);
     Row other = row_of("tp", 256, 2);
     one.*field = "one";
@@ -153,14 +154,14 @@ TEST_CASE("what tells rows of one file apart is matched as well") {
     REQUIRE(result.pairs.size() == 2);
     CHECK(result.pairs[0].ratio.value == Approx(1));
     CHECK(result.pairs[1].ratio.value == Approx(1));
-    CHECK(usually_compared({one}, {other}).pairs.size() == 1);  // nothing to tell apart
+    CHECK(usually_compared({one}, {other}).pairs.size() == 1);  // no columns differ
   }
   Row seeded = row_of("tp", 256, 1);
   seeded.seed = 7;
   CHECK(usually_compared({row_of("tp", 256, 1)}, {seeded}).pairs.empty());
 }
 
-TEST_CASE("a column that tells rows of one file apart but has no value in both files keeps none from its partner") {
+TEST_CASE("a column in which rows of one file differ, without a common value in both files, is not matched by") {
   const auto with_version = [](double latency_s, const std::string& version) {
     Row row = in_run(row_of("tp", 256, latency_s), "run of " + version);
     row.version = version;
@@ -204,7 +205,7 @@ TEST_CASE("another machine or build type is said above the table, another versio
                         "'Release' before, 'Debug' after.\n\nmodel "));
 }
 
-TEST_CASE("errors that grow are told in a line of their own") {
+TEST_CASE("errors that grow are reported in a line of their own") {
   Row before = row_of("tp", 256, 1);
   before.dtype = "bf16";
   before.max_rel_err = 4e-3;
@@ -283,7 +284,7 @@ TEST_CASE("of rows that match nothing ten are shown and the rest counted") {
   CHECK(table.find("plan10") == std::string::npos);
 }
 
-TEST_CASE("a comparison fits eighty columns whatever tells its rows apart") {
+TEST_CASE("a comparison fits eighty columns whichever columns differ") {
   Row odd = row_of("a-plan-with-a-long-name", 131072, 0.0009996);
   odd.model = std::string(60, 'm');
   odd.layers = 100;

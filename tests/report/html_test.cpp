@@ -4,7 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "report/example_row.h"
+#include "results/example_row.h"
 
 using namespace tpsp;
 using nlohmann::json;
@@ -106,7 +106,7 @@ TEST_CASE("rows with samples are compared anew") {
   CHECK(data["rows"][1]["ratio"] == 0.5);
 }
 
-TEST_CASE("a pair of one run is what the page tells, not one of two runs") {
+TEST_CASE("the page reports a pair of one run, not one of two runs") {
   Row alone = with_plan("tp+sp", std::vector<double>(8, 3));
   alone.run_id = "first";
   const json data =

@@ -4,7 +4,7 @@
 #include <limits>
 #include <sstream>
 
-#include "report/example_row.h"
+#include "results/example_row.h"
 #include "tpsp/core/text.h"
 
 using namespace tpsp;
@@ -54,7 +54,7 @@ Row collective_row() {
   Row row;
   row.collective = "reduce-scatter";
   row.message_bytes = 33554432;
-  row.placement = "out";
+  row.buffer = "user";
   row.world = 2;
   row.dtype = "bf16";
   row.device = "cpu";
@@ -76,10 +76,10 @@ TEST_CASE("rows of collectives have nccl-tests' columns, and backends share a he
         "collectives alone\n"
         "2 ranks · 1 thread each · cpu\n"
         "\n"
-        "       size op             type backend place       time   algbw   busbw  #wrong\n"
-        "        (B)                                         (us)  (GB/s)  (GB/s)\n"
-        "   33554432 reduce-scatter bf16 shm     out      6543.21    5.13    2.56       0\n"
-        "   33554432 reduce-scatter bf16 threads out      6543.21    5.13    2.56       0\n");
+        "       size op             type backend buf        time   algbw   busbw  #wrong\n"
+        "        (B)                                        (us)  (GB/s)  (GB/s)\n"
+        "   33554432 reduce-scatter bf16 shm     user    6543.21    5.13    2.56       0\n"
+        "   33554432 reduce-scatter bf16 threads user    6543.21    5.13    2.56       0\n");
 }
 
 TEST_CASE("a collective's widest cells fit eighty columns, and wrong results are counted") {

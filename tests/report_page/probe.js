@@ -31,11 +31,11 @@
   }
 
   function outside(plot) {
-    const whole = drawn(plot);
+    const outer = drawn(plot);
     return all("text, rect, path", plot).filter((element) => {
       const box = drawn(element);
-      return box.left < whole.left - 1.5 || box.right > whole.right + 1.5 || box.top < whole.top - 3 ||
-             box.bottom > whole.bottom + 3;
+      return box.left < outer.left - 1.5 || box.right > outer.right + 1.5 || box.top < outer.top - 3 ||
+             box.bottom > outer.bottom + 3;
     }).map((element) => element.textContent || element.getAttribute("d"));
   }
 

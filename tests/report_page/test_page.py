@@ -2,7 +2,7 @@
 """Opens report pages in a browser without a window, and looks at what it draws.
 
     test_page.py PROGRAM                 the pages that PROGRAM (write_report_pages) writes
-    test_page.py report.html ROWS        one page of somebody else's
+    test_page.py report.html ROWS        one page made elsewhere
     --pictures FOLDER                    also writes a picture of each page, light, dark and printed
 
 Exit code 77 where there is no browser (Debian: chromium-headless-shell or chromium)."""
@@ -113,7 +113,7 @@ def check_table(page, rows, seen, expect):
     up, down = latency_order(page)
     seen_sorted = seen["sorted"]
     expect(seen_sorted["up"] == {"aria": "ascending", "order": up}, "a click on latency sorts", seen_sorted["up"])
-    expect(seen_sorted["down"] == {"aria": "descending", "order": down}, "a second click turns the order round",
+    expect(seen_sorted["down"] == {"aria": "descending", "order": down}, "a second click reverses the order",
            seen_sorted["down"])
     expect(seen_sorted["focused"], "the button of a header takes the keyboard")
     expect(seen_sorted["others"] == 1, "one column is marked as sorted", seen_sorted["others"])
@@ -134,7 +134,7 @@ def check_usual(seen, expect):
         expect(kinds(seen).count(kind) == count, f"there are {count} plots of {kind}", kinds(seen).count(kind))
     expect(seen["left_out"] == [], "no plot is left out", seen["left_out"])
     expect(seen["filtered"]["count"] == 2, "the filter finds the two rows of tp+sp at 1,024", seen["filtered"])
-    expect("All 12 rows passed the check" in seen["answer"], "the answer tells of the check", seen["answer"])
+    expect("All 12 rows passed the check" in seen["answer"], "the answer reports the check", seen["answer"])
     expect("8.6e-7, at most 27% of what is allowed for rounding" in seen["answer"], "the answer holds the largest error",
            seen["answer"])
     expect("let the machine cool down" in seen["answer"], "the answer holds the warnings", seen["answer"])
@@ -147,7 +147,7 @@ def check_failures(seen, expect):
     expect(len(seen["problems"]) == 2 and all("✗" in mark for mark in seen["problems"]),
            "failing rows are marked by a sign", seen["problems"])
     expect("needs 31.2 GB" in seen["answer"], "the answer says why a row failed", seen["answer"])
-    expect("1 row of 13 failed the check" in seen["answer"], "the answer tells of the check", seen["answer"])
+    expect("1 row of 13 failed the check" in seen["answer"], "the answer reports the check", seen["answer"])
 
 
 def check_no_details(seen, expect):
@@ -173,14 +173,14 @@ def check_single(seen, expect):
 
 def check_collectives(seen, expect):
     expect(len(seen["families"]) == 2, "collectives are in no plot of forwards", seen["families"])
-    expect("4 rows of collectives alone, with right results" in seen["answer"], "the answer tells of collectives",
+    expect("4 rows of collectives alone, with right results" in seen["answer"], "the answer reports collectives",
            seen["answer"])
-    expect("All 12 rows passed the check" in seen["answer"], "the check of forwards is told apart", seen["answer"])
+    expect("All 12 rows passed the check" in seen["answer"], "the check of forwards is reported too", seen["answer"])
 
 
 def check_collectives_only(seen, expect):
     expect(seen["plots"] == [], "there is no plot of forwards", kinds(seen))
-    expect("4 rows of collectives alone" in seen["answer"], "the answer tells of collectives", seen["answer"])
+    expect("4 rows of collectives alone" in seen["answer"], "the answer reports collectives", seen["answer"])
     expect("against" not in seen["answer"], "nothing is said of plans", seen["answer"])
 
 

@@ -13,11 +13,15 @@ PEERS = Path(__file__).resolve().parents[2] / "scripts/peers"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(PEERS))
 import table  # noqa: E402
+from table import results_file  # noqa: E402
+
 FORWARD = ("schema", "collective", "status", "check", "plan", "seq", "dtype", "backend", "latency_s", "gemm_fraction",
            "limit_fraction")
 PEER = ("peer", "plan", "seq", "dtype", "world", "reps", "median_s", "low_s", "high_s", "max_abs_diff")
-COLLECTIVE = ("schema", "collective", "message_bytes", "placement", "backend", "dtype", "world", "latency_s", "algbw_bytes_per_s",
+COLLECTIVE = ("schema", "collective", "message_bytes", "buffer", "backend", "dtype", "world", "latency_s", "algbw_bytes_per_s",
               "busbw_bytes_per_s", "wrong")
+
+SCHEMA = results_file.SCHEMAS[-1]
 
 
 def run(command, **environment):
@@ -39,13 +43,13 @@ class Table(unittest.TestCase):
         rows = [["dtensor", plan, seq, dtype, 2, 5, time, "", "", 0] for plan, time in (("tp", tp), ("tp+sp", both))]
         self.write(f"round-{number}-dtensor-{dtype}", PEER, *rows)
 
-    def forward(self, number, backend, tp, both, dtype="fp32", seq=256, status="ok", header=FORWARD, schema=table.SCHEMA):
+    def forward(self, number, backend, tp, both, dtype="fp32", seq=256, status="ok", header=FORWARD, schema=SCHEMA):
         rows = [[schema, "", status, "pass", plan, seq, dtype, backend, time, 0.9, 0.75][:len(header)]
                 for plan, time in (("tp", tp), ("tp+sp", both))]
         self.write(f"round-{number}-tpsp-bench-{backend}-{dtype}", header, *rows)
 
     def collectives(self, number, times, wrong=0):
-        rows = [[table.SCHEMA, "all-reduce", 8388608, "in", backend, "fp32", 2, time, 1, 1, wrong] for backend, time in times.items()]
+        rows = [[SCHEMA, "all-reduce", 8388608, "registered", backend, "fp32", 2, time, 1, 1, wrong] for backend, time in times.items()]
         self.write(f"round-{number}-comm", COLLECTIVE, *rows)
 
     def table(self, code=0):
@@ -61,7 +65,7 @@ class Table(unittest.TestCase):
         return found[0][len(words):]
 
     def test_ratios_are_taken_round_by_round(self):
-        # Of all times the medians are 2 and 1.8: 0.9. Round by round it is 0.5, 0.8 and 0.9.
+        # Of all times the medians are 2 and 1.8: 0.9. By rounds it is 0.5, 0.8 and 0.9.
         for number, (theirs, ours) in enumerate(((4, 2), (2, 1.6), (2, 1.8)), 1):
             self.peer(number, tp=theirs, both=10)
             self.forward(number, "shm", ours, 10 + number)
@@ -94,7 +98,7 @@ class Table(unittest.TestCase):
     def test_collectives_are_set_against_shared_memory(self):
         self.collectives(1, {"gloo": 0.008, "mpi": 0.004, "shm": 0.002})
         self.collectives(2, {"gloo": 0.009, "mpi": 0.003, "shm": 0.003})
-        self.assertEqual(self.line("all-reduce", "8388608", "in"),
+        self.assertEqual(self.line("all-reduce", "8388608", "registered"),
                          ["2.500", "ms", "3.500", "ms", "8.500", "ms", "1.50", "(1.00..2.00)", "3.50", "(3.00..4.00)"])
         self.assertIn("mpi/shm", self.table().stdout)
 
@@ -118,7 +122,7 @@ class Table(unittest.TestCase):
         self.table()
         page = (self.folder / "peers.md").read_text()
         self.assertIn("| fp32 | 256 | shm | 1.000 s | 0.500 |", page)
-        self.assertIn("| all-reduce | 8388608 | in | 2.000 ms | 4.000 ms | 2.00 |", page)
+        self.assertIn("| all-reduce | 8388608 | registered | 2.000 ms | 4.000 ms | 2.00 |", page)
 
     def test_wrong_results_are_named_and_end_with_4(self):
         self.collectives(1, {"shm": 0.002}, wrong=3)
@@ -135,9 +139,9 @@ class Table(unittest.TestCase):
         self.assertEqual(result.stderr.count("\n"), 1)
 
     def test_rows_whose_columns_have_another_meaning_are_refused_in_one_line(self):
-        self.forward(1, "shm", 1, 2, schema=table.SCHEMA + 1)
+        self.forward(1, "shm", 1, 2, schema=SCHEMA + 1)
         result = self.table(2)
-        self.assertIn(f"schema {table.SCHEMA + 1}, and this script knows {table.SCHEMA}", result.stderr)
+        self.assertIn(f"schema {SCHEMA + 1}, and this script knows {SCHEMA - 1} to {SCHEMA}", result.stderr)
         self.assertEqual(result.stderr.count("\n"), 1)
 
 
@@ -154,8 +158,8 @@ def start_ranks(*arguments, **environment):
 
 
 SHAPES = ("--layers", "2", "--hidden", "64", "--ffn", "128", "--heads", "4", "--vocab", "100", "--seq", "16")
-# The plans on two ranks against the same model that no plan was applied to.
-AGAINST_WHOLE = f"""
+# The plans on two ranks against the same model, unsharded.
+AGAINST_UNSHARDED = f"""
 import sys
 sys.path.insert(0, {str(PEERS)!r})
 sys.argv = ["peer", *{SHAPES!r}]
@@ -164,11 +168,11 @@ from torch.distributed.device_mesh import init_device_mesh
 options, device = peer.options(), peer.set_up_ranks()
 mesh = init_device_mesh("cpu", (2,))
 with torch.no_grad():
-    whole = peer.Llama(options)
-    peer.fill(whole, mesh, torch.float32, device, {{}})
+    unsharded = peer.Llama(options)
+    peer.fill(unsharded, mesh, torch.float32, device, {{}})
     tokens = torch.arange(32).reshape(2, 16) * 37 % 100
     table = peer.rotary_table(16, 16, torch.float32, device)
-    expected = whole(tokens, table)
+    expected = unsharded(tokens, table)
     for plan, model in peer.make_models(options, mesh, torch.float32, device).items():
         error = (model(tokens, table) - expected).abs().max().item()
         peer.say(f"{{plan}} {{error < 1e-5 * expected.abs().max().item()}}")
@@ -178,8 +182,8 @@ peer.leave(0)
 
 
 class Peer(unittest.TestCase):
-    def test_both_plans_give_the_logits_of_the_whole_model(self):
-        result = start_ranks("-c", AGAINST_WHOLE, MASTER_PORT=str(free_port()))
+    def test_both_plans_give_the_logits_of_the_unsharded_model(self):
+        result = start_ranks("-c", AGAINST_UNSHARDED, MASTER_PORT=str(free_port()))
         self.assertEqual(result.stdout.splitlines(), ["tp True", "tp+sp True"], result.stderr)
 
     def test_a_row_for_each_plan(self):

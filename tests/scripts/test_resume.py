@@ -55,7 +55,7 @@ def kill_all(process):
 
 
 def rows_of(folder):
-    """The rows of both files; fails where one is not whole."""
+    """The rows of both files; fails where one is torn."""
     table, lines = folder / "r.csv", folder / "r.jsonl"
     if not table.exists() or not lines.exists():
         return [], []

@@ -169,12 +169,12 @@ mkdir -p "$scratch/tree/peers"
 echo old >"$scratch/tree/peers/round-9-comm.csv"
 in_tree scripts/peers.sh --seq 64,128 --dtype bf16 --layers 3 --rounds 2 --reps 7 --out peers
 check "peers measures" succeeded
-check "peers installs the whole of PyTorch" called 'environment-python -m pip install .*cmake==[0-9.]* torch=='
+check "peers installs all of PyTorch" called 'environment-python -m pip install .*cmake==[0-9.]* torch=='
 check "peers gives DTensor its shapes" called \
   'mpirun -n 2 .venv/bin/python scripts/peers/dtensor_llama.py .* --layers 3 --batch 2 --seq 64,128 --dtype bf16 .* --reps 7 '
 check "peers gives tpsp-bench the same" called \
   'mpirun -n 2 build/tpsp-bench --backend shm --model llama-7b --layers 3 --batch 2 --tp --sp --seq 64,128 --dtype bf16 .* --min-reps 7 '
-check "peers goes through the programs, and back in the second round" in_order \
+check "peers runs the programs in order, and in reverse in the second round" in_order \
   dtensor_llama 'backend shm' 'backend mpi' 'backend gloo .*--check on' 'comm .*--backend shm,mpi,gloo' \
   'comm .*round-2-comm' 'backend gloo .*--check off' 'backend mpi' 'backend shm' dtensor_llama 'table.py peers$'
 check "peers leaves no results of an earlier run" [ ! -e "$scratch/tree/peers/round-9-comm.csv" ]
@@ -266,7 +266,7 @@ cp "$scratch/tree/slurm/l40.sh" "$scratch/job"
 in_tree env SLURM_SUBMIT_DIR="$scratch/tree" SLURM_JOB_ID=17 bash "$scratch/job" --seed 3
 check "a job runs both plans over 32 layers" \
   called 'srun --mpi=pmix --ntasks=2 .* --tp --sp --device cuda --model llama-7b --layers 32 --dtype fp32 --batch 2 --seq 256,512,1024'
-check "its rows go beside its log, further options last" \
+check "its rows go next to its log, further options last" \
   called 'srun .* --out results/slurm-17/results.csv --out results/slurm-17/results.jsonl --seed 3$'
 check "its log is there" [ -e "$scratch/tree/results/slurm-17/log.txt" ]
 

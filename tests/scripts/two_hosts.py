@@ -3,7 +3,7 @@
 is right, and counts the bytes that mpi counts. Nothing outside the two is talked to.
 
 Usage: two_hosts.py PROGRAM COLLECTIVES
-COLLECTIVES is two_hosts/collectives_over_hosts.cpp, which knows sizes that PROGRAM never has.
+COLLECTIVES is mpi/collectives_over_ranks.cpp, which knows sizes that PROGRAM never has.
 Ends with 77 where namespaces can not be made.
 """
 
@@ -129,7 +129,7 @@ def check_collectives(program, odd_sizes, ranks_a_host):
 
 
 def check_uneven_hosts(program):
-    """Two ranks and one: refused alike on both hosts, so that auto falls back on mpi together."""
+    """Two ranks and one: refused on both hosts, so that auto falls back on mpi on all ranks."""
     slots = f"{HOSTS[0]}:2,{HOSTS[1]}:1"
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

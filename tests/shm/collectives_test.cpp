@@ -19,12 +19,12 @@ namespace {
 
 std::vector<PlayedCase> places_of(Kind kind) {
   std::vector<PlayedCase> all;
-  for (const auto to : {Where::elsewhere, Where::partial, Where::whole}) {
-    // Of one memory for all ranks, only a gather has a block for each rank to begin with; a reader that makes the sum
-    // itself has it for itself.
-    const bool in_place = kind == Kind::all_gather || (kind != Kind::exchange && to != Where::whole);
+  for (const auto to : {Where::elsewhere, Where::partial, Where::gathered}) {
+    // In a gathered buffer, only an all-gather has a block for each rank as its input; after an exchange each reader
+    // makes a sum of its own.
+    const bool in_place = kind == Kind::all_gather || (kind != Kind::exchange && to != Where::gathered);
     if (in_place) all.push_back({.kind = kind, .from = to, .to = to, .in_place = true});
-    if (kind == Kind::exchange && to == Where::whole) continue;
+    if (kind == Kind::exchange && to == Where::gathered) continue;
     for (const auto from : {Where::elsewhere, Where::partial}) all.push_back({.kind = kind, .from = from, .to = to});
   }
   return all;
@@ -42,14 +42,14 @@ std::vector<PlayedCase> all_places() {
 std::size_t chunk_of(const PlayedCase& played, int ranks) {
   const auto half = SharedCollectives::stage_bytes / 2;
   const auto blocks = played.kind == Kind::reduce_scatter ? static_cast<std::size_t>(ranks) : 1;
-  return half / blocks / bytes_of(played.element);
+  return half / blocks / bytes_of(played.dtype);
 }
 
 std::vector<PlayedCase> with_sizes(int ranks, bool around_a_chunk) {
   std::vector<PlayedCase> cases;
   for (auto played : all_places()) {
-    for (const auto element : {Element::fp32, Element::bf16}) {
-      played.element = element;
+    for (const auto dtype : {Dtype::fp32, Dtype::bf16}) {
+      played.dtype = dtype;
       const auto chunk = chunk_of(played, ranks);
       const std::vector<std::size_t> small{0, 1, 3, 17, 63, 64, 65, 1000, 4096 + 5};
       const std::vector<std::size_t> large{chunk, chunk + 1, 2 * chunk + 5};
@@ -87,7 +87,7 @@ std::vector<PlayedCase> random_cases(std::size_t how_many, int ranks, std::uint3
   std::vector<PlayedCase> cases;
   for (std::size_t i = 0; i < how_many; ++i) {
     auto played = places[random() % places.size()];
-    played.element = random() % 2 == 0 ? Element::fp32 : Element::bf16;
+    played.dtype = random() % 2 == 0 ? Dtype::fp32 : Dtype::bf16;
     played.count = random_count(random, ranks);
     played.kept_for = random() % 2 == 0 ? 0 : static_cast<int>(random() % 12);
     played.late_rank = random_rank_of_20(random, ranks);
@@ -106,7 +106,7 @@ TEST_CASE("every collective gives the sum in rank order from every memory to eve
   Uses uses;
   CHECK(play_on_threads(ranks, with_sizes(ranks, false), uses) == nothing_on(ranks));
   CHECK(uses.partials > 0);
-  CHECK(uses.wholes > 0);
+  CHECK(uses.gathered > 0);
 }
 
 TEST_CASE("every collective gives the sum where buffers are about as large as the stage", "[large]") {
@@ -126,7 +126,7 @@ TEST_CASE("thousands of random collectives, one after the other, all have the bi
     REQUIRE(play_on_threads(ranks, cases, uses) == nothing_on(ranks));
   }
   CHECK(uses.partials > uses.refused);
-  CHECK(uses.wholes > uses.refused);
+  CHECK(uses.gathered > uses.refused);
 }
 
 TEST_CASE("a rank that runs ahead overwrites nothing that a slower one still reads") {
@@ -135,7 +135,7 @@ TEST_CASE("a rank that runs ahead overwrites nothing that a slower one still rea
   std::vector<PlayedCase> cases;
   for (std::uint64_t i = 0; i < 60; ++i) {
     auto played = place;
-    played.element = i % 2 == 0 ? Element::fp32 : Element::bf16;
+    played.dtype = i % 2 == 0 ? Dtype::fp32 : Dtype::bf16;
     played.count = 200 + i % 5;
     played.late_rank = i % 4 == 0 ? static_cast<int>(i) % ranks : -1;
     played.slow_reader = static_cast<int>(i / 7) % ranks;
@@ -161,47 +161,47 @@ TEST_CASE("a heap that is full makes collectives slower and changes nothing else
   CHECK(uses.refused > 0);
 }
 
-TEST_CASE("blocks that are columns of one memory for all are gathered by meeting alone") {
+TEST_CASE("blocks that are columns of a gathered buffer are gathered by a barrier alone") {
   constexpr std::size_t rows = 5;
   constexpr std::size_t width = 3;  // of each rank
   const int ranks = GENERATE(1, 2, 4);
   const auto columns = static_cast<std::size_t>(ranks) * width;
-  const auto thrown = on_ranks(ranks, {.partials = 0, .wholes = 1 << 16}, [&](SharedCollectives& collectives) {
-    auto* const whole = collectives.take_whole(rows * columns);
-    auto* const mine = whole + static_cast<std::size_t>(collectives.rank()) * width;
+  const auto thrown = on_ranks(ranks, {.partials = 0, .gathered = 1 << 16}, [&](SharedCollectives& collectives) {
+    auto* const full = collectives.alloc_gathered(rows * columns);
+    auto* const mine = full + static_cast<std::size_t>(collectives.rank()) * width;
     for (std::size_t row = 0; row < rows; ++row) {
       std::memset(mine + row * columns, collectives.rank() + 1, width);
     }
-    collectives.all_gather(mine, whole, rows * width);
+    collectives.all_gather(mine, full, rows * width);
     for (std::size_t i = 0; i < rows * columns; ++i) {
-      if (whole[i] != static_cast<std::byte>(i % columns / width + 1)) throw std::runtime_error("another block");
+      if (full[i] != static_cast<std::byte>(i % columns / width + 1)) throw std::runtime_error("another block");
     }
   });
   CHECK(thrown == nothing_on(ranks));
 }
 
-TEST_CASE("ranks that call other collectives, sizes or memory are told so") {
+TEST_CASE("ranks that call different collectives, sizes or memory fail") {
   const auto complaints = [&](const auto& body) {
-    return on_ranks(2, {.partials = 1 << 16, .wholes = 1 << 16}, [&](SharedCollectives& collectives) {
+    return on_ranks(2, {.partials = 1 << 16, .gathered = 1 << 16}, [&](SharedCollectives& collectives) {
       std::vector<float> in(64);
       std::vector<float> out(128);
       body(collectives, collectives.rank() == 0, in.data(), out.data());
     });
   };
   const auto kinds = complaints([](auto& collectives, bool first, float* in, float* out) {
-    if (first) return collectives.all_reduce(Element::fp32, in, out, 64);
+    if (first) return collectives.all_reduce(Dtype::fp32, in, out, 64);
     collectives.all_gather(in, out, 256);
   });
   const auto sizes = complaints([](auto& collectives, bool first, float* in, float* out) {
-    collectives.all_reduce(Element::fp32, in, out, first ? 64 : 63);
+    collectives.all_reduce(Dtype::fp32, in, out, first ? 64 : 63);
   });
   const auto memory = complaints([](auto& collectives, bool first, float* in, float* out) {
-    const void* const partial = collectives.take_partial(256);
-    collectives.all_reduce(Element::fp32, first ? in : partial, out, 64);
+    const void* const partial = collectives.alloc_partial(256);
+    collectives.all_reduce(Dtype::fp32, first ? in : partial, out, 64);
   });
   const auto places = complaints([](auto& collectives, bool first, float* in, float*) {
-    auto* const one = collectives.take_whole(512);
-    auto* const another = collectives.take_whole(512);
+    auto* const one = collectives.alloc_gathered(512);
+    auto* const another = collectives.alloc_gathered(512);
     collectives.all_gather(in, first ? one : another, 256);
   });
   for (const std::size_t rank : {0U, 1U}) {
@@ -213,20 +213,20 @@ TEST_CASE("ranks that call other collectives, sizes or memory are told so") {
 }
 
 TEST_CASE("memory says what it is") {
-  const auto thrown = on_ranks(2, {.partials = 1 << 16, .wholes = 1 << 16}, [](SharedCollectives& collectives) {
-    const auto* const partial = collectives.take_partial(100);
-    const auto* const whole = collectives.take_whole(100);
+  const auto thrown = on_ranks(2, {.partials = 1 << 16, .gathered = 1 << 16}, [](SharedCollectives& collectives) {
+    const auto* const partial = collectives.alloc_partial(100);
+    const auto* const gathered = collectives.alloc_gathered(100);
     const int elsewhere = 0;
-    const bool right = collectives.is_partial(partial) && !collectives.is_whole(partial) &&
-                       collectives.is_whole(whole) && !collectives.is_partial(whole) &&
-                       !collectives.is_partial(&elsewhere) && !collectives.is_whole(&elsewhere);
+    const bool right = collectives.is_partial(partial) && !collectives.is_gathered(partial) &&
+                       collectives.is_gathered(gathered) && !collectives.is_partial(gathered) &&
+                       !collectives.is_partial(&elsewhere) && !collectives.is_gathered(&elsewhere);
     if (!right) throw std::runtime_error("it says otherwise");
     if (reinterpret_cast<std::uintptr_t>(partial) % 64 != 0) throw std::runtime_error("not at a cache line");
-    if (collectives.take_partial(1 << 16) != nullptr) throw std::runtime_error("more than there is");
-    collectives.give_back(whole);
+    if (collectives.alloc_partial(1 << 16) != nullptr) throw std::runtime_error("more than there is");
+    collectives.give_back(gathered);
     collectives.give_back(partial);
-    if (collectives.take_partial(100) == partial) throw std::runtime_error("given again before the next meeting");
-    if (collectives.take_whole(100) == whole) throw std::runtime_error("given again before the next meeting");
+    if (collectives.alloc_partial(100) == partial) throw std::runtime_error("given again before the next barrier");
+    if (collectives.alloc_gathered(100) == gathered) throw std::runtime_error("given again before the next barrier");
   });
   CHECK(thrown == nothing_on(2));
 }

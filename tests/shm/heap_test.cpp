@@ -9,7 +9,7 @@ namespace {
 constexpr std::size_t page = OffsetHeap::alignment;
 }
 
-TEST_CASE("a heap gives whole pages, one after the other") {
+TEST_CASE("a heap gives full pages, one after the other") {
   OffsetHeap heap(10 * page);
   CHECK(heap.take(1, 0) == 0U);
   CHECK(heap.take(page, 0) == page);
@@ -27,7 +27,7 @@ TEST_CASE("a heap gives the first gap that is large enough") {
   CHECK(heap.take(page, 1) == 6 * page);
 }
 
-TEST_CASE("what is given back is taken again only after the next meeting") {
+TEST_CASE("what is given back is taken again only after the next barrier") {
   OffsetHeap heap(4 * page);
   heap.take(page, 7);
   heap.give_back(0, 7);

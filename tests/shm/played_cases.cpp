@@ -16,7 +16,7 @@ namespace tpsp {
 namespace {
 
 constexpr std::array kind_names{"all-reduce", "all-gather", "reduce-scatter", "exchange"};
-constexpr std::array where_names{"elsewhere", "partial", "whole"};
+constexpr std::array where_names{"elsewhere", "partial", "gathered"};
 constexpr auto guard = std::byte{0x5A};
 constexpr std::size_t guards = 64;
 
@@ -27,13 +27,13 @@ float term(const PlayedCase& played, int rank, std::size_t i) {
               static_cast<std::uint32_t>(rank) * 0xC2B2AE35U;
   bits = (bits ^ bits >> 15U) * 0x2C1B3C6DU;
   bits = (bits ^ bits >> 12U) * 0x297A2D39U;
-  if (played.element == Element::fp32) return static_cast<float>(static_cast<std::int32_t>(bits) >> 8) * 0x1p-23F;
+  if (played.dtype == Dtype::fp32) return static_cast<float>(static_cast<std::int32_t>(bits) >> 8) * 0x1p-23F;
   return static_cast<float>(static_cast<std::int32_t>(bits) >> 24) / static_cast<float>(128U << (bits & 15U));
 }
 
 // Rounded once, ties to even.
-void put(float x, Element element, std::byte* at, std::size_t i) {
-  if (element == Element::fp32) {
+void put(float x, Dtype dtype, std::byte* at, std::size_t i) {
+  if (dtype == Dtype::fp32) {
     std::memcpy(at + 4 * i, &x, 4);
     return;
   }
@@ -45,14 +45,14 @@ void put(float x, Element element, std::byte* at, std::size_t i) {
 }
 
 void put_terms(const PlayedCase& played, int rank, std::size_t count, std::byte* at) {
-  for (std::size_t i = 0; i < count; ++i) put(term(played, rank, i), played.element, at, i);
+  for (std::size_t i = 0; i < count; ++i) put(term(played, rank, i), played.dtype, at, i);
 }
 
 void put_sums(const PlayedCase& played, int ranks, std::size_t begin, std::size_t count, std::byte* at) {
   for (std::size_t i = 0; i < count; ++i) {
     float total = term(played, 0, begin + i);
     for (int rank = 1; rank < ranks; ++rank) total += term(played, rank, begin + i);
-    put(total, played.element, at, i);
+    put(total, played.dtype, at, i);
   }
 }
 
@@ -81,7 +81,7 @@ Shape shape_of(const PlayedCase& played, std::size_t ranks) {
 std::string text_of(const PlayedCase& played) {
   return fmt::format(
       "{} of {} {}, from {} to {}{}, numbers {}", kind_names[static_cast<std::size_t>(played.kind)], played.count,
-      played.element == Element::fp32 ? "fp32" : "bf16", where_names[static_cast<std::size_t>(played.from)],
+      played.dtype == Dtype::fp32 ? "fp32" : "bf16", where_names[static_cast<std::size_t>(played.from)],
       where_names[static_cast<std::size_t>(played.to)], played.in_place ? " in place" : "", played.numbers);
 }
 
@@ -91,17 +91,17 @@ Player::~Player() {
   }
 }
 
-Player::Memory Player::take(Where where, std::size_t bytes, Element element) {
+Player::Memory Player::take(Where where, std::size_t bytes, Dtype dtype) {
   Memory memory;
-  if (where == Where::partial) memory.at = collectives_.take_partial(bytes);
-  if (where == Where::whole) memory.at = collectives_.take_whole(bytes);
+  if (where == Where::partial) memory.at = collectives_.alloc_partial(bytes);
+  if (where == Where::gathered) memory.at = collectives_.alloc_gathered(bytes);
   memory.shared = memory.at != nullptr;
   if (memory.shared) {
-    ++(where == Where::partial ? uses_.partials : uses_.wholes);
+    ++(where == Where::partial ? uses_.partials : uses_.gathered);
     return memory;
   }
   if (where != Where::elsewhere) ++uses_.refused;
-  const auto odd_address = bytes_of(element);
+  const auto odd_address = bytes_of(dtype);
   memory.own.assign(odd_address + bytes + guards, guard);
   memory.at = memory.own.data() + odd_address;
   return memory;
@@ -123,12 +123,12 @@ void Player::play(const PlayedCase& played) {
   const auto ranks = static_cast<std::size_t>(collectives_.size());
   const auto rank = static_cast<std::size_t>(collectives_.rank());
   const auto [in, out] = shape_of(played, ranks);
-  const auto one = bytes_of(played.element);
-  // Of one memory for all, each rank needs a block of its own for its shard.
-  const bool shards = played.kind == Kind::reduce_scatter && played.to == Where::whole;
+  const auto one = bytes_of(played.dtype);
+  // In a gathered buffer, each rank needs a block of its own for its shard.
+  const bool shards = played.kind == Kind::reduce_scatter && played.to == Where::gathered;
   const auto needed = shards ? ranks * out : out;
-  auto to = take(played.to, (played.in_place ? std::max(in, out) : needed) * one, played.element);
-  auto from = played.in_place ? Memory{} : take(played.from, in * one, played.element);
+  auto to = take(played.to, (played.in_place ? std::max(in, out) : needed) * one, played.dtype);
+  auto from = played.in_place ? Memory{} : take(played.from, in * one, played.dtype);
   std::byte* source = from.at;
   std::byte* result = to.at;
   if (played.in_place) {
@@ -149,32 +149,32 @@ void Player::play(const PlayedCase& played) {
 }
 
 void Player::call(const PlayedCase& played, const std::byte* from, std::byte* to) {
-  const auto bytes = played.count * bytes_of(played.element);
+  const auto bytes = played.count * bytes_of(played.dtype);
   switch (played.kind) {
-    case Kind::all_reduce: return collectives_.all_reduce(played.element, from, to, played.count);
+    case Kind::all_reduce: return collectives_.all_reduce(played.dtype, from, to, played.count);
     case Kind::all_gather: return collectives_.all_gather(from, to, bytes);
-    case Kind::reduce_scatter: return collectives_.reduce_scatter(played.element, from, to, played.count);
+    case Kind::reduce_scatter: return collectives_.reduce_scatter(played.dtype, from, to, played.count);
     case Kind::exchange: break;
   }
-  if (!collectives_.is_partial(from)) return collectives_.all_reduce(played.element, from, to, played.count);
-  // The reader makes the sum, at its leisure.
-  const auto terms = collectives_.exchange_partials("unsummed", bytes, from);
+  if (!collectives_.is_partial(from)) return collectives_.all_reduce(played.dtype, from, to, played.count);
+  // A deferred reduction: the reader makes the sum later.
+  const auto terms = collectives_.exchange_partials("deferred", bytes, from);
   dawdle(played.slow_reader == collectives_.rank(), played.numbers);
   for (std::size_t i = 0; i < played.count; ++i) {
     float total = 0;
     for (std::size_t rank = 0; rank < terms.size(); ++rank) {
       float x = 0;
-      const auto one = bytes_of(played.element);
+      const auto one = bytes_of(played.dtype);
       std::memcpy(reinterpret_cast<std::byte*>(&x) + (4 - one), terms[rank] + i * one, one);
       total = rank == 0 ? x : total + x;
     }
-    put(total, played.element, to, i);
+    put(total, played.dtype, to, i);
   }
 }
 
 void Player::check(const PlayedCase& played, const std::byte* result) const {
   const auto out = shape_of(played, static_cast<std::size_t>(collectives_.size())).out;
-  const auto bytes = out * bytes_of(played.element);
+  const auto bytes = out * bytes_of(played.dtype);
   static thread_local std::vector<std::byte> expected;
   expected.resize(bytes + 1);
   if (played.kind == Kind::all_gather) {
@@ -195,14 +195,14 @@ void Player::check(const PlayedCase& played, const std::byte* result) const {
 }
 
 std::vector<std::string> play_on_threads(int ranks, const std::vector<PlayedCase>& cases, Uses& uses) {
-  constexpr Rooms rooms{.partials = std::size_t{6} << 20, .wholes = std::size_t{10} << 20};
+  constexpr ArenaSizes arenas{.partials = std::size_t{6} << 20, .gathered = std::size_t{10} << 20};
   std::mutex mutex;
-  return on_ranks(ranks, rooms, [&](SharedCollectives& collectives) {
+  return on_ranks(ranks, arenas, [&](SharedCollectives& collectives) {
     Player player(collectives);
     for (const auto& played : cases) player.play(played);
     const std::lock_guard lock(mutex);
     uses.partials += player.uses().partials;
-    uses.wholes += player.uses().wholes;
+    uses.gathered += player.uses().gathered;
     uses.refused += player.uses().refused;
   });
 }

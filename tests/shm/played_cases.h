@@ -1,4 +1,4 @@
-// Collectives as data, which every rank plays in the same order and checks against sums that it makes one by one.
+// Collectives as data, which every rank plays in the same order and checks against sums computed one by one.
 #pragma once
 
 #include <array>
@@ -13,15 +13,15 @@
 namespace tpsp {
 
 enum class Kind { all_reduce, all_gather, reduce_scatter, exchange };
-enum class Where { elsewhere, partial, whole };
+enum class Where { elsewhere, partial, gathered };
 
 struct PlayedCase {
   Kind kind = Kind::all_reduce;
-  Element element = Element::fp32;
+  Dtype dtype = Dtype::fp32;
   std::size_t count = 0;  ///< of the shard; of all in an all-reduce
   Where from = Where::elsewhere;
   Where to = Where::elsewhere;
-  bool in_place = false;      ///< then both are `to`; not for an exchange, whose addends are read on
+  bool in_place = false;      ///< then both are `to`; not for an exchange, whose partials are read on
   int kept_for = 0;           ///< cases that come before its memory is given back
   int late_rank = -1;         ///< dawdles before it calls
   int slow_reader = -1;       ///< dawdles before it looks at the result
@@ -29,14 +29,14 @@ struct PlayedCase {
 };
 std::string text_of(const PlayedCase& played);
 
-/// How often memory of a kind was really had: a full heap gives none.
+/// How often memory of a kind was allocated: a full heap gives none.
 struct Uses {
   int partials = 0;
-  int wholes = 0;
+  int gathered = 0;
   int refused = 0;
 };
 
-/// One rank's side.
+/// One rank's player.
 class Player {
  public:
   explicit Player(SharedCollectives& collectives) : collectives_(collectives) {}
@@ -55,7 +55,7 @@ class Player {
     bool shared = false;         ///< to be given back
     int kept_for = 0;
   };
-  Memory take(Where where, std::size_t bytes, Element element);
+  Memory take(Where where, std::size_t bytes, Dtype dtype);
   void give_back_old_ones();
   void call(const PlayedCase& played, const std::byte* from, std::byte* to);
   void check(const PlayedCase& played, const std::byte* result) const;

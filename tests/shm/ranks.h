@@ -20,9 +20,9 @@ struct PeerGone : std::runtime_error {
 };
 
 /// What each of `ranks` threads threw, in rank order; empty for one that returned. When one has failed, those who wait
-/// for it learn it from `look_after`.
+/// for it learn it from `check_peer`.
 inline std::vector<std::string> thrown_on_threads(
-    int ranks, const std::function<void(int rank, const std::function<void(int)>& look_after)>& body) {
+    int ranks, const std::function<void(int rank, const std::function<void(int)>& check_peer)>& body) {
   std::vector<std::string> texts(static_cast<std::size_t>(ranks));
   std::atomic<bool> failed = false;
   std::vector<std::thread> threads;
@@ -42,19 +42,19 @@ inline std::vector<std::string> thrown_on_threads(
   return texts;
 }
 
-/// Room for the heaps' partials and for the wholes, in bytes.
-struct Rooms {
+/// Bytes of each rank's arena of partial buffers and of the common arena of gathered ones.
+struct ArenaSizes {
   std::size_t partials = 0;
-  std::size_t wholes = 0;
+  std::size_t gathered = 0;
 };
 
 /// The same with collectives. What a test finds on a rank it throws.
-inline std::vector<std::string> on_ranks(int ranks, const Rooms& rooms,
+inline std::vector<std::string> on_ranks(int ranks, const ArenaSizes& arenas,
                                          const std::function<void(SharedCollectives&)>& body) {
   const auto memory =
-      std::make_shared<ProcessMemory>(ranks, SharedCollectives::stage_bytes + rooms.partials, rooms.wholes);
-  return thrown_on_threads(ranks, [&](int rank, const std::function<void(int)>& look_after) {
-    SharedCollectives collectives(memory, rank, ranks, look_after);
+      std::make_shared<ProcessMemory>(ranks, SharedCollectives::stage_bytes + arenas.partials, arenas.gathered);
+  return thrown_on_threads(ranks, [&](int rank, const std::function<void(int)>& check_peer) {
+    SharedCollectives collectives(memory, rank, ranks, check_peer);
     body(collectives);
   });
 }

@@ -30,7 +30,7 @@ const std::vector<std::pair<std::string, Comparison>> comparisons{
 
 }  // namespace
 
-TEST_CASE("the ratio of pairs is that of the medians and its interval that of the rounds' ratios") {
+TEST_CASE("the ratio of pairs is that of the medians and its interval that of the pairwise ratios") {
   const std::vector<double> baseline{10, 20, 30, 40, 50, 60};
   const std::vector<double> times{11, 24, 33, 48, 55, 66};  // 1.1 1.2 1.1 1.2 1.1 1.1 times as long
   const Ratio ratio = ratio_of_pairs(times, baseline);
@@ -52,7 +52,7 @@ TEST_CASE("what slows both of a pair down cancels") {
 }
 
 TEST_CASE("the interval of pairs is widened to hold the ratio of the medians") {
-  // All rounds' ratios but one are 2 or 1/2, so their median's interval is [1/2, 2]; the medians' ratio is 5.
+  // All pairwise ratios but one are 2 or 1/2, so their median's interval is [1/2, 2]; the medians' ratio is 5.
   const std::vector<double> baseline{1, 1, 1, 1, 20, 20, 20, 20, 2};
   const std::vector<double> times{2, 2, 2, 2, 10, 10, 10, 10, 10};
   const Ratio ratio = ratio_of_pairs(times, baseline);
@@ -124,7 +124,7 @@ TEST_CASE("an interval that holds 1 and reaches further than 10% says nothing") 
   CHECK(verdict(0.9, 1.05) == Verdict::undecided);
 }
 
-TEST_CASE("within a margin the whole interval is the same, outside it all is a difference, and else nothing is said") {
+TEST_CASE("an interval within the margin is the same, one outside it is a difference, any other is undecided") {
   const Median baseline{.value = 1, .interval = Interval{.low = 1, .high = 1}};
   const auto verdict = [&](double low, double high, double margin) {
     return ratio_of_medians({.value = low, .interval = Interval{.low = low, .high = high}}, baseline, margin).verdict;

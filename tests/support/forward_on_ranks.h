@@ -9,14 +9,15 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "tpsp/comm/backend.h"
-#include "tpsp/comm/counting.h"
+#include "tpsp/comm/dry.h"
 #include "tpsp/comm/threads.h"
-#include "tpsp/model/llama.h"
+#include "tpsp/models/llama.h"
 
 // Catch comes after LibTorch, which has a macro CHECK of its own; so tests get it from here.
 #include <catch2/catch.hpp>
@@ -25,52 +26,70 @@ namespace tpsp {
 
 /// What one rank has after a forward pass.
 struct RankResult {
-  at::Tensor logits;  ///< whole, `[batch, seq, vocabulary]`, fp32
+  at::Tensor logits;  ///< gathered, `[batch, seq, vocabulary]`, fp32
   CommCounts counts;  ///< of the forward alone
 };
 
 inline constexpr std::uint64_t test_seed = 1;
 
+/// One rank of a LLaMA model. Plan, weights, group and sink outlive it.
+class RankModel {
+ public:
+  RankModel(const LlamaConfig& config, const LoweredPlan& plan, const WeightSource& weights, ProcessGroup& group,
+            EventSink* events = nullptr)
+      : llama_(config), model_(llama_.bind(plan, weights)), context_{.tp = group, .events = events} {}
+
+  Sharded forward(const at::Tensor& tokens) const { return model_->forward({.tokens = tokens}, context_); }
+  at::Tensor gathered(Sharded logits, std::int64_t seq) const {
+    return gathered_logits(std::move(logits), seq, llama_.vocabulary(), context_);
+  }
+  at::Tensor logits(const at::Tensor& tokens) const { return gathered(forward(tokens), tokens.size(1)); }
+
+ private:
+  Llama llama_;
+  std::unique_ptr<Model> model_;
+  Context context_;
+};
+
 /// Runs `body` on `world` threads, each with one core's work and no gradients.
-inline void on_ranks(int world, const std::function<void(World&, Communicator&)>& body) {
+inline void on_ranks(int world, const std::function<void(World&, ProcessGroup&)>& body) {
   at::set_num_threads(1);
   run_threads(world, [&](World& ranks) {
     const c10::InferenceMode no_gradients;
-    const auto comm = make_communicator(standard_backends(), "auto", ranks, at::kCPU);
+    const auto comm = make_process_group(standard_backends(), "auto", ranks, at::kCPU);
     body(ranks, *comm);
   });
 }
 
-/// Room for the forward of any rank on `comm`, so that its values lie where collectives need no copy.
-inline void reserve_for(Communicator& comm, const ModelConfig& config, const LoweredPlan& plan,
+/// ArenaSizes for the forward of any rank on `comm`, so that its values lie where collectives need no copy.
+inline void reserve_for(ProcessGroup& comm, const LlamaConfig& config, const LoweredPlan& plan,
                         const at::Tensor& tokens, at::ScalarType dtype) {
-  DryCommunicator dry(0, plan.world, comm.shares_memory());
+  DryProcessGroup dry(0, plan.world, comm.shares_memory());
   const ResidentWeights weights(plan, 0, {.seed = test_seed, .dtype = dtype, .device = at::kMeta});
-  const Llama model(config, plan, weights, {.comm = dry});
-  model.whole(model.forward(tokens.to(at::kMeta)), tokens.size(1));
-  comm.reserve(dry.room());
+  RankModel(config, plan, weights, dry).logits(tokens.to(at::kMeta));
+  comm.reserve(dry.arena());
 }
 
-inline std::vector<RankResult> forward_on_ranks(const ModelConfig& config, const Plan& plan, int world,
+inline std::vector<RankResult> forward_on_ranks(const LlamaConfig& config, const Plan& plan, int world,
                                                 const at::Tensor& tokens, at::ScalarType dtype = at::kFloat,
                                                 bool reserve = true) {
   const auto lowered = lower(plan, modules_of(config), world);
   std::vector<RankResult> results(static_cast<std::size_t>(world));
-  on_ranks(world, [&](World& ranks, Communicator& transport) {
+  on_ranks(world, [&](World& ranks, ProcessGroup& transport) {
     if (reserve) reserve_for(transport, config, lowered, tokens, dtype);
-    CountingCommunicator comm(transport);
+    EventCounter counter(world);
     const ResidentWeights weights(lowered, ranks.rank(), {.seed = test_seed, .dtype = dtype});
-    const Llama model(config, lowered, weights, {.comm = comm});
+    const RankModel model(config, lowered, weights, transport, &counter);
     auto logits = model.forward(tokens);
     auto& mine = results[static_cast<std::size_t>(ranks.rank())];
-    mine.counts = comm.counts();
-    mine.logits = model.whole(std::move(logits), tokens.size(1)).to(at::kFloat).contiguous();
+    mine.counts = counter.counts();
+    mine.logits = model.gathered(std::move(logits), tokens.size(1)).to(at::kFloat).contiguous();
   });
   return results;
 }
 
-/// The logits of the whole model on one rank.
-inline at::Tensor unsharded_logits(const ModelConfig& config, const at::Tensor& tokens,
+/// The logits of the unsharded model on one rank.
+inline at::Tensor unsharded_logits(const LlamaConfig& config, const at::Tensor& tokens,
                                    at::ScalarType dtype = at::kFloat) {
   const Plan nothing{.name = "none", .source = "none", .rules = {}};
   return forward_on_ranks(config, nothing, 1, tokens, dtype).front().logits;

@@ -14,7 +14,7 @@
 namespace tpsp {
 
 /// Makes one plan after the other for models with two layers; the same ones for the same seed. Most fit the modules;
-/// a few ask for what no product can give.
+/// a few ask for what no module can give.
 class RandomPlans {
  public:
   explicit RandomPlans(unsigned seed) : engine_(seed) {}
@@ -36,8 +36,8 @@ class RandomPlans {
   }
 
  private:
-  static constexpr std::array layouts{Layout::replicate(), Layout::shard(seq_dim), Layout::shard(feature_dim),
-                                      Layout::partial()};
+  static constexpr std::array placements{Placement::replicate(), Placement::shard(seq_dim),
+                                         Placement::shard(feature_dim), Placement::partial()};
 
   bool one_in(unsigned n) { return engine_() % n == 0; }
   template <class Range>
@@ -57,15 +57,15 @@ class RandomPlans {
               .out = {},
               .where = "random.yaml:" + std::to_string(plan.rules.size() + 1)};
     if (container) {
-      rule.want = layouts[engine_() % 3];
+      rule.want = placements[engine_() % 3];
     } else {
       rule.style = norm        ? pick(std::array{Style::replicate, Style::sequence})
                    : embedding ? pick(std::array{Style::replicate, Style::colwise, Style::rowwise})
                                : pick(std::array{Style::replicate, Style::colwise, Style::rowwise, Style::sequence});
-      if (!one_in(3)) rule.out = layouts[engine_() % (rule.style == Style::rowwise ? 4 : 3)];
+      if (!one_in(3)) rule.out = placements[engine_() % (rule.style == Style::rowwise ? 4 : 3)];
     }
-    if (one_in(60)) rule.in = pick(layouts);
-    if (one_in(80)) rule.out = Layout::partial();
+    if (one_in(60)) rule.in = pick(placements);
+    if (one_in(80)) rule.out = Placement::partial();
     plan.rules.push_back(std::move(rule));
   }
 

@@ -14,15 +14,15 @@
 #include "measuring.h"
 #include "output.h"
 #include "provenance.h"
-#include "tpsp/bench/binding.h"
-#include "tpsp/bench/device.h"
 #include "tpsp/bench/machine_peaks.h"
 #include "tpsp/bench/preview.h"
+#include "tpsp/comm/mesh.h"
 #include "tpsp/core/files.h"
 #include "tpsp/core/log.h"
 #include "tpsp/core/text.h"
-#include "tpsp/model/export.h"
-#include "tpsp/model/llama.h"
+#include "tpsp/machine/binding.h"
+#include "tpsp/machine/device.h"
+#include "tpsp/models/export.h"
 
 namespace tpsp {
 namespace {
@@ -48,34 +48,37 @@ void check_export(const BenchOptions& options, const World& world) {
                    .remedy = "give one plan and one length, such as --sp --seq 64"});
 }
 
-// Every plan's forward without storage, once: its errors come before anything is made, its findings are told.
-void preview_plans(const Sweep& sweep, spdlog::logger& log) {
+// Every plan's forward without storage, once: its errors come before anything is made, its findings are reported.
+void preview_plans(Sweep& sweep, bool shares_memory, spdlog::logger& log) {
+  sweep.shares_memory = shares_memory;
+  sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, shares_memory);
   for (const auto& plan : sweep.plans) {
     for (const auto seq : sweep.seqs) {
-      const auto found = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype).findings;
+      const auto& found = sweep.previews->of(plan, sweep.batch, seq).findings;
       if (seq != sweep.seqs.front()) continue;
       for (const auto& finding : found) log.warn("{}", finding.text);
     }
   }
 }
 
-void export_case(const BenchOptions& options, World& world, Communicator& comm) {
+void export_case(const BenchOptions& options, World& world, ProcessGroup& comm) {
   const auto& sweep = options.jobs.front().sweep;
   const WeightRecipe recipe{.seed = sweep.seed, .dtype = sweep.dtype, .device = sweep.device};
-  const auto tokens = make_tokens(sweep.seed, sweep.batch, sweep.seqs.front(), sweep.model.vocabulary);
+  const auto tokens = make_tokens(sweep.seed, sweep.batch, sweep.seqs.front(), sweep.model->vocabulary());
   const c10::InferenceMode no_gradients;
   const ResidentWeights weights(sweep.plans.front(), world.rank(), recipe);
-  const Llama model(sweep.model, sweep.plans.front(), weights, {.comm = comm});
-  const auto logits = model.logits(tokens.to(sweep.device));
+  const Context context{.tp = comm};
+  auto sharded = sweep.model->bind(sweep.plans.front(), weights)->forward({.tokens = tokens.to(sweep.device)}, context);
+  const auto logits = gathered_logits(std::move(sharded), sweep.seqs.front(), sweep.model->vocabulary(), context);
   agree(world, [&] {
     if (world.rank() != 0) return;
-    export_model(*options.export_folder, sweep.model, recipe);
+    export_model(*options.export_folder, *sweep.model, recipe);
     export_io(*options.export_folder, tokens, logits);
   });
 }
 
-// Two ranks with a GPU each, where each sees only its own, look like two ranks on one GPU; that is slow and worth a
-// word.
+// Two ranks with a GPU each, where each sees only its own, look like two ranks on one GPU; that is slow and gets a
+// warning.
 void warn_of_staging(const BenchJob& job, const Parts& parts, const Backend& chosen, const World& world,
                      spdlog::logger& log) {
   if (!job.sweep.device.is_cuda() || chosen.name != "mpi" || job.backend != "auto") return;
@@ -85,9 +88,9 @@ void warn_of_staging(const BenchJob& job, const Parts& parts, const Backend& cho
   }
 }
 
-// Of one case, to guess how long the rest of a run takes: the products grow with both.
+// Of one case, to estimate how long the rest of a run takes: the GEMMs grow with both.
 double work_of(const Sweep& sweep, std::int64_t seq) {
-  return static_cast<double>(sweep.model.parameters()) * static_cast<double>(sweep.batch * seq);
+  return static_cast<double>(sweep.model->parameters()) * static_cast<double>(sweep.batch * seq);
 }
 
 OutputPlan output_plan(const BenchOptions& options) {
@@ -104,7 +107,7 @@ OutputPlan output_plan(const BenchOptions& options) {
 /// The peaks of a run's jobs, by what they depend on: the best that any of them has seen counts.
 using KnownPeaks = std::map<std::string, std::shared_ptr<Peaks>>;
 
-// Measures what the rows are set against, and which kernels to use, with the threads that the job will have.
+// Measures the peaks that rows are compared with, and chooses kernels, with the threads that the job will have.
 // Collective.
 void know_the_machine(BenchJob& job, KnownPeaks& known, World& world, spdlog::logger& log) {
   auto& sweep = job.sweep;
@@ -116,14 +119,13 @@ void know_the_machine(BenchJob& job, KnownPeaks& known, World& world, spdlog::lo
         sweep.kernels.untried(), sweep.gemm == GemmPolicy::packed ? "packed" : "plain");
   }
   if (!job.peaks) return;
-  const auto& row = sweep.prototype;
-  auto& peaks =
-      known[fmt::format("{} {} {} {}", c10::toString(sweep.dtype), sweep.device.str(), row.threads, row.cpus)];
+  auto& peaks = known[fmt::format("{} {} {} {}", c10::toString(sweep.dtype), sweep.device.str(), sweep.threads,
+                                  sweep.provenance.cpus)];
   if (!peaks) peaks = std::make_shared<Peaks>();
   raise(*peaks, machine_peaks(sweep, world));
   raise(*peaks, {.gemm_flops_per_s = sweep.kernels.best_flops_per_s(), .gemm_kernel = "while kernels were chosen"});
   sweep.peaks = peaks;
-  log.info("each rank: matrix products up to {:.0f} GFLOP/s ({}), memory {:.1f} GB/s", peaks->gemm_flops_per_s / 1e9,
+  log.info("each rank: GEMMs up to {:.0f} GFLOP/s ({}), memory {:.1f} GB/s", peaks->gemm_flops_per_s / 1e9,
            peaks->gemm_kernel, peaks->memory_bytes_per_s / 1e9);
 }
 
@@ -136,7 +138,7 @@ struct Run {
   Known known;
   std::set<std::string> keys{};  ///< of the rows so far
   Trace trace{};
-  Ledger ledger{};
+  TimeBreakdown breakdown{};
   ExitCode code = ExitCode::ok;
   bool measured = false;  ///< the last row was
 };
@@ -155,7 +157,7 @@ void warn_of_unwritten_failure(const Run& run, const Row& row) {
                row.message);
 }
 
-void run_job(Run& run, const BenchJob& job, Communicator& comm) {
+void run_job(Run& run, const BenchJob& job, ProcessGroup& comm) {
   const auto on_row = [&](const Row& row) {
     warn_of_repeated_case(run, row);
     warn_of_unwritten_failure(run, row);
@@ -169,10 +171,7 @@ void run_job(Run& run, const BenchJob& job, Communicator& comm) {
   };
   run_sweep(job.sweep, run.world, comm,
             {.row = on_row,
-             .step =
-                 [&](const SweepStep& step) {
-                   run.output.step(fmt::format("{} at seq {}", step.plans, step.seq), step.phase, step.done);
-                 },
+             .step = [&](const Step& step) { run.output.step(step.what, step.phase, step.done); },
              .is_done = [&](const std::string& key) { return run.known.contains(key) || run.keys.contains(key); },
              .left_out =
                  [&](const Row& row) {
@@ -181,17 +180,17 @@ void run_job(Run& run, const BenchJob& job, Communicator& comm) {
                    run.output.leave_out(work_of(job.sweep, row.seq));
                  },
              .trace = run.options.trace ? &run.trace : nullptr,
-             .ledger = &run.ledger});
+             .breakdown = &run.breakdown});
 }
 
-void tell_where_time_went(const Ledger& ledger, double total_s, spdlog::logger& log) {
+void log_time_breakdown(const TimeBreakdown& breakdown, double total_s, spdlog::logger& log) {
   const auto share = [&](double part_s) { return total_s > 0 ? 100 * part_s / total_s : 0; };
-  const auto harness_s =
-      total_s - ledger.forwards_s - ledger.profile_s - ledger.check_s - ledger.weights_s - ledger.machine_s;
+  const auto harness_s = total_s - breakdown.forwards_s - breakdown.profile_s - breakdown.check_s -
+                         breakdown.weights_s - breakdown.machine_s;
   log.info(
       "{:.1f} s: forwards {:.1f}%, checks {:.1f}%, weights {:.1f}%, profiles {:.1f}%, peaks {:.1f}%, harness {:.1f}%",
-      total_s, share(ledger.forwards_s), share(ledger.check_s), share(ledger.weights_s), share(ledger.profile_s),
-      share(ledger.machine_s), share(harness_s));
+      total_s, share(breakdown.forwards_s), share(breakdown.check_s), share(breakdown.weights_s),
+      share(breakdown.profile_s), share(breakdown.machine_s), share(harness_s));
 }
 
 }  // namespace
@@ -205,17 +204,15 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
   std::optional<Output> output;
   std::optional<Run> run;
   {
-    const Booking whole(total_s);
+    const ScopedTimer total(total_s);
     agree(world, [&] {
       options = read_options(line, world, *log);
       check_export(options, world);
     });
     agree(world, [&] {
-      for (const auto& job : options.jobs) preview_plans(job.sweep, *log);
-    });
-    agree(world, [&] {
-      for (const auto& job : options.jobs) {
+      for (auto& job : options.jobs) {
         backends.push_back(choose_backend(parts.backends, job.backend, world, job.sweep.device));
+        preview_plans(job.sweep, backends.back().shares_memory, *log);
       }
     });
     require_same(world, facts_of(options, backends));
@@ -224,11 +221,11 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       if (options.trace && world.rank() == 0) write_file(*options.trace, Trace().json());
     });
 
-    Row provenance;
-    add_provenance(provenance, line, world);
+    const auto provenance = provenance_of(line, world);
     agree(world, [&] { output->title(provenance); });
     if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench");
     run.emplace(Run{options, world, *output, *log, known_to_rank_0(world, output->done())});
+    const Mesh mesh(world, world.size());  // one replica
     RankBinder binder(world);
     KnownPeaks known_peaks;
     for (std::size_t i = 0; i < options.jobs.size(); ++i) {
@@ -237,14 +234,15 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       const auto cores = binder.bind_ranks(job.bind);
       if (!cores.note.empty()) log->info("{}", cores.note);
       warn_of_staging(job, parts, backends[i], world, *log);
-      const auto comm = backends[i].make(world, job.sweep.device);
-      job.sweep.shares_memory = comm->shares_memory();
-      job.sweep.prototype = with_provenance(job.sweep.prototype, provenance);
-      job.sweep.prototype.backend = comm->backend();
-      job.sweep.prototype.device_name = device_name(job.sweep.device);
-      choose_threads(job.sweep.prototype, job.threads, cores, job.sweep.device, world, *log);
+      const auto comm = backends[i].make(mesh.tp(), job.sweep.device);
+      auto suite = std::move(job.sweep.provenance.suite);
+      job.sweep.provenance = provenance;
+      job.sweep.provenance.suite = std::move(suite);
+      job.sweep.provenance.device_name = device_name(job.sweep.device);
+      job.sweep.backend = comm->backend();
+      job.sweep.threads = choose_threads(job.sweep.provenance, job.threads, cores, job.sweep.device, world, *log);
       {
-        const Booking booking(run->ledger.machine_s);
+        const ScopedTimer timer(run->breakdown.machine_s);
         know_the_machine(job, known_peaks, world, *log);
       }
       run_job(*run, job, *comm);
@@ -252,7 +250,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     }
     agree(world, [&] { output->finish(); });
   }
-  tell_where_time_went(run->ledger, total_s, *log);
+  log_time_breakdown(run->breakdown, total_s, *log);
   return run->code;
 }
 

@@ -7,10 +7,10 @@
 
 #include "choices.h"
 #include "suite.h"
-#include "tpsp/bench/device.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/files.h"
 #include "tpsp/core/text.h"
+#include "tpsp/machine/device.h"
 
 namespace tpsp {
 namespace {
@@ -31,7 +31,7 @@ BenchJob job_of(const Settings& settings, const CommandLine& line, const World& 
   BenchJob job;
   auto& sweep = job.sweep;
   sweep.model = model_setting(settings);
-  sweep.plans = plan_setting(settings, sweep.model, world.size(), line.flags.contains("allow-unused-rules"), log);
+  sweep.plans = plan_setting(settings, *sweep.model, world.size(), line.flags.contains("allow-unused-rules"), log);
   sweep.seqs = seq_setting(settings, log);
   sweep.batch = batch_setting(settings, sweep.seqs);
   sweep.dtype = dtype_setting(settings);
@@ -46,8 +46,6 @@ BenchJob job_of(const Settings& settings, const CommandLine& line, const World& 
   sweep.gemm = gemm_setting(settings);
   job.peaks = choice_setting(settings, "peaks", {"on", "off"}) == "on";
   job.bind = choice_setting(settings, "bind", {"auto", "off"}) == "auto";
-  sweep.prototype.dtype = settings.at("dtype").text;
-  sweep.prototype.device = sweep.device.is_cuda() ? "cuda" : "cpu";
   job.backend = settings.at("backend").text;
   return job;
 }
@@ -87,7 +85,7 @@ std::vector<BenchJob> suite_jobs(const CommandLine& line, const Setting& name, c
     }
     if (jobs.empty()) warn_of_replaced_plans(entry, settings, log);
     jobs.push_back(job_of(settings, line, world, log));
-    jobs.back().sweep.prototype.suite = suite.name;
+    jobs.back().sweep.provenance.suite = suite.name;
   }
   if (!jobs.empty()) return jobs;
   throw bad_input({.where = name.where,
@@ -112,17 +110,13 @@ std::string trace_setting(const Settings& settings, const std::vector<BenchJob>&
 }
 
 std::string facts_of(const BenchJob& job, const Backend& backend) {
-  const auto& sweep = job.sweep;
-  const auto& model = sweep.model;
-  auto facts = fmt::format("model {} {} {} {} {} {} {} {} {}\n", model.name, model.hidden, model.layers, model.heads,
-                           model.kv_heads, model.ffn, model.vocabulary, model.norm_eps, model.rope_theta);
-  for (const auto& plan : sweep.plans) facts += fmt::format("plan {} {}\n", plan.name, plan.signature());
-  facts += fmt::format("seq {}\nbatch {}\ndtype {}\nseed {}\n", fmt::join(sweep.seqs, ","), sweep.batch,
-                       sweep.prototype.dtype, sweep.seed);
-  facts += facts_of(sweep.protocol);
-  facts += fmt::format("weights {}\ncheck {}\nprofile {}\n", to_string(sweep.weights), sweep.check, sweep.profile);
-  return facts + fmt::format("device {}\nbackend {}\nbind {}\ngemm {}\npeaks {}\n", sweep.prototype.device,
-                             backend.name, job.bind, static_cast<int>(sweep.gemm), job.peaks);
+  auto sweep = job.sweep;
+  sweep.backend = backend.name;
+  std::string facts;
+  for (const auto& plan : sweep.plans) {
+    for (const auto seq : sweep.seqs) facts += text_of(case_of(sweep, plan, seq));
+  }
+  return facts + fmt::format("bind {}\npeaks {}\n", job.bind, job.peaks);
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ struct BenchJob {
   std::string backend;  ///< as asked for
   std::optional<int> threads;
   bool peaks = true;
-  bool bind = true;  ///< ranks that nobody bound are given cores of their own
+  bool bind = true;  ///< unbound ranks are given cores of their own
 };
 
 struct BenchOptions {
@@ -32,7 +32,7 @@ struct BenchOptions {
 };
 
 /// Every setting, validated for this world. Entries of a suite that are for another world size, or for a device that
-/// is not here, are left out with a word. Throws bad_input that names the setting's place. Not collective.
+/// is not here, are left out with a log line. Throws bad_input that names the setting's place. Not collective.
 BenchOptions read_options(const CommandLine& line, const World& world, spdlog::logger& log);
 
 /// What the ranks' collectives follow from, one fact a line, for require_same. `backends` has one for each job.

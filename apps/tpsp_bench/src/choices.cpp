@@ -4,9 +4,11 @@
 
 #include <algorithm>
 
-#include "tpsp/bench/device.h"
+#include "tpsp/comm/dtype.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
+#include "tpsp/machine/device.h"
+#include "tpsp/models/llama.h"
 
 namespace tpsp {
 namespace {
@@ -19,9 +21,9 @@ std::vector<Value> without_repeats(const std::vector<Value>& values, const std::
   std::vector<Value> repeated;
   for (const auto& value : values) {
     const bool known = std::find(once.begin(), once.end(), value) != once.end();
-    const bool told = std::find(repeated.begin(), repeated.end(), value) != repeated.end();
+    const bool reported = std::find(repeated.begin(), repeated.end(), value) != repeated.end();
     if (!known) once.push_back(value);
-    if (known && !told) repeated.push_back(value);
+    if (known && !reported) repeated.push_back(value);
   }
   for (const auto& value : repeated) log.warn("{}: {} is in the list more than once, and is taken once", where, value);
   return once;
@@ -101,7 +103,7 @@ std::int64_t batch_setting(const Settings& settings, const std::vector<std::int6
 }
 
 c10::ScalarType dtype_setting(const Settings& settings) {
-  return choice_setting(settings, "dtype", {"fp32", "bf16"}) == "bf16" ? c10::kBFloat16 : c10::kFloat;
+  return scalar_type(*parse_dtype(choice_setting(settings, "dtype", dtype_names())));
 }
 
 Protocol protocol_setting(const Settings& settings) {
@@ -120,12 +122,6 @@ Protocol protocol_setting(const Settings& settings) {
   return protocol;
 }
 
-std::string facts_of(const Protocol& protocol) {
-  return fmt::format("warmup {}\nreps {}\nmin-reps {}\nmin-time {}\nmax-noise {}\nmax-time {}\norder {}\n",
-                     protocol.warmup, protocol.reps.value_or(0), protocol.min_reps, protocol.min_time_s,
-                     protocol.max_noise, protocol.max_time_s, static_cast<int>(protocol.order));
-}
-
 c10::Device device_setting(const Settings& settings, const World& world) {
   return choose_device(choice_setting(settings, "device", {"auto", "cpu", "cuda"}), world);
 }
@@ -136,7 +132,7 @@ std::vector<std::filesystem::path> out_setting(const Settings& settings) {
   return {words.begin(), words.end()};
 }
 
-ModelConfig model_setting(const Settings& settings) {
+std::shared_ptr<const Architecture> model_setting(const Settings& settings) {
   constexpr std::int64_t default_layers = 2;
   auto model = load_model(settings.has("model") ? settings.at("model").text : "llama-7b");
   if (settings.has("layers")) {
@@ -144,27 +140,27 @@ ModelConfig model_setting(const Settings& settings) {
   } else if (!settings.has("model")) {
     model.layers = default_layers;
   }
-  return model;
+  return std::make_shared<Llama>(std::move(model));
 }
 
 namespace {
 
-// Rows tell plans apart by their names.
+// Rows name plans, so names must differ.
 void refuse_equal_names(const std::vector<LoweredPlan>& plans) {
   const auto& last = plans.back();
   const auto first = std::find_if(plans.begin(), plans.end(), [&](const auto& plan) { return plan.name == last.name; });
   if (&*first == &last) return;
   throw bad_input({.where = "--plan",
                    .what = fmt::format("two plans are called '{}'", last.name),
-                   .why = "their rows could not be told apart",
+                   .why = "their rows would have the same name",
                    .remedy = "rename one of the files"});
 }
 
 }  // namespace
 
-std::vector<LoweredPlan> plan_setting(const Settings& settings, const ModelConfig& model, int world,
+std::vector<LoweredPlan> plan_setting(const Settings& settings, const Architecture& model, int world,
                                       bool allow_unused_rules, spdlog::logger& log) {
-  const auto modules = modules_of(model);
+  const auto modules = model.modules();
   const auto setting = settings.has("plan") ? settings.at("plan") : Setting{"tp,tp+sp", "default"};
   std::vector<LoweredPlan> plans;
   for (const auto& name : without_repeats(words_of(setting), setting.where, log)) {

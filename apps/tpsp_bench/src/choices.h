@@ -7,12 +7,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "settings.h"
 #include "tpsp/bench/protocol.h"
-#include "tpsp/model/config.h"
+#include "tpsp/models/architecture.h"
 #include "tpsp/parallel/lowering.h"
 
 namespace tpsp {
@@ -36,16 +37,14 @@ std::int64_t batch_setting(const Settings& settings, const std::vector<std::int6
 c10::ScalarType dtype_setting(const Settings& settings);
 /// But for the seed of its order.
 Protocol protocol_setting(const Settings& settings);
-/// What ranks must agree on of it, one fact a line.
-std::string facts_of(const Protocol& protocol);
 c10::Device device_setting(const Settings& settings, const World& world);
 std::vector<std::filesystem::path> out_setting(const Settings& settings);
 /// The model of --model with --layers applied. Without --model: llama-7b with 2 layers.
-ModelConfig model_setting(const Settings& settings);
+std::shared_ptr<const Architecture> model_setting(const Settings& settings);
 
 /// The plans of --plan (default tp and tp+sp), each once, lowered for `world` ranks. Throws for rules that match
 /// nothing unless `allow_unused_rules`.
-std::vector<LoweredPlan> plan_setting(const Settings& settings, const ModelConfig& model, int world,
+std::vector<LoweredPlan> plan_setting(const Settings& settings, const Architecture& model, int world,
                                       bool allow_unused_rules, spdlog::logger& log);
 
 }  // namespace tpsp

@@ -8,37 +8,28 @@
 #include "measuring.h"
 #include "output.h"
 #include "provenance.h"
-#include "tpsp/bench/binding.h"
-#include "tpsp/bench/device.h"
 #include "tpsp/core/log.h"
+#include "tpsp/machine/binding.h"
+#include "tpsp/machine/device.h"
 
 namespace tpsp {
 namespace {
 
-void tell_where_time_went(const Ledger& ledger, double total_s, spdlog::logger& log) {
+void log_time_breakdown(const TimeBreakdown& breakdown, double total_s, spdlog::logger& log) {
   const auto share = [&](double part_s) { return total_s > 0 ? 100 * part_s / total_s : 0; };
-  log.info("{:.1f} s: collectives {:.1f}%, checks {:.1f}%, harness {:.1f}%", total_s, share(ledger.forwards_s),
-           share(ledger.check_s), share(total_s - ledger.forwards_s - ledger.check_s));
-}
-
-// Where all rows come from and with what.
-Row prototype_of(const CommOptions& options, const Row& provenance, const RankCores& cores, World& world,
-                 spdlog::logger& log) {
-  auto row = with_provenance(options.sweep.prototype, provenance);
-  row.device_name = device_name(options.sweep.device);
-  choose_threads(row, options.threads, cores, options.sweep.device, world, log);
-  return row;
+  log.info("{:.1f} s: collectives {:.1f}%, checks {:.1f}%, harness {:.1f}%", total_s, share(breakdown.forwards_s),
+           share(breakdown.check_s), share(total_s - breakdown.forwards_s - breakdown.check_s));
 }
 
 }  // namespace
 
 ExitCode comm_command(const CommandLine& line, const Parts& parts, World& world) {
   double total_s = 0;
-  Ledger ledger;
+  TimeBreakdown breakdown;
   auto code = ExitCode::ok;
   const auto log = make_logger(world.rank(), world.rank() == 0 ? log_level(line) : spdlog::level::off);
   {
-    const Booking whole(total_s);
+    const ScopedTimer total(total_s);
     CommOptions options;
     std::vector<Backend> backends;
     agree(world, [&] { options = read_comm_options(line, world, *log); });
@@ -50,39 +41,40 @@ ExitCode comm_command(const CommandLine& line, const Parts& parts, World& world)
         .outs = options.outs, .resume = options.resume, .rows = rows, .work = static_cast<double>(rows)};
     std::optional<Output> output;
     agree(world, [&] { output.emplace(plan, parts.columns, world, line.flags.contains("quiet"), *log); });
-    Row provenance;
-    add_provenance(provenance, line, world);
-    agree(world, [&] { output->title(provenance); });
+    auto& run = options.sweep.provenance;
+    run = provenance_of(line, world);
+    agree(world, [&] { output->title(run); });
     if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench comm");
     const auto known = known_to_rank_0(world, output->done());
 
     RankBinder binder(world);
     const auto cores = binder.bind_ranks(options.bind);  // before a backend takes memory, which belongs to cores
     if (!cores.note.empty()) log->info("{}", cores.note);
-    std::vector<std::unique_ptr<Communicator>> owned;
-    std::vector<Communicator*> comms;
+    std::vector<std::unique_ptr<ProcessGroup>> owned;
+    std::vector<ProcessGroup*> comms;
     for (const auto& backend : backends) {
       owned.push_back(backend.make(world, options.sweep.device));
       comms.push_back(owned.back().get());
     }
-    options.sweep.prototype = prototype_of(options, provenance, cores, world, *log);
+    run.device_name = device_name(options.sweep.device);
+    options.sweep.threads = choose_threads(run, options.threads, cores, options.sweep.device, world, *log);
     const auto on_row = [&](const Row& row) {
       agree(world, [&] { output->add(row, 1); });
       code = worse(worse(code, row), known, row.key);
     };
     run_comm_sweep(options.sweep, world, comms,
                    {.row = on_row,
-                    .step = [&](const CommStep& step) { output->step(step.what, step.phase, step.done); },
+                    .step = [&](const Step& step) { output->step(step.what, step.phase, step.done); },
                     .is_done = [&](const std::string& key) { return known.contains(key); },
                     .left_out =
                         [&](const Row& row) {
                           code = worse(code, known, row.key);
                           output->leave_out(1);
                         },
-                    .ledger = &ledger});
+                    .breakdown = &breakdown});
     agree(world, [&] { output->finish(); });
   }
-  tell_where_time_went(ledger, total_s, *log);
+  log_time_breakdown(breakdown, total_s, *log);
   return code;
 }
 

@@ -7,6 +7,7 @@
 #include <cctype>
 
 #include "choices.h"
+#include "tpsp/comm/dtype.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
 
@@ -14,28 +15,30 @@ namespace tpsp {
 namespace {
 
 std::vector<CommOp> op_setting(const Settings& settings, spdlog::logger& log) {
-  const std::vector all{CommOp::all_reduce, CommOp::reduce_scatter, CommOp::all_gather, CommOp::seam};
-  std::vector<std::string> names;
+  const std::vector all{CommOp::all_reduce, CommOp::reduce_scatter, CommOp::all_gather, CommOp::all_gather_read,
+                        CommOp::fused_add_norm};
+  std::vector<std::string> names{"all"};
   for (const auto op : all) names.emplace_back(to_string(op));
   std::vector<CommOp> ops;
   for (const auto& word : words_setting(settings, "op", log)) {
+    if (word == "all") return all;
     require_choice(word, settings.at("op").where, names);
     ops.push_back(*std::find_if(all.begin(), all.end(), [&](CommOp op) { return to_string(op) == word; }));
   }
   return ops;
 }
 
-std::vector<BufferPlace> placement_setting(const Settings& settings) {
-  const auto word = choice_setting(settings, "placement", {"out", "in", "both"});
-  if (word == "both") return {BufferPlace::out, BufferPlace::in};
-  return {word == "out" ? BufferPlace::out : BufferPlace::in};
+std::vector<Buffer> buffer_setting(const Settings& settings) {
+  const auto word = choice_setting(settings, "buffer", {"user", "registered", "both"});
+  if (word == "both") return {Buffer::user, Buffer::registered};
+  return {word == "user" ? Buffer::user : Buffer::registered};
 }
 
 std::vector<c10::ScalarType> dtypes_setting(const Settings& settings, spdlog::logger& log) {
   std::vector<c10::ScalarType> dtypes;
   for (const auto& word : words_setting(settings, "dtype", log)) {
-    require_choice(word, settings.at("dtype").where, {"fp32", "bf16"});
-    dtypes.push_back(word == "bf16" ? c10::kBFloat16 : c10::kFloat);
+    require_choice(word, settings.at("dtype").where, dtype_names());
+    dtypes.push_back(scalar_type(*parse_dtype(word)));
   }
   return dtypes;
 }
@@ -76,14 +79,13 @@ CommOptions read_comm_options(const CommandLine& line, const World& world, spdlo
   CommOptions options;
   auto& sweep = options.sweep;
   sweep.ops = op_setting(settings, log);
-  sweep.places = placement_setting(settings);
+  sweep.buffers = buffer_setting(settings);
   sweep.dtypes = dtypes_setting(settings, log);
   sweep.bytes = bytes_setting(settings, sweep, world, log);
   sweep.device = device_setting(settings, world);
   sweep.protocol = protocol_setting(settings);
   sweep.seed = static_cast<std::uint64_t>(integer_setting(settings, "seed", 0, INT64_MAX));
   sweep.protocol.seed = sweep.seed;
-  sweep.prototype.device = sweep.device.is_cuda() ? "cuda" : "cpu";
   options.backends = words_setting(settings, "backend", log);
   options.bind = choice_setting(settings, "bind", {"auto", "off"}) == "auto";
   if (settings.has("threads")) options.threads = static_cast<int>(integer_setting(settings, "threads", 1, 4096));
@@ -116,14 +118,14 @@ std::string facts_of(const CommOptions& options, const std::vector<Backend>& bac
   const auto& sweep = options.sweep;
   std::vector<std::string> words;
   for (const auto op : sweep.ops) words.emplace_back(to_string(op));
-  for (const auto place : sweep.places) words.emplace_back(to_string(place));
-  for (const auto dtype : sweep.dtypes) words.emplace_back(dtype == c10::kBFloat16 ? "bf16" : "fp32");
+  for (const auto buffer : sweep.buffers) words.emplace_back(to_string(buffer));
+  for (const auto dtype : sweep.dtypes) words.emplace_back(to_string(dtype_of(dtype)));
   std::vector<std::string> names;
   for (const auto& backend : backends) names.push_back(backend.name);
   return fmt::format("collectives {}\nbytes {}\nbackends {}\ndevice {}\nseed {}\nresume {}\nbind {}\n",
-                     join(words, ","), fmt::join(sweep.bytes, ","), join(names, ","), sweep.prototype.device,
-                     sweep.seed, options.resume, options.bind) +
-         facts_of(sweep.protocol);
+                     join(words, ","), fmt::join(sweep.bytes, ","), join(names, ","), sweep.device.str(), sweep.seed,
+                     options.resume, options.bind) +
+         to_string(sweep.protocol);
 }
 
 }  // namespace tpsp

@@ -46,8 +46,8 @@ const std::vector<Flag>& flag_table() {
       {"verbose", "say on stderr where each setting comes from", "Output", {bench, comm}},
       {"quiet", "no table, errors only", "Output", {bench, comm}},
       {"resume", "add the cases that the files lack", "Output", {bench, comm}},
-      {"json", "JSON instead of a table", "Output", {plan}},
-      {"peaks", "measure matrix products and memory, some seconds", "Machine", {info}},
+      {"json", "JSON instead of a table", "Output", {plan, columns}},
+      {"peaks", "measure GEMM and memory peaks, some seconds", "Machine", {info}},
   };
   return table;
 }
@@ -76,7 +76,7 @@ struct Subcommand {
 
 const std::vector<Subcommand>& subcommand_table() {
   static const std::vector<Subcommand> table{
-      {Command::comm, "comm", "The collectives alone, by size, backend and placement", {}},
+      {Command::comm, "comm", "The collectives alone, by size, backend and buffer", {}},
       {Command::plan, "plan", "What a plan will do: shapes, collectives, bytes, memory", {}},
       {Command::compare, "compare", "Two results files: what became faster or slower", {"BEFORE", "AFTER"}},
       {Command::report, "report", "A results file as one page with tables and plots", {"RESULTS"}},

@@ -6,8 +6,8 @@
 #include "commands.h"
 #include "terminal.h"
 #include "tpsp/core/error.h"
-#include "tpsp/report/compare.h"
-#include "tpsp/report/results.h"
+#include "tpsp/report/compare_table.h"
+#include "tpsp/results/results.h"
 
 namespace tpsp {
 namespace {

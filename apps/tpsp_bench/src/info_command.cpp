@@ -9,13 +9,14 @@
 #include "choices.h"
 #include "commands.h"
 #include "provenance.h"
-#include "tpsp/bench/device.h"
+#include "tpsp/comm/dtype.h"
 #include "tpsp/core/configs.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/core/text.h"
 #include "tpsp/core/width.h"
 #include "tpsp/gemm/peaks.h"
 #include "tpsp/kernels/kernels.h"
+#include "tpsp/machine/device.h"
 
 namespace tpsp {
 namespace {
@@ -40,9 +41,9 @@ void print_peaks(int threads) {
   at::set_num_threads(threads);
   fmt::print("\npeaks of one process, {} thread{}\n", threads, threads == 1 ? "" : "s");
   double memory = 0;
-  for (const auto& [name, dtype] : {std::pair("fp32", c10::kFloat), std::pair("bf16", c10::kBFloat16)}) {
-    const auto peaks = measure_peaks(dtype, c10::kCPU);
-    fmt::print("  {:<10} {:.0f} GFLOP/s ({})\n", name, peaks.gemm_flops_per_s / 1e9, peaks.gemm_kernel);
+  for (const auto dtype : all_dtypes) {
+    const auto peaks = measure_peaks(scalar_type(dtype), c10::kCPU);
+    fmt::print("  {:<10} {:.0f} GFLOP/s ({})\n", to_string(dtype), peaks.gemm_flops_per_s / 1e9, peaks.gemm_kernel);
     memory = std::max(memory, peaks.memory_bytes_per_s);
   }
   fmt::print("  {:<10} {:.1f} GB/s\n", "memory", memory / 1e9);

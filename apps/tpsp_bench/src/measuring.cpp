@@ -5,30 +5,31 @@
 
 #include <algorithm>
 
-#include "tpsp/bench/machine_watch.h"
 #include "tpsp/core/text.h"
+#include "tpsp/machine/machine_watch.h"
 
 namespace tpsp {
 
-void choose_threads(Row& row, std::optional<int> asked, const RankCores& cores, c10::Device device, World& world,
-                    spdlog::logger& log) {
+int choose_threads(Provenance& run, std::optional<int> asked, const RankCores& cores, c10::Device device, World& world,
+                   spdlog::logger& log) {
   const int threads = asked.value_or(cores.mine);
   const auto of_ranks = exchange_numbers(world, {static_cast<double>(threads)});
-  row.threads = static_cast<int>(of_ranks.front().front());  // the same row on all ranks
-  row.cores = cores.host;
-  row.binding = cores.by;
-  row.cpus = cores.cpus;
+  const auto of_rank_0 = static_cast<int>(of_ranks.front().front());  // the same row on all ranks
+  run.cores = cores.host;
+  run.binding = cores.by;
+  run.cpus = cores.cpus;
   if (std::any_of(of_ranks.begin(), of_ranks.end(), [&](const auto& one) { return one != of_ranks.front(); })) {
-    log.warn("the ranks have different numbers of threads; rows say rank 0's, {}", row.threads);
+    log.warn("the ranks have different numbers of threads; rows say rank 0's, {}", of_rank_0);
   }
   at::set_num_threads(threads);
   const auto warnings = setup_warnings(world, device.is_cpu() ? threads : 1);
-  row.warnings.insert(row.warnings.end(), warnings.begin(), warnings.end());
+  run.warnings.insert(run.warnings.end(), warnings.begin(), warnings.end());
   const bool bound_before = cores.by == to_string(Binding::launcher);
   if (bound_before && !asked && device.is_cpu() && threads * world.local_size() * 2 <= cores.host) {
     log.warn("{} ranks with {} threads each leave most of {} processors idle; bind them wider (mpirun --bind-to none)",
              world.local_size(), threads, cores.host);
   }
+  return of_rank_0;
 }
 
 ExitCode worse(ExitCode a, ExitCode b) { return std::max(a, b); }

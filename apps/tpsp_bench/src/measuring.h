@@ -10,16 +10,16 @@
 #include <vector>
 
 #include "settings.h"
-#include "tpsp/bench/binding.h"
-#include "tpsp/bench/row.h"
 #include "tpsp/comm/world.h"
+#include "tpsp/machine/binding.h"
+#include "tpsp/results/row.h"
 
 namespace tpsp {
 
-/// Sets how many threads this rank computes with, `asked` or its cores, and says so in `row`, with what is
-/// wrong about it. Collective.
-void choose_threads(Row& row, std::optional<int> asked, const RankCores& cores, c10::Device device, World& world,
-                    spdlog::logger& log);
+/// Sets how many threads this rank computes with, `asked` or its cores, and gives rank 0's number. `run` gets the cores
+/// and what is wrong about them. Collective.
+int choose_threads(Provenance& run, std::optional<int> asked, const RankCores& cores, c10::Device device, World& world,
+                   spdlog::logger& log);
 
 /// A failed check counts most.
 ExitCode worse(ExitCode a, ExitCode b);
@@ -30,7 +30,7 @@ spdlog::level::level_enum log_level(const CommandLine& line);
 /// What the files say of the cases that they have, by key.
 using Known = std::map<std::string, ExitCode>;
 
-/// Rank 0 has read the files; the others are told what they hold. Collective.
+/// Rank 0 has read the files and broadcasts what they hold. Collective.
 Known known_to_rank_0(World& world, const std::vector<Row>& rows);
 
 /// `code`, or what the case of `key` makes of it where it is known: its row stays and counts, measured again or not.

@@ -43,15 +43,15 @@ void Output::print(const std::function<void(TablePrinter&)>& what) {
   throw Error(ExitCode::output_failed, {.where = "stdout",
                                         .what = "the table can not be written",
                                         .why = errno == 0 ? "" : std::strerror(errno),
-                                        .remedy = "make room where it is sent to, or use --quiet"});
+                                        .remedy = "free space where it is sent to, or use --quiet"});
 }
 
-void Output::title(const Row& prototype) {
+void Output::title(const Provenance& run) {
   std::vector<std::string> names;
   for (const auto& out : outs_) names.push_back(out.string());
   print([&](TablePrinter& table) {
-    table.title({fmt::format("tpsp-bench {} · run {}", prototype.version, prototype.run_id),
-                 fmt::format("rows in {}", join(names, ", "))});
+    table.title(
+        {fmt::format("tpsp-bench {} · run {}", run.version, run.run_id), fmt::format("rows in {}", join(names, ", "))});
   });
 }
 

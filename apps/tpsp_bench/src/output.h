@@ -12,9 +12,9 @@
 
 #include "progress.h"
 #include "tpsp/comm/world.h"
-#include "tpsp/report/results.h"
 #include "tpsp/report/table.h"
-#include "tpsp/report/verdicts.h"
+#include "tpsp/results/results.h"
+#include "tpsp/results/verdicts.h"
 
 namespace tpsp {
 
@@ -34,7 +34,7 @@ class Output {
 
   /// The rows that the files have already; empty on other ranks.
   std::vector<Row> done() const { return files_ ? files_->done() : std::vector<Row>(); }
-  void title(const Row& prototype);
+  void title(const Provenance& run);
   /// As Progress::step.
   void step(const std::string& what, std::string_view phase, int done);
   /// A row of so much work is in the files already.

@@ -15,16 +15,16 @@ void plan_command(const CommandLine& line) {
   const auto log = make_logger(0, spdlog::level::warn);
   const auto model = model_setting(settings);
   const auto world = static_cast<int>(integer_setting(settings, "world", 1, largest_world));
-  const auto plans = plan_setting(settings, model, world, line.flags.contains("allow-unused-rules"), *log);
+  const auto plans = plan_setting(settings, *model, world, line.flags.contains("allow-unused-rules"), *log);
   const auto seqs = seq_setting(settings, *log);
   const auto batch = batch_setting(settings, seqs);
 
   std::vector<PlanPreviews> all;
   for (const auto& plan : plans) {
-    all.push_back({model, plan, batch, settings.at("dtype").text, seqs, {}});
+    all.push_back({*model, plan, batch, settings.at("dtype").text, seqs, {}});
     auto& previews = all.back();
     for (const auto seq : previews.seqs) {
-      previews.previews.push_back(preview(model, plan, previews.batch, seq, dtype_setting(settings)));
+      previews.previews.push_back(preview(*model, plan, previews.batch, seq, dtype_setting(settings)));
     }
   }
   if (line.flags.contains("json")) {

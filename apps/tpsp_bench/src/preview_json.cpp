@@ -7,7 +7,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json layout_json(const std::optional<Layout>& layout) { return layout ? Json(to_string(*layout)) : Json(nullptr); }
+Json placement_json(const std::optional<Placement>& placement) {
+  return placement ? Json(to_string(*placement)) : Json(nullptr);
+}
 
 Json collectives_json(const std::vector<PreviewCollective>& collectives) {
   auto list = Json::array();
@@ -17,11 +19,11 @@ Json collectives_json(const std::vector<PreviewCollective>& collectives) {
 
 Json module_json(const PreviewModule& module) {
   return {{"name", module.name},
-          {"style", to_string(module.placement.style)},
-          {"rule", module.placement.rule},
+          {"style", to_string(module.module_plan.style)},
+          {"rule", module.module_plan.rule},
           {"weight_shape", module.weight_shape},
-          {"want", layout_json(module.placement.want)},
-          {"out", layout_json(module.placement.out)},
+          {"want", placement_json(module.module_plan.input)},
+          {"out", placement_json(module.module_plan.output)},
           {"collectives", collectives_json(module.collectives)}};
 }
 
@@ -33,8 +35,8 @@ Json counts_json(const CommCounts& counts) {
 }
 
 Json case_json(const PlanPreviews& plan, std::int64_t seq, const Preview& preview) {
-  Json json{{"model", plan.model.name},
-            {"layers", plan.model.layers},
+  Json json{{"model", plan.model.name()},
+            {"layers", plan.model.layers()},
             {"plan", plan.plan.name},
             {"world", plan.plan.world},
             {"batch", plan.batch},

@@ -10,11 +10,11 @@
 namespace tpsp {
 namespace {
 
-std::string layout_word(const std::optional<Layout>& layout) {
-  if (!layout) return "-";
-  if (layout->is_replicate()) return "whole";
-  if (layout->is_partial()) return "partial";
-  return layout->is_shard(seq_dim) ? "seq" : "feature";
+std::string placement_word(const std::optional<Placement>& placement) {
+  if (!placement) return "-";
+  if (placement->is_replicate()) return "full";
+  if (placement->is_partial()) return "partial";
+  return placement->is_shard(seq_dim) ? "seq" : "feature";
 }
 
 // One below the other, each in the columns of the first.
@@ -41,16 +41,16 @@ LayerName layer_name(const std::string& name) {
 
 std::string module_line(const PreviewModule& module) {
   const bool logits = module.name == "logits";
-  const auto& placement = module.placement;
+  const auto& module_plan = module.module_plan;
   const auto shape = fmt::format("{}", fmt::join(module.weight_shape, "x"));
-  const auto style = placement.rule.empty() ? "-" : to_string(placement.style);
+  const auto style = module_plan.rule.empty() ? "-" : to_string(module_plan.style);
   const auto name = layer_name(module.name);
   const bool container = module.weight_shape.empty();
   const auto middle = container ? fmt::format("{:<21}", style) : fmt::format("{:<9} {:>11}", style, shape);
   const auto line =
       fmt::format("{:<17} {} {:<7} {:<7} {}", (name.layer < 0 ? "" : "  ") + name.rest,
-                  logits ? std::string(21, ' ') : middle, logits ? "" : layout_word(placement.want),
-                  logits || container ? "" : layout_word(placement.out), collectives_text(module.collectives));
+                  logits ? std::string(21, ' ') : middle, logits ? "" : placement_word(module_plan.input),
+                  logits || container ? "" : placement_word(module_plan.output), collectives_text(module.collectives));
   return line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
 }
 
@@ -127,7 +127,8 @@ std::string totals_line(std::int64_t seq, const Preview& preview) {
 
 std::string preview_table(const PlanPreviews& previews) {
   const auto& model = previews.model;
-  const auto what = fmt::format("{} · {} · plan {}", model.name, counted(model.layers, "layer"), previews.plan.name);
+  const auto what =
+      fmt::format("{} · {} · plan {}", model.name(), counted(model.layers(), "layer"), previews.plan.name);
   const auto where = fmt::format("{} · batch {} · {} · seq {}", counted(previews.plan.world, "rank"), previews.batch,
                                  previews.dtype, previews.seqs.front());
   const bool fits = what.size() + where.size() <= 80;  // in bytes, a little more than characters

@@ -5,13 +5,13 @@
 #include <vector>
 
 #include "tpsp/bench/preview.h"
-#include "tpsp/model/config.h"
+#include "tpsp/models/architecture.h"
 
 namespace tpsp {
 
 /// One plan's previews at several lengths.
 struct PlanPreviews {
-  const ModelConfig& model;
+  const Architecture& model;
   const LoweredPlan& plan;
   std::int64_t batch = 0;
   std::string dtype;

@@ -61,7 +61,9 @@ ExitCode run_command(const CommandLine& line, const Parts& parts) {
     case Command::plan: plan_command(line); break;
     case Command::compare: return compare_command(line, parts);
     case Command::report: report_command(line, parts); break;
-    case Command::columns: fmt::print("{}", columns_help(parts.columns)); break;
+    case Command::columns:
+      fmt::print("{}", line.flags.contains("json") ? columns_json(parts.columns) : columns_help(parts.columns));
+      break;
     case Command::info: info_command(line, parts); break;
     case Command::bench:
     case Command::comm: break;  // not alone

@@ -17,7 +17,7 @@ class Progress {
     log,   ///< a line for each length, through the logger
   };
 
-  /// `work` is the whole run's in any unit; row_done says how much of it a row was.
+  /// `work` is the run's total in any unit; row_done says how much of it a row was.
   Progress(Kind kind, int cases, double work, spdlog::logger& log);
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;

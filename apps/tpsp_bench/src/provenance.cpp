@@ -6,9 +6,9 @@
 
 #include <set>
 
-#include "tpsp/bench/device.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/core/text.h"
+#include "tpsp/machine/device.h"
 #include "version.h"
 
 namespace tpsp {
@@ -27,28 +27,23 @@ std::string program_version() { return TPSP_VERSION; }
 
 std::int64_t host_memory_bytes() { return std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE); }
 
-void add_provenance(Row& row, const CommandLine& line, World& world) {
+Provenance provenance_of(const CommandLine& line, World& world) {
+  Provenance run;
   const auto host_names = world.exchange(host_name());
   const std::set<std::string> distinct(host_names.begin(), host_names.end());
   const std::vector<std::string> hosts(distinct.begin(), distinct.end());
-  row.run_id = world.exchange(make_run_id()).front();
-  row.host = join(hosts, "+");
-  row.memory_bytes = host_memory_bytes();
-  row.os = operating_system();
-  row.command = line.text;
-  row.version = program_version();
-  row.build = TPSP_BUILD_TYPE;
-  row.torch_version = TORCH_VERSION;
-  row.mpi_version = mpi_version();
-  row.cuda_version = cuda_version();
-  row.nccl_version = nccl_version();
-}
-
-Row with_provenance(const Row& prototype, Row provenance) {
-  provenance.suite = prototype.suite;
-  provenance.dtype = prototype.dtype;
-  provenance.device = prototype.device;
-  return provenance;
+  run.run_id = world.exchange(make_run_id()).front();
+  run.host = join(hosts, "+");
+  run.memory_bytes = host_memory_bytes();
+  run.os = operating_system();
+  run.command = line.text;
+  run.version = program_version();
+  run.build = TPSP_BUILD_TYPE;
+  run.torch_version = TORCH_VERSION;
+  run.mpi_version = mpi_version();
+  run.cuda_version = cuda_version();
+  run.nccl_version = nccl_version();
+  return run;
 }
 
 }  // namespace tpsp

@@ -3,8 +3,8 @@
 #include <string>
 
 #include "settings.h"
-#include "tpsp/bench/row.h"
 #include "tpsp/comm/world.h"
+#include "tpsp/results/row.h"
 
 namespace tpsp {
 
@@ -14,10 +14,7 @@ std::string program_version();
 /// The memory that this host has.
 std::int64_t host_memory_bytes();
 
-/// Fills in where a run is made and with what: run id (rank 0's), hosts, machine, versions, command line. Collective.
-void add_provenance(Row& row, const CommandLine& line, World& world);
-
-/// `provenance` with what is known of the case: suite, dtype, device.
-Row with_provenance(const Row& prototype, Row provenance);
+/// Where a run is made and with what: run id (rank 0's), hosts, machine, versions, command line. Collective.
+Provenance provenance_of(const CommandLine& line, World& world);
 
 }  // namespace tpsp

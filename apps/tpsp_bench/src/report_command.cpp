@@ -5,7 +5,7 @@
 #include "tpsp/core/error.h"
 #include "tpsp/core/files.h"
 #include "tpsp/report/html.h"
-#include "tpsp/report/results.h"
+#include "tpsp/results/results.h"
 
 namespace tpsp {
 

@@ -111,7 +111,7 @@ void Settings::take_map(const YamlMap& map, const std::vector<std::string>& keys
 }
 
 std::vector<std::string> unknown_variables() {
-  std::vector<std::string> options;  // without the prefix, which would make any two names alike
+  std::vector<std::string> options;  // without the prefix, which would make any two names similar
   for (const auto& spec : option_table()) options.push_back(variable_of(spec.name).substr(variable_prefix.size()));
   std::vector<std::string> warnings;
   for (const auto& variable : variables_with(variable_prefix)) {

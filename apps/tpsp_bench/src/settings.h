@@ -24,7 +24,7 @@ struct OptionSpec {
   std::string meaning;
   std::string group;
   std::vector<Command> commands;
-  bool repeatable = false;  ///< several values, joined with commas; otherwise the last one counts
+  bool repeatable = false;  ///< several values, separated by commas; otherwise the last one counts
   bool in_suite = false;    ///< may stand in a suite file
 };
 const std::vector<OptionSpec>& option_table();

@@ -10,7 +10,7 @@
 namespace tpsp {
 namespace {
 
-// mpirun gives its ranks a terminal of its own, whatever its output is; what counts is where the launcher writes.
+// mpirun gives its ranks a pseudo-terminal even if its output is a file; what counts is where the launcher writes.
 bool launcher_writes_to_terminal() {
   std::error_code error;
   const auto output = std::filesystem::read_symlink("/proc/" + std::to_string(getppid()) + "/fd/1", error).string();

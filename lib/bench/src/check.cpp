@@ -9,8 +9,8 @@
 #include <limits>
 #include <string>
 
+#include "tpsp/comm/dtype.h"
 #include "tpsp/core/math.h"
-#include "tpsp/model/reference.h"
 
 namespace tpsp {
 namespace {
@@ -35,37 +35,37 @@ at::Tensor tensor_like(const at::Tensor& actual, std::string& bytes) {
 
 }  // namespace
 
-LoweredPlan reference_plan(const ModelConfig& config) {
-  return lower(Plan{.name = "reference", .source = "reference", .rules = {}}, modules_of(config), 1);
+LoweredPlan reference_plan(const Architecture& model) {
+  return lower(Plan{.name = "reference", .source = "reference", .rules = {}}, model.modules(), 1);
 }
 
 std::int64_t reference_share(std::int64_t batch, int ranks) { return ceil_divide(batch, ranks); }
 
-double error_bound(const ModelConfig& config, std::int64_t seq, int ranks, at::ScalarType dtype) {
-  constexpr double fp32_roundoff = 0x1p-24;
-  constexpr double bf16_roundoff = 0x1p-8;
+double error_bound(const Architecture& model, std::int64_t seq, int ranks, at::ScalarType dtype) {
+  constexpr double fp32_roundoff = unit_roundoff(Dtype::fp32);
   constexpr std::int64_t block = 384;
   constexpr double margin = 2;
-  const auto longest = std::max({config.hidden, config.ffn, seq});
+  const auto [count, longest] = model.rounding(seq);
   const auto additions = static_cast<double>(std::min(longest, block) + ceil_divide(longest, block));
-  const double roundoff = dtype == at::kBFloat16 ? bf16_roundoff : fp32_roundoff;
+  const double roundoff = unit_roundoff(dtype_of(dtype));
   const double of_values = (5.0 + ranks) / 3 * roundoff * roundoff;
   const double of_sums = additions / 6 * fp32_roundoff * fp32_roundoff;
-  const auto sublayers = static_cast<double>(2 * config.layers + 1);
+  const auto sublayers = static_cast<double>(count);
   return margin * std::sqrt(2 * sublayers * (of_values + of_sums));
 }
 
-Reference::Reference(const ModelConfig& config, const WeightRecipe& recipe, const at::Tensor& tokens,
+Reference::Reference(const Architecture& model, const WeightRecipe& recipe, const at::Tensor& tokens,
                      const World& world)
-    : share_(reference_share(tokens.size(0), world.size())), sizes_{tokens.size(0), tokens.size(1), config.vocabulary} {
+    : share_(reference_share(tokens.size(0), world.size())),
+      sizes_{tokens.size(0), tokens.size(1), model.vocabulary()} {
   const auto batch = tokens.size(0);
   const auto first = std::min(batch, world.rank() * share_);
   const auto count = std::min(batch - first, share_);
-  if (count > 0) logits_ = reference_logits(config, recipe, tokens.narrow(0, first, count));
+  if (count > 0) logits_ = model.reference_logits(recipe, tokens.narrow(0, first, count));
 }
 
 // Every rank receives every other rank's share of the reference, some rows at a time, and compares all that it holds:
-// its copy of another's sequences too. The rows travel through the World, not through the communicator under test.
+// its copy of another's sequences too. The rows travel through the World, not through the process group under test.
 LogitsError Reference::error(const at::Tensor& logits, World& world) const {
   require_sizes(logits);
   const auto row_bytes = logits.size(2) * static_cast<std::int64_t>(logits.element_size());

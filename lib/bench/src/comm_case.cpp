@@ -1,13 +1,12 @@
 #include "comm_case.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <bit>
 
-#include "tpsp/comm/counting.h"
-#include "tpsp/kernels/kernels.h"
+#include "tpsp/comm/dry.h"
+#include "tpsp/nn/ops.h"
 
 namespace tpsp {
 namespace {
@@ -41,50 +40,21 @@ at::Tensor tensor_of(std::int64_t first, std::int64_t count, const NumberAt& num
   return tensor;
 }
 
-// As kernels::add_norm, of whole tensors; `stream` and the result are fp32.
+// As kernels::add_norm, of full tensors; `stream` and the result are fp32.
 at::Tensor added_and_normed(const at::Tensor& stream, const at::Tensor& weight) {
   const auto mean_square = at::mean(at::square(stream), at::IntArrayRef{-1}, /*keepdim=*/true);
   return stream * at::rsqrt(mean_square + norm_eps) * weight;
 }
 
-template <typename T>
-void add_norm_rows(const std::vector<at::Tensor>& terms, const at::Tensor& stream, const at::Tensor& weight,
-                   const at::Tensor& normed) {
-  const auto width = stream.size(-1);
-  at::parallel_for(0, stream.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<const T*> from;
-    for (const auto& term : terms) from.push_back(static_cast<const T*>(term.const_data_ptr()) + begin * width);
-    kernels::add_norm(kernels::AddNorm<T>{.terms = from,
-                                          .stream = static_cast<T*>(stream.mutable_data_ptr()) + begin * width,
-                                          .weight = static_cast<const T*>(weight.const_data_ptr()),
-                                          .normed = static_cast<T*>(normed.mutable_data_ptr()) + begin * width,
-                                          .rows = static_cast<std::size_t>(end - begin),
-                                          .width = static_cast<std::size_t>(width),
-                                          .eps = norm_eps});
-  });
-}
-
-// stream += the sum of the terms; normed = RMSNorm of it.
-void add_norm(const std::vector<at::Tensor>& terms, const at::Tensor& stream, const at::Tensor& weight,
-              const at::Tensor& normed) {
-  if (!stream.is_cpu()) {
-    for (const auto& term : terms) stream.add_(term);
-    normed.copy_(added_and_normed(stream.to(at::kFloat), weight.to(at::kFloat)));
-  } else if (stream.scalar_type() == at::kBFloat16) {
-    add_norm_rows<kernels::Bf16>(terms, stream, weight, normed);
-  } else {
-    add_norm_rows<float>(terms, stream, weight, normed);
-  }
-}
+bool is_gather(CommOp op) { return op == CommOp::all_gather || op == CommOp::all_gather_read; }
 
 }  // namespace
 
-CommShape shape_of(CommOp op, BufferPlace place, std::int64_t bytes, int ranks, c10::ScalarType dtype,
-                   c10::Device device) {
+CommShape shape_of(CommOp op, Buffer buffer, std::int64_t bytes, int ranks, c10::ScalarType dtype, c10::Device device) {
   constexpr std::uint64_t widest = 4096;
-  CommShape shape{.op = op, .place = place, .dtype = dtype, .device = device};
+  CommShape shape{.op = op, .buffer = buffer, .dtype = dtype, .device = device};
   auto block = bytes / static_cast<std::int64_t>(c10::elementSize(dtype)) / ranks;
-  if (op == CommOp::seam && block > 0) {
+  if (op == CommOp::fused_add_norm && block > 0) {
     shape.width = static_cast<std::int64_t>(std::bit_floor(std::min(widest, static_cast<std::uint64_t>(block))));
     block = block / shape.width * shape.width;
   }
@@ -92,13 +62,14 @@ CommShape shape_of(CommOp op, BufferPlace place, std::int64_t bytes, int ranks, 
   return shape;
 }
 
-CommCase::CommCase(const CommShape& shape, Communicator& comm) : shape_(shape), comm_(comm) {
-  shape.place == BufferPlace::out ? make_plain() : make_in_place();
+CommCase::CommCase(const CommShape& shape, ProcessGroup& comm, EventSink* events)
+    : shape_(shape), comm_(comm), events_(events) {
+  shape.buffer == Buffer::user ? make_plain() : make_in_place();
 }
 
 void CommCase::make_plain() {
   const auto options = at::dtype(shape_.dtype).device(shape_.device);
-  input_ = at::empty({shape_.op == CommOp::all_gather ? block() : shape_.elements}, options);
+  input_ = at::empty({is_gather(shape_.op) ? block() : shape_.elements}, options);
   output_ = at::empty({shape_.op == CommOp::reduce_scatter ? block() : shape_.elements}, options);
 }
 
@@ -106,40 +77,65 @@ void CommCase::make_in_place() {
   const auto options = at::dtype(shape_.dtype).device(shape_.device);
   switch (shape_.op) {
     case CommOp::all_reduce:
-      input_ = comm_.new_partial({shape_.elements}, options);
-      output_ = comm_.shares_memory() ? comm_.new_whole({shape_.elements}, options) : input_;
+      input_ = comm_.alloc_partial({shape_.elements}, options);
+      output_ = comm_.shares_memory() ? comm_.alloc_gathered({shape_.elements}, options) : input_;
       break;
     case CommOp::reduce_scatter:
-      input_ = comm_.new_partial({shape_.elements}, options);
+      input_ = comm_.alloc_partial({shape_.elements}, options);
       output_ = at::empty({block()}, options);
       break;
     case CommOp::all_gather:
-      output_ = comm_.new_whole({shape_.elements}, options);
+    case CommOp::all_gather_read:
+      output_ = comm_.alloc_gathered({shape_.elements}, options);
       input_ = output_.narrow(0, first(), block());
       break;
-    case CommOp::seam: {
+    case CommOp::fused_add_norm: {
       const auto rows = block() / shape_.width;
-      input_ = comm_.new_partial({rows * comm_.size(), shape_.width}, options);
+      input_ = comm_.alloc_partial({rows * comm_.size(), shape_.width}, options);
       stream_ = at::empty({rows, shape_.width}, options);
       weight_ = at::empty({shape_.width}, options);
-      output_ = comm_.new_whole({rows * comm_.size(), shape_.width}, options);
+      output_ = comm_.alloc_gathered({rows * comm_.size(), shape_.width}, options);
       shard_ = output_.narrow(0, rows * comm_.rank(), rows);
       break;
     }
   }
 }
 
+Event CommCase::event_of(Transition transition) const {
+  return {.phase = Phase::move, .module = to_string(shape_.op), .transition = transition, .bytes = shape_.bytes()};
+}
+
 void CommCase::call() {
   switch (shape_.op) {
-    case CommOp::all_reduce: return comm_.all_reduce(input_, output_);
-    case CommOp::reduce_scatter: return comm_.reduce_scatter(input_, output_);
-    case CommOp::all_gather: return comm_.all_gather(input_, output_);
-    case CommOp::seam: return run_seam();
+    case CommOp::all_reduce: {
+      const EventScope scope(events_, event_of(Transition::all_reduce));
+      return comm_.all_reduce(input_, output_);
+    }
+    case CommOp::reduce_scatter: {
+      const EventScope scope(events_, event_of(Transition::reduce_scatter));
+      return comm_.reduce_scatter(input_, output_);
+    }
+    case CommOp::all_gather: return gather();
+    case CommOp::all_gather_read: {
+      gather();
+      sum_ = at::sum(output_);
+      return;
+    }
+    case CommOp::fused_add_norm: return run_fused_add_norm();
   }
 }
 
-void CommCase::run_seam() {
-  add_norm(comm_.addends(Collective::reduce_scatter, input_), stream_, weight_, shard_);
+void CommCase::gather() {
+  const EventScope scope(events_, event_of(Transition::all_gather));
+  comm_.all_gather(input_, output_);
+}
+
+void CommCase::run_fused_add_norm() {
+  {
+    const EventScope scope(events_, event_of(Transition::reduce_scatter));
+    ops::add_norm(stream_, comm_.defer_reduction(Collective::reduce_scatter, input_), weight_, norm_eps, shard_);
+  }
+  const EventScope scope(events_, event_of(Transition::all_gather));
   comm_.all_gather(shard_, output_);
 }
 
@@ -149,7 +145,7 @@ void CommCase::fill(std::uint64_t salt) {
   const Numbers number(salt, comm_.size());
   const auto put = [](const at::Tensor& to, const at::Tensor& from) { to.copy_(from.view_as(to)); };
   put(input_, tensor_of(0, input_.numel(), [&](std::int64_t i) { return number(comm_.rank(), i); }));
-  if (shape_.op != CommOp::seam) return;
+  if (shape_.op != CommOp::fused_add_norm) return;
   put(stream_, tensor_of(first(), block(), [&](std::int64_t i) { return number(comm_.size(), i); }));
   put(weight_, tensor_of(0, shape_.width, [](std::int64_t i) { return 1 + static_cast<float>(i % 8) / 8; }));
 }
@@ -164,9 +160,10 @@ at::Tensor CommCase::expected(std::uint64_t salt) const {
   switch (shape_.op) {
     case CommOp::reduce_scatter: return tensor_of(first(), block(), sum);
     case CommOp::all_gather:
+    case CommOp::all_gather_read:
       return tensor_of(0, shape_.elements,
                        [&](std::int64_t i) { return number(static_cast<int>(i / block()), i % block()); });
-    case CommOp::seam: {
+    case CommOp::fused_add_norm: {
       const auto stream =
           tensor_of(0, shape_.elements, [&](std::int64_t i) { return number(comm_.size(), i) + sum(i); });
       return added_and_normed(stream.view({-1, shape_.width}), weight_.to(at::kCPU, at::kFloat)).view(-1);
@@ -187,21 +184,22 @@ std::int64_t CommCase::wrong(std::uint64_t salt, World& world, DeviceProbe& prob
   probe.synchronize();
   const auto result = output_.to(at::kCPU, at::kFloat).view(-1);
   const auto must_be = expected(salt);
-  const bool exact = shape_.op != CommOp::seam;
+  const bool exact = shape_.op != CommOp::fused_add_norm;
   const double tolerance = exact ? 0 : shape_.dtype == at::kBFloat16 ? 1.0 / 64 : 1e-5;
   const auto right = at::isclose(result, must_be, tolerance, tolerance / 100);
   meet();  // nobody writes before all have compared
   return result.numel() - right.sum().item<std::int64_t>();
 }
 
-Room room_of(const CommShape& shape, const Communicator& comm) {
+ArenaSizes arena_for(const CommShape& shape, const ProcessGroup& comm) {
   constexpr std::size_t page = 4096;
   const auto with_slack = [](std::size_t bytes) { return bytes == 0 ? 0 : (bytes + page - 1) / page * page + page; };
-  DryCommunicator dry(comm.rank(), comm.size(), comm.shares_memory());
+  DryProcessGroup dry(comm.rank(), comm.size(), comm.shares_memory());
   auto imagined = shape;
   imagined.device = c10::kMeta;
   const CommCase buffers(imagined, dry);
-  return {.partial_bytes = with_slack(dry.room().partial_bytes), .whole_bytes = with_slack(dry.room().whole_bytes)};
+  return {.partial_bytes = with_slack(dry.arena().partial_bytes),
+          .gathered_bytes = with_slack(dry.arena().gathered_bytes)};
 }
 
 }  // namespace tpsp

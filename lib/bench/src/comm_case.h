@@ -6,31 +6,31 @@
 #include <cstdint>
 
 #include "tpsp/bench/comm_sweep.h"
-#include "tpsp/bench/device.h"
-#include "tpsp/comm/communicator.h"
+#include "tpsp/comm/process_group.h"
+#include "tpsp/machine/device.h"
+#include "tpsp/parallel/events.h"
 
 namespace tpsp {
 
 struct CommShape {
   CommOp op = CommOp::all_reduce;
-  BufferPlace place = BufferPlace::out;
-  std::int64_t elements = 0;  ///< of the whole buffer; the ranks divide them
-  std::int64_t width = 1;     ///< of a seam's rows, which the ranks divide
+  Buffer buffer = Buffer::user;
+  std::int64_t elements = 0;  ///< of the full buffer; the ranks divide them
+  std::int64_t width = 1;     ///< of a fused add-norm's rows, which the ranks divide
   c10::ScalarType dtype = c10::kFloat;
   c10::Device device = c10::kCPU;
 
   std::int64_t bytes() const { return elements * static_cast<std::int64_t>(c10::elementSize(dtype)); }
 };
 
-/// `bytes` rounded down to what `ranks` ranks can share: whole elements, of a seam whole rows, which are as wide as the
-/// largest power of two up to 4096 that fits. No elements where nothing fits.
-CommShape shape_of(CommOp op, BufferPlace place, std::int64_t bytes, int ranks, c10::ScalarType dtype,
-                   c10::Device device);
+/// `bytes` rounded down to what `ranks` ranks can share: whole elements, of a fused add-norm whole rows, which are as
+/// wide as the largest power of two up to 4096 that fits. No elements where nothing fits.
+CommShape shape_of(CommOp op, Buffer buffer, std::int64_t bytes, int ranks, c10::ScalarType dtype, c10::Device device);
 
 class CommCase {
  public:
-  /// Takes the buffers: collective. `comm` outlives it.
-  CommCase(const CommShape& shape, Communicator& comm);
+  /// Takes the buffers: collective. `comm` outlives it, and `events`, which gets every call.
+  CommCase(const CommShape& shape, ProcessGroup& comm, EventSink* events = nullptr);
 
   /// One call, with whatever is in the buffers.
   void call();
@@ -43,20 +43,24 @@ class CommCase {
   void make_in_place();
   void fill(std::uint64_t salt);
   at::Tensor expected(std::uint64_t salt) const;
-  void run_seam();
+  void gather();
+  void run_fused_add_norm();
+  Event event_of(Transition transition) const;
   std::int64_t block() const { return shape_.elements / comm_.size(); }  ///< elements of a rank's
   std::int64_t first() const { return comm_.rank() * block(); }
 
   CommShape shape_;
-  Communicator& comm_;
+  ProcessGroup& comm_;
+  EventSink* events_;
   at::Tensor input_;
   at::Tensor output_;
-  at::Tensor shard_;   ///< of a seam: this rank's rows of the output
-  at::Tensor stream_;  ///< of a seam: the residual stream, this rank's rows
-  at::Tensor weight_;  ///< of a seam's norm
+  at::Tensor shard_;   ///< of a fused add-norm: this rank's rows of the output
+  at::Tensor stream_;  ///< of a fused add-norm: the residual stream, this rank's rows
+  at::Tensor sum_;     ///< of what was gathered, so that it is read
+  at::Tensor weight_;  ///< of the norm in a fused add-norm
 };
 
 /// What the transport must set apart for a case.
-Room room_of(const CommShape& shape, const Communicator& comm);
+ArenaSizes arena_for(const CommShape& shape, const ProcessGroup& comm);
 
 }  // namespace tpsp

@@ -11,11 +11,12 @@
 #include <numeric>
 #include <optional>
 
-#include "case_key.h"
+#include "cases.h"
 #include "comm_case.h"
+#include "disturbances.h"
 #include "fill_row.h"
 #include "fit.h"
-#include "tpsp/bench/machine_watch.h"
+#include "tpsp/comm/dtype.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
@@ -23,10 +24,8 @@
 namespace tpsp {
 namespace {
 
-const char* name_of(c10::ScalarType dtype) { return dtype == c10::kBFloat16 ? "bf16" : "fp32"; }
-
-std::vector<BufferPlace> places_of(const CommSweep& sweep, CommOp op) {
-  return op == CommOp::seam ? std::vector{BufferPlace::in} : sweep.places;
+std::vector<Buffer> buffers_of(const CommSweep& sweep, CommOp op) {
+  return op == CommOp::fused_add_norm ? std::vector{Buffer::registered} : sweep.buffers;
 }
 
 // In the order of measurement; sizes that are rounded down to one are one.
@@ -34,10 +33,10 @@ std::vector<CommShape> shapes_of(const CommSweep& sweep, int ranks) {
   std::vector<CommShape> shapes;
   for (const auto op : sweep.ops) {
     for (const auto dtype : sweep.dtypes) {
-      for (const auto place : places_of(sweep, op)) {
+      for (const auto buffer : buffers_of(sweep, op)) {
         const auto first = static_cast<std::ptrdiff_t>(shapes.size());
         for (const auto bytes : sweep.bytes) {
-          const auto shape = shape_of(op, place, bytes, ranks, dtype, sweep.device);
+          const auto shape = shape_of(op, buffer, bytes, ranks, dtype, sweep.device);
           const bool known = std::any_of(shapes.begin() + first, shapes.end(),
                                          [&](const auto& other) { return other.elements == shape.elements; });
           if (!known) shapes.push_back(shape);
@@ -49,8 +48,8 @@ std::vector<CommShape> shapes_of(const CommSweep& sweep, int ranks) {
 }
 
 std::string words_of(const CommShape& shape) {
-  return fmt::format("{} of {}, {}, {}", to_string(shape.op), human_bytes(shape.bytes()), to_string(shape.place),
-                     name_of(shape.dtype));
+  return fmt::format("{} of {}, {}, {}", to_string(shape.op), human_bytes(shape.bytes()), to_string(shape.buffer),
+                     to_string(dtype_of(shape.dtype)));
 }
 
 // Buffers and what they are compared with, of one backend.
@@ -105,14 +104,14 @@ Measurement per_call(Measurement measured, int calls) {
 struct CommContext {
   const CommSweep& sweep;
   World& world;
-  const std::vector<Communicator*>& comms;
+  const std::vector<ProcessGroup*>& comms;
   DeviceProbe& probe;
-  const CommFollower& follower;
-  Ledger& ledger;
+  const Follower& follower;
+  TimeBreakdown& breakdown;
   std::vector<std::string> hosts;
 };
 
-/// One shape on every communicator.
+/// One shape on every process group.
 class ShapeRun {
  public:
   ShapeRun(const CommContext& context, const CommShape& shape) : context_(context), shape_(shape) {
@@ -136,9 +135,11 @@ class ShapeRun {
       }
       return rows_;
     }
-    for (auto* comm : context_.comms) make_room(*comm);
-    for (auto* comm : context_.comms) counters_.push_back(std::make_unique<CountingCommunicator>(*comm));
-    for (auto& counter : counters_) cases_.push_back(std::make_unique<CommCase>(shape_, *counter));
+    for (auto* comm : context_.comms) reserve_arena(*comm);
+    for (auto* comm : context_.comms) {
+      counters_.push_back(std::make_unique<EventCounter>(comm->size()));
+      cases_.push_back(std::make_unique<CommCase>(shape_, *comm, counters_.back().get()));
+    }
     auto wrong = check(1);
     measure_all();
     const auto wrong_later = check(2);
@@ -148,37 +149,28 @@ class ShapeRun {
   }
 
  private:
-  Row blank_row(const Communicator& comm) const {
+  Row blank_row(const ProcessGroup& comm) const {
     const auto& sweep = context_.sweep;
-    Row row = sweep.prototype;
-    row.collective = to_string(shape_.op);
-    row.message_bytes = shape_.bytes();
-    row.placement = to_string(shape_.place);
-    row.dtype = name_of(shape_.dtype);
-    row.world = comm.size();
-    row.backend = comm.backend();
-    row.seed = sweep.seed;
+    auto row = row_of(case_of(sweep, shape_, comm), sweep.provenance);
     row.utc_time = utc_time();
-    row.case_id = comm_case_id(sweep.protocol, row);
-    row.key = comm_case_key(sweep.protocol, row);
     return row;
   }
 
-  void make_room(Communicator& comm) const {
-    comm.reserve(room_of(shape_, comm));
+  void reserve_arena(ProcessGroup& comm) const {
+    comm.reserve(arena_for(shape_, comm));
     // What an earlier case gave back is handed out again only after the ranks have met.
     const auto options = at::dtype(shape_.dtype).device(shape_.device);
     comm.all_gather(at::zeros({1}, options), at::zeros({comm.size()}, options));
   }
 
-  void tell(std::string_view phase, int done = 0) const {
+  void report_step(std::string_view phase, int done = 0) const {
     if (context_.follower.step) context_.follower.step({words_of(shape_), phase, done});
   }
 
   // Wrong elements of each backend, over all ranks.
   std::vector<std::int64_t> check(std::uint64_t salt) {
-    tell("check");
-    const Booking booking(context_.ledger.check_s);
+    report_step("check");
+    const ScopedTimer timer(context_.breakdown.check_s);
     std::vector<double> mine;
     for (auto& one : cases_) mine.push_back(static_cast<double>(one->wrong(salt, context_.world, context_.probe)));
     std::vector<std::int64_t> sums(mine.size());
@@ -191,44 +183,37 @@ class ShapeRun {
 
   void measure_all() {
     std::vector<int> calls;
-    std::vector<Contestant> contestants;
+    std::vector<Candidate> candidates;
     for (std::size_t i = 0; i < cases_.size(); ++i) {
       auto* const one = cases_[i].get();
       const int many = calls_a_sample(*one, context_.world, context_.probe);
       calls.push_back(many);
-      contestants.push_back({.work =
-                                 [one, many] {
-                                   for (int call = 0; call < many; ++call) one->call();
-                                 },
-                             .comm = *counters_[i]});
+      candidates.push_back({.work =
+                                [one, many] {
+                                  for (int call = 0; call < many; ++call) one->call();
+                                },
+                            .counter = *counters_[i]});
     }
-    MachineWatch machine;
-    bool watching = false;
-    const auto measured =
-        measure(contestants, context_.sweep.protocol, context_.world, context_.probe, [&](auto phase, int done) {
-          tell(phase, done);
-          const bool first = phase == "timing" && !watching;
-          if (first) machine.begin();
-          watching = watching || first;
-        });
-    const auto disturbances = machine.end(context_.world);
+    const auto measured = measure_with_disturbances(candidates, context_.sweep.protocol, context_.world, context_.probe,
+                                                    [&](auto phase, int done) { report_step(phase, done); });
     for (std::size_t i = 0; i < rows_.size(); ++i) {
-      context_.ledger.forwards_s += measured[i].forwards_s;
-      fill_time(rows_[i], measured[i], calls[i]);
-      rows_[i].warnings.insert(rows_[i].warnings.end(), disturbances.begin(), disturbances.end());
+      context_.breakdown.forwards_s += measured.results[i].forwards_s;
+      fill_time(rows_[i], *context_.comms[i], measured.results[i], calls[i]);
+      rows_[i].warnings.insert(rows_[i].warnings.end(), measured.disturbances.begin(), measured.disturbances.end());
     }
   }
 
-  void fill_time(Row& row, const Measurement& measured, int calls) const {
-    const bool in_turns = rows_.size() > 1 && context_.sweep.protocol.order == Order::random;
-    row.order = in_turns ? "random" : "sequential";
-    if (in_turns) {
+  void fill_time(Row& row, const ProcessGroup& group, const Measurement& measured, int calls) const {
+    const bool interleaved = rows_.size() > 1 && context_.sweep.protocol.order == Order::random;
+    row.order = interleaved ? "random" : "sequential";
+    if (interleaved) {
       std::vector<std::string> names;
       for (const auto& other : rows_) names.push_back(other.backend);
       row.turns = join(names, ";");
     }
     row.calls = calls;
     fill_measurement(row, per_call(measured, calls), context_.hosts);
+    if (!moves_data(shape_.op, shape_.buffer, group)) return;
     row.algbw_bytes_per_s = static_cast<double>(shape_.bytes()) / *row.latency_s;
     row.busbw_bytes_per_s = bus_bandwidth(shape_.op, *row.algbw_bytes_per_s, row.world);
   }
@@ -245,7 +230,7 @@ class ShapeRun {
   const CommContext& context_;
   CommShape shape_;
   std::vector<Row> rows_;
-  std::vector<std::unique_ptr<CountingCommunicator>> counters_;
+  std::vector<std::unique_ptr<EventCounter>> counters_;
   std::vector<std::unique_ptr<CommCase>> cases_;
 };
 
@@ -265,16 +250,22 @@ std::string_view to_string(CommOp op) {
     case CommOp::all_reduce: return "all-reduce";
     case CommOp::reduce_scatter: return "reduce-scatter";
     case CommOp::all_gather: return "all-gather";
-    case CommOp::seam: return "seam";
+    case CommOp::all_gather_read: return "all-gather-read";
+    case CommOp::fused_add_norm: return "fused-add-norm";
   }
   return "?";
 }
 
-std::string_view to_string(BufferPlace place) { return place == BufferPlace::out ? "out" : "in"; }
+std::string_view to_string(Buffer buffer) { return buffer == Buffer::user ? "user" : "registered"; }
 
 double bus_bandwidth(CommOp op, double algbw, int ranks) {
-  const double rounds = op == CommOp::all_reduce || op == CommOp::seam ? 2 : 1;
+  const double rounds = op == CommOp::all_reduce || op == CommOp::fused_add_norm ? 2 : 1;
   return algbw * rounds * (ranks - 1) / ranks;
+}
+
+bool moves_data(CommOp op, Buffer buffer, const ProcessGroup& group) {
+  const bool in_place = op == CommOp::all_gather && buffer == Buffer::registered && group.shares_memory();
+  return group.size() > 1 && !in_place;
 }
 
 std::int64_t smallest_message(const CommSweep& sweep, int ranks) {
@@ -287,18 +278,18 @@ std::int64_t comm_cases(const CommSweep& sweep, int ranks) {
   return static_cast<std::int64_t>(shapes_of(sweep, ranks).size());
 }
 
-void run_comm_sweep(const CommSweep& sweep, World& world, const std::vector<Communicator*>& comms,
-                    const CommFollower& follower) {
+void run_comm_sweep(const CommSweep& sweep, World& world, const std::vector<ProcessGroup*>& comms,
+                    const Follower& follower) {
   require_sizes(sweep, world.size());
   const c10::InferenceMode no_gradients;
   const auto probe = make_device_probe(sweep.device);
-  Ledger ignored;
+  TimeBreakdown ignored;
   const CommContext context{.sweep = sweep,
                             .world = world,
                             .comms = comms,
                             .probe = *probe,
                             .follower = follower,
-                            .ledger = follower.ledger != nullptr ? *follower.ledger : ignored,
+                            .breakdown = follower.breakdown != nullptr ? *follower.breakdown : ignored,
                             .hosts = world.exchange(host_name())};
   for (const auto& shape : shapes_of(sweep, world.size())) {
     std::vector<Row> rows;

@@ -4,10 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <set>
 #include <string>
 
-#include "case_key.h"
 #include "tpsp/bench/preview.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/statistics/summary.h"
@@ -41,13 +39,13 @@ void fill_ranks(Row& row, const Measurement& measured, const std::vector<std::st
   row.rank_spread = (*slowest - *quickest) / *slowest;
 }
 
-std::string remedy_for(Oddity oddity, const Row& row) {
-  switch (oddity) {
-    case Oddity::first_slow:
+std::string remedy_for(Anomaly anomaly, const Row& row) {
+  switch (anomaly) {
+    case Anomaly::first_slow:
       return fmt::format("the first of {} repetitions was far slower than the others; use a larger --warmup", row.reps);
-    case Oddity::bimodal:
+    case Anomaly::bimodal:
       return "the times form two groups, so the median may lie in either; look at the samples, and for what else runs";
-    case Oddity::drifting:
+    case Anomaly::drifting:
       return "the times rise or fall from the first to the last; let the machine settle, or use a larger --warmup";
   }
   return {};
@@ -56,37 +54,22 @@ std::string remedy_for(Oddity oddity, const Row& row) {
 }  // namespace
 
 Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
-  Row row = sweep.prototype;
-  row.model = sweep.model.name;
-  row.layers = sweep.model.layers;
-  row.plan = plan.name;
+  auto row = row_of(case_of(sweep, plan, seq), sweep.provenance);
   row.plan_text = plan.text;
-  row.batch = sweep.batch;
-  row.seq = seq;
-  std::set<std::string> kernels;
-  const auto note = [&](std::int64_t rows, std::int64_t columns) {
-    const auto kernel = sweep.kernels.at(rows, columns);
-    kernels.emplace(to_string(kernel));
-    return kernel;
-  };
-  const PreviewOf of{.shares_memory = sweep.shares_memory, .kernel = note};
-  const auto expected = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, of);
+  const auto& expected = sweep.previews->of(plan, sweep.batch, seq);
+  const auto weights = weight_forms(plan, sweep.dtype, sweep.kernels);
   row.seq_padded = expected.seq_padded;
   row.vocab_padded = expected.vocab_padded;
-  row.weights_bytes = expected.weights_bytes;
-  row.predicted_bytes = expected.peak.total();
-  row.gemm = fmt::format("{}", fmt::join(kernels, "+"));
+  row.weights_bytes = weights.bytes;
+  row.predicted_bytes = weights.allocated_bytes + expected.peak_bytes;
+  row.gemm = fmt::format("{}", fmt::join(weights.kernels, "+"));
   row.product_flops = expected.product_flops;
   if (sweep.peaks) {
     row.peak_flops_per_s = sweep.peaks->gemm_flops_per_s;
     row.peak_bytes_per_s = sweep.peaks->memory_bytes_per_s;
     row.limit_s = (expected.product_flops + expected.attention_flops) / sweep.peaks->gemm_flops_per_s;
   }
-  row.world = plan.world;
-  row.seed = sweep.seed;
   row.utc_time = utc_time();
-  row.case_id = case_id(sweep, row);
-  row.key = case_key(sweep, plan, row);
   return row;
 }
 
@@ -115,22 +98,22 @@ void fill_measurement(Row& row, const Measurement& measured, const std::vector<s
   row.comm_bytes = measured.counts.bytes;
   row.samples_s = measured.samples_s;
   row.rank_samples_s = measured.rank_samples_s;
-  for (const auto oddity : oddities(measured.samples_s)) {
-    row.warnings.push_back({std::string(to_string(oddity)), remedy_for(oddity, row)});
+  for (const auto anomaly : anomalies(measured.samples_s)) {
+    row.warnings.push_back({std::string(to_string(anomaly)), remedy_for(anomaly, row)});
   }
 }
 
 void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
-  const auto part = [&](Part which) { return profile.parts_s[static_cast<std::size_t>(which)]; };
+  const auto part = [&](Phase which) { return profile.phases_s[static_cast<std::size_t>(which)]; };
   row.split_s = profile.total_s;
-  row.gemm_s = part(Part::gemm);
+  row.gemm_s = part(Phase::gemm);
   if (row.peak_flops_per_s) row.gemm_fraction = *row.product_flops / *row.gemm_s / *row.peak_flops_per_s;
-  row.attention_s = part(Part::attention);
-  row.norm_s = part(Part::norm);
-  row.seam_s = part(Part::seam);
-  row.wait_s = part(Part::wait);
-  row.move_s = part(Part::move);
-  row.other_s = part(Part::other);
+  row.attention_s = part(Phase::attention);
+  row.norm_s = part(Phase::norm);
+  row.fused_add_norm_s = part(Phase::fused_add_norm);
+  row.wait_s = part(Phase::wait);
+  row.move_s = part(Phase::move);
+  row.other_s = part(Phase::other);
 
   const auto before_head = static_cast<double>(profile.before_head_bytes);
   row.before_head_bytes = static_cast<std::int64_t>(max_over_ranks(world, {before_head}).front());

@@ -17,7 +17,8 @@ std::int64_t largest_fp32_slice(const LoweredPlan& plan) {
   for (const auto& module : plan.modules) {
     if (module.kind == ModuleKind::container) continue;
     auto bytes = static_cast<std::int64_t>(sizeof(float));
-    for (const auto size : local_shape(module, {.dim = plan.at(module.name).cut, .rank = 0, .ranks = plan.world})) {
+    for (const auto size :
+         local_shape(module, {.dim = plan.at(module.name).weight_dim, .rank = 0, .ranks = plan.world})) {
       bytes *= size;
     }
     largest = std::max(largest, bytes);
@@ -25,41 +26,34 @@ std::int64_t largest_fp32_slice(const LoweredPlan& plan) {
   return largest;
 }
 
-// The unsharded forward with one weight at a time, and what the reference holds beside it while it rotates: queries and
-// their two halves in fp32.
+// The unsharded forward with one weight at a time, and what else the reference holds.
 std::int64_t reference_bytes(const Sweep& sweep, std::int64_t seq, int world) {
-  const auto plan = reference_plan(sweep.model);
+  const auto plan = reference_plan(*sweep.model);
   const auto share = reference_share(sweep.batch, world);
-  const auto rotated = 3 * share * seq * sweep.model.hidden * static_cast<std::int64_t>(sizeof(float));
-  return preview(sweep.model, plan, share, seq, sweep.dtype).peak_activation_bytes + rotated + largest_fp32_slice(plan);
+  return sweep.previews->of(plan, share, seq).peak_activation_bytes + sweep.model->reference_extra_bytes(share, seq) +
+         largest_fp32_slice(plan);
 }
 
-// The checked forward beside the reference's logits: while it runs, while its logits are made whole, and while they are
+// The checked forward beside the reference's logits: while it runs, while its logits are gathered, and while they are
 // subtracted.
 std::int64_t compared_bytes(const Sweep& sweep, const Preview& forward, std::int64_t seq, int world) {
-  const auto share = reference_share(sweep.batch, world) * seq * sweep.model.vocabulary *
+  const auto share = reference_share(sweep.batch, world) * seq * sweep.model->vocabulary() *
                      static_cast<std::int64_t>(c10::elementSize(sweep.dtype));
-  return share +
-         std::max({forward.peak_activation_bytes, forward.whole_logits_peak_bytes, forward.whole_logits_bytes + share});
+  return share + std::max({forward.peak_activation_bytes, forward.gathered_logits_peak_bytes,
+                           forward.gathered_logits_bytes + share});
 }
 
 }  // namespace
 
 std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan) {
-  std::int64_t largest = 0;  // of the weights as they are before they are packed, joined ones among them
-  const auto note = [&](std::int64_t rows, std::int64_t columns) {
-    largest = std::max(largest, rows * columns * static_cast<std::int64_t>(c10::elementSize(sweep.dtype)));
-    return sweep.kernels.at(rows, columns);
-  };
-  const PreviewOf of{.shares_memory = sweep.shares_memory, .kernel = note};
-  const auto weights = preview(sweep.model, plan, 1, 1, sweep.dtype, of).weights_bytes;
-  if (!sweep.device.is_cpu()) return weights;
+  const auto weights = weight_forms(plan, sweep.dtype, sweep.kernels);
+  if (!sweep.device.is_cpu()) return weights.bytes;
   const bool converted = sweep.dtype != c10::kFloat;
-  return weights + largest + (converted ? largest_fp32_slice(plan) : 0);
+  return weights.bytes + weights.largest_bytes + (converted ? largest_fp32_slice(plan) : 0);
 }
 
 std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world) {
-  const auto forward = preview(sweep.model, plan, sweep.batch, seq, sweep.dtype, preview_of(sweep));
+  const auto& forward = sweep.previews->of(plan, sweep.batch, seq);
   if (!sweep.check) return forward.peak_activation_bytes;
   return std::max(reference_bytes(sweep, seq, world), compared_bytes(sweep, forward, seq, world));
 }

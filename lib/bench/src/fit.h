@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "out_of_memory.h"
-#include "tpsp/bench/device.h"
 #include "tpsp/bench/sweep.h"
+#include "tpsp/machine/device.h"
 
 namespace tpsp {
 

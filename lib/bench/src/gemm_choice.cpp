@@ -9,6 +9,7 @@
 #include "out_of_memory.h"
 #include "tpsp/core/error.h"
 #include "tpsp/gemm/choose.h"
+#include "tpsp/machine/memory.h"
 
 namespace tpsp {
 namespace {
@@ -40,6 +41,22 @@ constexpr double largest_automatic = 1.02;
 
 }  // namespace
 
+WeightForms weight_forms(const LoweredPlan& plan, c10::ScalarType dtype, const GemmChoice& choice) {
+  WeightForms forms;
+  const auto note = [&](std::int64_t rows, std::int64_t columns) {
+    const auto kernel = choice.at(rows, columns);
+    const auto bytes = rows * columns * static_cast<std::int64_t>(c10::elementSize(dtype));
+    forms.largest_bytes = std::max(forms.largest_bytes, bytes);
+    forms.kernels.emplace(to_string(kernel));
+    return kernel;
+  };
+  const AllocationMeter meter(c10::kMeta);
+  const ResidentWeights weights(plan, 0, {.dtype = dtype, .device = c10::kMeta, .kernel = note});
+  forms.bytes = weights.bytes();
+  forms.allocated_bytes = meter.current_bytes();
+  return forms;
+}
+
 std::set<std::pair<std::int64_t, std::int64_t>> weight_shapes(const std::vector<LoweredPlan>& plans,
                                                               c10::ScalarType dtype) {
   std::set<std::pair<std::int64_t, std::int64_t>> shapes;
@@ -49,6 +66,15 @@ std::set<std::pair<std::int64_t, std::int64_t>> weight_shapes(const std::vector<
   };
   for (const auto& plan : plans) ResidentWeights(plan, 0, {.dtype = dtype, .device = c10::kMeta, .kernel = note});
   return shapes;
+}
+
+std::string_view to_string(GemmPolicy policy) {
+  switch (policy) {
+    case GemmPolicy::automatic: return "auto";
+    case GemmPolicy::packed: return "packed";
+    case GemmPolicy::plain: return "plain";
+  }
+  return "unknown";
 }
 
 std::size_t quickest(const std::vector<double>& seconds) {

@@ -6,7 +6,6 @@
 #include "fill_row.h"
 #include "tpsp/bench/check.h"
 #include "tpsp/bench/machine_peaks.h"
-#include "tpsp/bench/machine_watch.h"
 #include "tpsp/bench/preview.h"
 #include "tpsp/core/text.h"
 
@@ -18,7 +17,7 @@ WeightRecipe recipe_of(const Sweep& sweep) {
 }
 
 at::Tensor tokens_of(const Sweep& sweep, std::uint64_t seed, std::int64_t seq) {
-  return make_tokens(seed, sweep.batch, seq, sweep.model.vocabulary).to(sweep.device);
+  return make_tokens(seed, sweep.batch, seq, sweep.model->vocabulary()).to(sweep.device);
 }
 
 }  // namespace
@@ -29,28 +28,32 @@ std::vector<std::string> names_of(const PlanGroup& plans) {
   return names;
 }
 
+std::string words_of(const PlanGroup& plans, std::int64_t seq) {
+  return fmt::format("{} at seq {}", join(names_of(plans), " and "), seq);
+}
+
 GroupRun::GroupRun(const SweepContext& context, const PlanGroup& plans)
     : context_(context),
-      comm_(context.comm),
+      counter_(context.world.size()),
       recipe_(recipe_of(context.sweep)),
       weights_(*plans.front(), context.world.rank(), recipe_) {}
 
-Llama GroupRun::model(const LoweredPlan& plan, Communicator& comm, Observer* observer) const {
-  return {context_.sweep.model, plan, weights_, {.comm = comm, .observer = observer}};
+std::unique_ptr<Model> GroupRun::model(const LoweredPlan& plan) const {
+  return context_.sweep.model->bind(plan, weights_);
 }
 
 // Before anything is measured, so that no forward takes memory for its collectives from the system.
 void GroupRun::reserve(const PlanGroup& plans, std::int64_t seq) {
   const auto& sweep = context_.sweep;
-  Room room;
+  ArenaSizes arena;
   for (const auto* plan : plans) {
-    room = room.max(preview(sweep.model, *plan, sweep.batch, seq, sweep.dtype, preview_of(sweep)).room);
+    arena = arena.max(sweep.previews->of(*plan, sweep.batch, seq).arena);
   }
-  context_.comm.reserve(room);
+  context_.comm.reserve(arena);
 }
 
-void GroupRun::tell(const PlanGroup& plans, std::int64_t seq, std::string_view phase, int done) const {
-  if (context_.follower.step) context_.follower.step({join(names_of(plans), " and "), seq, phase, done});
+void GroupRun::report_step(const PlanGroup& plans, std::int64_t seq, std::string_view phase, int done) const {
+  if (context_.follower.step) context_.follower.step({words_of(plans, seq), phase, done});
 }
 
 std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
@@ -61,71 +64,71 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
 
   reserve(plans, seq);
   context_.probe.release_unused();
-  MachineWatch machine;
-  bool watching = false;
-  const auto measured = time(plans, tokens, [&](std::string_view phase, int done) {
-    tell(plans, seq, phase, done);
-    const bool first = phase == "timing" && !watching;
-    if (first) machine.begin();
-    watching = watching || first;
-  });
-  const auto disturbances = machine.end(context_.world);
-  const bool in_turns = plans.size() > 1 && sweep.protocol.order == Order::random;
+  const auto measured = time(plans, tokens, [&](auto phase, int done) { report_step(plans, seq, phase, done); });
+  const bool interleaved = plans.size() > 1 && sweep.protocol.order == Order::random;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     auto& row = rows[i];
-    row.order = in_turns ? "random" : "sequential";
-    if (in_turns) row.turns = join(names_of(plans), ";");
+    row.order = interleaved ? "random" : "sequential";
+    if (interleaved) row.turns = join(names_of(plans), ";");
     row.weights = sweep.weights == WeightPolicy::shared && plans.size() == 1 ? "own" : to_string(sweep.weights);
-    fill_measurement(row, measured[i], context_.hosts);
-    row.warnings.insert(row.warnings.end(), disturbances.begin(), disturbances.end());
+    fill_measurement(row, measured.results[i], context_.hosts);
+    row.warnings.insert(row.warnings.end(), measured.disturbances.begin(), measured.disturbances.end());
     if (sweep.profile) {
-      tell(plans, seq, "profile");
-      watch(*plans[i], tokens, row);
+      report_step(plans, seq, "profile");
+      profile_plan(*plans[i], tokens, row);
     }
   }
   if (sweep.peaks) look_at_peaks(rows, *sweep.peaks);
   if (sweep.check) {
-    tell(plans, seq, "check");
+    report_step(plans, seq, "check");
     check(plans, seq, rows);
   }
   return rows;
 }
 
-std::vector<Measurement> GroupRun::time(const PlanGroup& plans, const at::Tensor& tokens,
-                                        const ProtocolListener& listener) {
-  std::vector<Llama> models;
-  for (const auto* plan : plans) models.push_back(model(*plan, comm_));
-  std::vector<Workload> workloads;
+Measured GroupRun::time(const PlanGroup& plans, const at::Tensor& tokens, const ProtocolListener& listener) {
+  std::vector<std::unique_ptr<Model>> models;
+  for (const auto* plan : plans) models.push_back(model(*plan));
+  const Context context{.tp = context_.comm, .events = &counter_};
+  const Input input{.tokens = tokens};
+  std::vector<Candidate> candidates;
   for (const auto& one : models) {
-    workloads.push_back([&one, &tokens] { one.forward(tokens); });
+    candidates.push_back({.work = [&one, &input, &context] { one->forward(input, context); }, .counter = counter_});
   }
-  auto measured = measure(workloads, context_.sweep.protocol, context_.world, comm_, context_.probe, listener);
-  for (const auto& one : measured) context_.ledger.forwards_s += one.forwards_s;
+  auto measured =
+      measure_with_disturbances(candidates, context_.sweep.protocol, context_.world, context_.probe, listener);
+  for (const auto& one : measured.results) context_.breakdown.forwards_s += one.forwards_s;
   return measured;
 }
 
-void GroupRun::watch(const LoweredPlan& plan, const at::Tensor& tokens, Row& row) {
-  ForwardProfile watched;
+void GroupRun::profile_plan(const LoweredPlan& plan, const at::Tensor& tokens, Row& row) {
+  ForwardProfile profiled;
   {
-    const Booking booking(context_.ledger.profile_s);
-    watched = profile([&](Communicator& comm, Observer& observer) { model(plan, comm, &observer).forward(tokens); },
-                      context_.world, context_.comm, context_.probe);
+    const ScopedTimer timer(context_.breakdown.profile_s);
+    const auto one = model(plan);
+    const auto forward = [&](EventSink& events) {
+      one->forward({.tokens = tokens}, {.tp = context_.comm, .events = &events});
+    };
+    profiled = profile(forward, plan.head().name, context_.world, context_.probe);
   }
-  fill_profile(row, watched, context_.world);
+  fill_profile(row, profiled, context_.world);
   if (context_.follower.trace == nullptr) return;
   context_.follower.trace->add(context_.world, fmt::format("{} {} {} seq {}", row.model, row.dtype, plan.name, row.seq),
-                               watched.stretches);
+                               profiled.intervals);
 }
 
 // On tokens of its own: what a buffer still holds from a timed forward would otherwise pass for this one's result.
 void GroupRun::check(const PlanGroup& plans, std::int64_t seq, std::vector<Row>& rows) {
-  const Booking booking(context_.ledger.check_s);
+  const ScopedTimer timer(context_.breakdown.check_s);
   const auto tokens = tokens_of(context_.sweep, context_.sweep.seed + 1, seq);
-  const Reference reference(context_.sweep.model, recipe_, tokens, context_.world);
-  const double bound = error_bound(context_.sweep.model, seq, context_.world.size(), context_.sweep.dtype);
+  const auto& architecture = *context_.sweep.model;
+  const Reference reference(architecture, recipe_, tokens, context_.world);
+  const double bound = error_bound(architecture, seq, context_.world.size(), context_.sweep.dtype);
   for (std::size_t i = 0; i < plans.size(); ++i) {
-    const auto logits = model(*plans[i], comm_).logits(tokens);
-    fill_check(rows[i], reference.error(logits, context_.world), bound);
+    const Context forward_context{.tp = context_.comm};
+    auto logits = model(*plans[i])->forward({.tokens = tokens}, forward_context);
+    const auto full = gathered_logits(std::move(logits), seq, architecture.vocabulary(), forward_context);
+    fill_check(rows[i], reference.error(full, context_.world), bound);
   }
 }
 

@@ -6,111 +6,101 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <utility>
 
-#include "tpsp/bench/memory.h"
-#include "tpsp/model/llama.h"
+#include "tpsp/comm/dry.h"
+#include "tpsp/machine/memory.h"
 #include "tpsp/parallel/detours.h"
 
 namespace tpsp {
 namespace {
 
-std::optional<Collective> collective_of(Transition step) {
-  switch (step) {
-    case Transition::all_reduce: return Collective::all_reduce;
-    case Transition::reduce_scatter: return Collective::reduce_scatter;
-    case Transition::all_gather:
-    case Transition::all_gather_slice: return Collective::all_gather;
-    case Transition::none:
-    case Transition::slice: return std::nullopt;
+/// Keeps the events, adds up the arithmetic, and notes the peak at the moment when the head begins.
+class PreviewLog final : public EventLog {
+ public:
+  PreviewLog(const AllocationMeter& meter, std::string head) : meter_(meter), head_(std::move(head)) {}
+
+  EventId begin(const Event& event) override {
+    flops_.at(static_cast<std::size_t>(event.phase)) += event.flops;
+    if (event.phase == Phase::gemm && event.module == head_) peak_before_head_ = meter_.peak_bytes();
+    return EventLog::begin(event);
   }
-  return std::nullopt;
-}
+  double flops(Phase phase) const { return flops_.at(static_cast<std::size_t>(phase)); }
+  std::int64_t peak_before_head() const { return peak_before_head_; }
 
-void count(CommCounts& counts, Collective kind, std::int64_t bytes) {
-  counts.all_reduces += kind == Collective::all_reduce ? 1 : 0;
-  counts.all_gathers += kind == Collective::all_gather ? 1 : 0;
-  counts.reduce_scatters += kind == Collective::reduce_scatter ? 1 : 0;
-  counts.bytes += bytes;
-}
+ private:
+  const AllocationMeter& meter_;
+  std::string head_;
+  std::array<double, phase_count> flops_{};
+  std::int64_t peak_before_head_ = 0;
+};
 
-void add_collectives(Preview& result, const TransitionLog& log, int world) {
-  for (const auto& record : log) {
-    const auto kind = collective_of(record.step);
+void add_collectives(Preview& result, const EventLog& log, int world) {
+  for (const auto& [module, event] : log.entries()) {
+    const auto kind = collective_of(event.transition);
     if (!kind) continue;
-    const auto bytes = bytes_sent(*kind, record.whole_bytes, world);
-    const auto module = std::find_if(result.modules.begin(), result.modules.end(),
-                                     [&](const auto& m) { return m.name == record.module; });
-    module->collectives.push_back({*kind, bytes});
-    count(record.module == "logits" ? result.logits : result.layers, *kind, bytes);
-    result.collective_bytes = std::max(result.collective_bytes, record.whole_bytes);
+    const auto row = std::find_if(result.modules.begin(), result.modules.end(),
+                                  [&name = module](const auto& one) { return one.name == name; });
+    row->collectives.push_back({*kind, bytes_sent(*kind, event.bytes, world)});
+    (module == logits_module ? result.logits : result.layers).add(event, world);
+    result.collective_bytes = std::max(result.collective_bytes, event.bytes);
   }
 }
 
 std::vector<PreviewModule> module_table(const LoweredPlan& plan) {
   std::vector<PreviewModule> modules;
   for (const auto& module : plan.modules) {
-    const auto& placement = plan.at(module.name);
-    const WeightCut cut{.dim = placement.cut, .rank = 0, .ranks = plan.world};
-    modules.push_back({module.name, placement, local_shape(module, cut), {}});
+    const auto& module_plan = plan.at(module.name);
+    const WeightShard shard{.dim = module_plan.weight_dim, .rank = 0, .ranks = plan.world};
+    modules.push_back({module.name, module_plan, local_shape(module, shard), {}});
   }
-  modules.push_back({"logits", Placement{.in = {}, .want = {}, .cut = {}, .rule = {}}, {}, {}});
+  modules.push_back({logits_module, {}, {}, {}});
   return modules;
 }
 
-/// Adds up the arithmetic, and notes the peak at the moment when the head begins.
-class ForwardWatch final : public Observer {
- public:
-  explicit ForwardWatch(const AllocationMeter& meter) : meter_(meter) {}
-
-  void begin(Part part, std::string_view label, double flops) override {
-    flops_.at(static_cast<std::size_t>(part)) += flops;
-    if (part == Part::gemm && label == "output") peak_before_head_ = meter_.peak_bytes();
-  }
-  void end() noexcept override {}
-  double flops(Part part) const { return flops_.at(static_cast<std::size_t>(part)); }
-  std::int64_t peak_before_head() const { return peak_before_head_; }
-
- private:
-  const AllocationMeter& meter_;
-  std::array<double, part_count> flops_{};
-  std::int64_t peak_before_head_ = 0;
-};
-
 }  // namespace
 
-Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                c10::ScalarType dtype, const PreviewOf& of) {
+Preview preview(const Architecture& architecture, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
+                c10::ScalarType dtype, bool shares_memory) {
   AllocationMeter meter(c10::kMeta);
-  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta, .kernel = of.kernel});
-  DryCommunicator comm(0, plan.world, of.shares_memory);
-  TransitionLog log;
-  ForwardWatch watch(meter);
-  const Llama model(config, plan, weights, {.comm = comm, .log = &log, .observer = &watch});
-  const auto tokens = at::empty({batch, seq}, at::TensorOptions(at::kLong).device(at::kMeta));
+  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta});
+  DryProcessGroup group(0, plan.world, shares_memory);
+  PreviewLog log(meter, plan.head().name);
+  const Context context{.tp = group, .events = &log};
+  const auto model = architecture.bind(plan, weights);
+  const auto weights_alone = meter.current_bytes();
+  const Input input{.tokens = at::empty({batch, seq}, at::TensorOptions(at::kLong).device(at::kMeta))};
   meter.reset_peak();
   const auto before = meter.current_bytes();
-  auto logits = model.forward(tokens);
+  auto logits = model->forward(input, context);
 
   Preview result{.modules = module_table(plan),
-                 .seq_padded = model.padded_seq(seq),
-                 .vocab_padded = model.padded_vocabulary(),
+                 .seq_padded = logits.global.at(0),
+                 .vocab_padded = logits.global.at(2),
                  .weights_bytes = weights.bytes(),
-                 .product_flops = watch.flops(Part::gemm),
-                 .attention_flops = watch.flops(Part::attention),
-                 .peak = meter.peak(),
+                 .product_flops = log.flops(Phase::gemm),
+                 .attention_flops = log.flops(Phase::attention),
+                 .peak_bytes = meter.peak_bytes() - weights_alone,
                  .peak_activation_bytes = meter.peak_bytes() - before,
-                 .before_head_bytes = watch.peak_before_head() - before,
-                 .room = comm.room(),
+                 .before_head_bytes = log.peak_before_head() - before,
+                 .arena = group.arena(),
                  .findings = plan.findings};
   add_collectives(result, log, plan.world);
   const auto detours = find_detours(log, plan);
   result.findings.insert(result.findings.end(), detours.begin(), detours.end());
 
   meter.reset_peak();
-  const auto whole = model.whole(std::move(logits), seq);
-  result.whole_logits_peak_bytes = meter.peak_bytes() - before;
-  result.whole_logits_bytes = meter.current_bytes() - before;
+  const auto full = gathered_logits(std::move(logits), seq, architecture.vocabulary(), {.tp = group});
+  result.gathered_logits_peak_bytes = meter.peak_bytes() - before;
+  result.gathered_logits_bytes = meter.current_bytes() - before;
   return result;
+}
+
+const Preview& Previews::of(const LoweredPlan& plan, std::int64_t batch, std::int64_t seq) {
+  const std::tuple key{plan.name, plan.world, batch, seq};
+  const auto found = previews_.find(key);
+  if (found != previews_.end()) return found->second;
+  return previews_.emplace(key, preview(*model_, plan, batch, seq, dtype_, shares_memory_)).first->second;
 }
 
 }  // namespace tpsp

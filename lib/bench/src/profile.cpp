@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "tpsp/comm/watched.h"
-
 namespace tpsp {
 namespace {
 
@@ -24,55 +22,69 @@ double steady_clock_s() {
 }
 
 void Timeline::start() {
-  stretches_.clear();
-  open_.assign(1, {Part::other, "forward"});
+  intervals_.clear();
+  open_.assign(1, {Phase::other, "forward"});
   edge_s_ = steady_clock_s();
 }
 
 void Timeline::stop() {
-  close_stretch();
+  close_interval();
   open_.clear();
 }
 
-// What has passed since the last edge belongs to the innermost open part. Time that the watching itself takes, between
-// reading the clock and the next work, falls on the part that follows.
-void Timeline::close_stretch() {
+// What has passed since the last edge belongs to the innermost open phase. Time that the profiling itself takes,
+// between reading the clock and the next work, falls on the phase that follows.
+void Timeline::close_interval() {
   probe_.synchronize();
   const double now = steady_clock_s();
-  const auto& [part, label] = open_.back();
-  stretches_.push_back({part, label, edge_s_, now});
+  const auto& [phase, label] = open_.back();
+  intervals_.push_back({phase, label, edge_s_, now});
   edge_s_ = now;
 }
 
-void Timeline::begin(Part part, std::string_view label, double) {
-  close_stretch();
-  if (part == Part::gemm && label == "output") peak_before_head_ = probe_.peak_allocated_bytes();
-  open_.emplace_back(part, label);
+void Timeline::open(Phase phase, std::string label) {
+  close_interval();
+  open_.emplace_back(phase, std::move(label));
+}
+
+EventId Timeline::begin(const Event& event) {
+  const auto kind = collective_of(event.transition);
+  if (event.phase == Phase::gemm && event.module == head_) peak_before_head_ = probe_.peak_allocated_bytes();
+  if (kind) {
+    open(Phase::wait, std::string(to_string(*kind)));
+    world_.barrier();
+    close_interval();
+    open_.back().first = Phase::move;
+  } else if (event.transition == Transition::slice) {
+    open(open_.back().first, open_.back().second);  // a view takes no time of its own
+  } else {
+    open(event.phase, std::string(event.module));
+  }
+  return no_event;
 }
 
 void Timeline::end() noexcept {
   try {
-    close_stretch();
+    close_interval();
   } catch (const std::exception&) {  // a device error stays, and is thrown by the next call that may throw
   }
   open_.pop_back();
 }
 
-ForwardProfile profile(const std::function<void(Communicator&, Observer&)>& forward, World& world, Communicator& comm,
+ForwardProfile profile(const std::function<void(EventSink&)>& forward, const std::string& head, World& world,
                        DeviceProbe& probe) {
-  Timeline timeline(probe);
-  WatchedCommunicator watched(comm, world, timeline);
+  Timeline timeline(probe, world, head);
   probe.synchronize();
   probe.reset_peaks();
   const auto before = probe.allocated_bytes();
   world.barrier();
   timeline.start();
-  forward(watched, timeline);
+  forward(timeline);
   timeline.stop();
 
-  std::vector<double> numbers(part_count, 0.0);
-  for (const auto& stretch : timeline.stretches()) {
-    numbers[static_cast<std::size_t>(stretch.part)] += stretch.end_s - stretch.begin_s;
+  std::vector<double> numbers(phase_count, 0.0);
+  for (const auto& interval : timeline.intervals()) {
+    numbers[static_cast<std::size_t>(interval.phase)] += interval.end_s - interval.begin_s;
   }
   numbers.push_back(timeline.total_s());
   const auto mean = mean_over_ranks(world, numbers);
@@ -80,8 +92,8 @@ ForwardProfile profile(const std::function<void(Communicator&, Observer&)>& forw
                         .peak = probe.peak_split(),
                         .peak_bytes = probe.peak_allocated_bytes(),
                         .before_head_bytes = timeline.peak_before_head() - before,
-                        .stretches = timeline.stretches()};
-  std::copy_n(mean.begin(), part_count, result.parts_s.begin());
+                        .intervals = timeline.intervals()};
+  std::copy_n(mean.begin(), phase_count, result.phases_s.begin());
   return result;
 }
 

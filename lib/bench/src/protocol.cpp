@@ -1,5 +1,7 @@
 #include "tpsp/bench/protocol.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <numeric>
@@ -20,27 +22,27 @@ double timed(const Workload& workload, World& world, DeviceProbe& probe) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Contestants that take turns, with what is known of each so far.
-class Rounds {
+/// Interleaved candidates, with what is known of each so far.
+class InterleavedRuns {
  public:
-  Rounds(std::span<const Contestant> contestants, const Protocol& protocol, World& world, DeviceProbe& probe,
-         const ProtocolListener& listener)
-      : contestants_(contestants),
+  InterleavedRuns(std::span<const Candidate> candidates, const Protocol& protocol, World& world, DeviceProbe& probe,
+                  const ProtocolListener& listener)
+      : candidates_(candidates),
         protocol_(protocol),
         world_(world),
         probe_(probe),
         listener_(listener),
-        results_(contestants.size()),
-        turns_(contestants.size()),
+        results_(candidates.size()),
+        turns_(candidates.size()),
         random_(protocol.seed) {
     std::iota(turns_.begin(), turns_.end(), std::size_t{0});
     for (auto& result : results_) result.rank_samples_s.resize(static_cast<std::size_t>(world.size()));
   }
 
   std::vector<Measurement> run() {
-    for (std::size_t i = 0; i < contestants_.size(); ++i) warm_up(i);
+    for (std::size_t i = 0; i < candidates_.size(); ++i) warm_up(i);
     for (int done = 0; !finished(done); ++done) {
-      tell("timing", done);
+      report_step("timing", done);
       std::shuffle(turns_.begin(), turns_.end(), random_);  // the same on all ranks: same seed, same library
       for (const auto turn : turns_) take_sample(turn);
     }
@@ -49,7 +51,7 @@ class Rounds {
   }
 
  private:
-  void tell(std::string_view phase, int done) const {
+  void report_step(std::string_view phase, int done) const {
     if (listener_) listener_(phase, done);
   }
 
@@ -59,8 +61,8 @@ class Rounds {
     auto& warmup = results_[which].warmup;
     double last_s = 0;
     for (bool settled = protocol_.warmup == 0; !settled; ++warmup) {
-      tell("warm-up", warmup);
-      const double mine_s = timed(contestants_[which].work, world_, probe_);
+      report_step("warm-up", warmup);
+      const double mine_s = timed(candidates_[which].work, world_, probe_);
       const double now_s = max_over_ranks(world_, {mine_s}).front();
       results_[which].forwards_s += mine_s;
       const bool stopped_falling = warmup > 0 && now_s > still_falling * last_s;
@@ -71,11 +73,11 @@ class Rounds {
 
   void take_sample(std::size_t which) {
     auto& result = results_[which];
-    auto& comm = contestants_[which].comm;
-    comm.reset();
+    auto& counter = candidates_[which].counter;
+    counter.reset();
     probe_.reset_peaks();
-    const double mine_s = timed(contestants_[which].work, world_, probe_);
-    result.counts = comm.counts();
+    const double mine_s = timed(candidates_[which].work, world_, probe_);
+    result.counts = counter.counts();
     result.allocated_bytes = std::max(result.allocated_bytes, probe_.peak_allocated_bytes());
     result.reserved_bytes = std::max(result.reserved_bytes, probe_.peak_reserved_bytes());
     result.allocated_after_bytes = probe_.allocated_bytes();
@@ -95,7 +97,7 @@ class Rounds {
   bool finished(int done) {
     if (protocol_.reps) return done >= *protocol_.reps;
     if (done < std::max(protocol_.min_reps, 1) ||
-        timed_s_ < protocol_.min_time_s * static_cast<double>(contestants_.size()))
+        timed_s_ < protocol_.min_time_s * static_cast<double>(candidates_.size()))
       return false;
     if (done < next_look_ && timed_s_ < protocol_.max_time_s) return false;
     next_look_ = done + 1 + done / 20;  // a look sorts all samples
@@ -118,7 +120,7 @@ class Rounds {
     for (auto* field : fields) *field = static_cast<std::int64_t>(*largest++);
   }
 
-  std::span<const Contestant> contestants_;
+  std::span<const Candidate> candidates_;
   const Protocol& protocol_;
   World& world_;
   DeviceProbe& probe_;
@@ -132,6 +134,16 @@ class Rounds {
 
 }  // namespace
 
+std::string_view to_string(Order order) { return order == Order::random ? "random" : "sequential"; }
+
+std::string to_string(const Protocol& protocol) {
+  const auto rule = protocol.reps
+                        ? fmt::format("reps {}", *protocol.reps)
+                        : fmt::format("min-reps {}, min-time {}, max-noise {}, max-time {}", protocol.min_reps,
+                                      protocol.min_time_s, protocol.max_noise, protocol.max_time_s);
+  return fmt::format("warmup {}, {}, order {}", protocol.warmup, rule, to_string(protocol.order));
+}
+
 std::string_view to_string(Stop stop) {
   switch (stop) {
     case Stop::noise: return "noise";
@@ -141,23 +153,23 @@ std::string_view to_string(Stop stop) {
   return "unknown";
 }
 
-std::vector<Measurement> measure(const std::vector<Contestant>& contestants, const Protocol& protocol, World& world,
+std::vector<Measurement> measure(const std::vector<Candidate>& candidates, const Protocol& protocol, World& world,
                                  DeviceProbe& probe, const ProtocolListener& listener) {
-  const std::span all(contestants);
+  const std::span all(candidates);
   const auto together = protocol.order == Order::random ? all.size() : std::size_t{1};
   std::vector<Measurement> results;
   for (std::size_t first = 0; first < all.size(); first += together) {
-    auto some = Rounds(all.subspan(first, together), protocol, world, probe, listener).run();
+    auto some = InterleavedRuns(all.subspan(first, together), protocol, world, probe, listener).run();
     std::move(some.begin(), some.end(), std::back_inserter(results));
   }
   return results;
 }
 
 std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
-                                 CountingCommunicator& comm, DeviceProbe& probe, const ProtocolListener& listener) {
-  std::vector<Contestant> contestants;
-  for (const auto& work : workloads) contestants.push_back({.work = work, .comm = comm});
-  return measure(contestants, protocol, world, probe, listener);
+                                 EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener) {
+  std::vector<Candidate> candidates;
+  for (const auto& work : workloads) candidates.push_back({.work = work, .counter = counter});
+  return measure(candidates, protocol, world, probe, listener);
 }
 
 }  // namespace tpsp

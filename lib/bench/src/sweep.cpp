@@ -22,7 +22,7 @@ std::vector<PlanGroup> groups_of(const Sweep& sweep) {
   std::vector<PlanGroup> groups;
   for (const auto& plan : sweep.plans) {
     const auto alike = std::find_if(groups.begin(), groups.end(), [&](const PlanGroup& group) {
-      return sweep.weights == WeightPolicy::shared && group.front()->cut_signature() == plan.cut_signature();
+      return sweep.weights == WeightPolicy::shared && group.front()->weight_sharding() == plan.weight_sharding();
     });
     if (alike == groups.end()) {
       groups.push_back({&plan});
@@ -38,11 +38,11 @@ class GroupSweep {
  public:
   /// Makes the weights, for `seq` first.
   GroupSweep(const SweepContext& context, const PlanGroup& group, std::int64_t seq) : context_(context), group_(group) {
-    if (context.follower.step) context.follower.step({join(names_of(group), " and "), seq, "weights"});
+    if (context.follower.step) context.follower.step({words_of(group, seq), "weights"});
     context.probe.release_unused();  // what was kept for reuse is as good as free
     no_weights_ = lack_of_memory(resident_bytes(context.sweep, *group.front()), context.probe, context.world);
     if (no_weights_) return;
-    const Booking booking(context.ledger.weights_s);
+    const ScopedTimer timer(context.breakdown.weights_s);
     out_of_memory_ = any_runs_out_of_memory(context.world, [&] { run_.emplace(context, group); });
     if (out_of_memory_) run_.reset();
   }
@@ -94,7 +94,7 @@ struct GroupTask {
   std::vector<std::int64_t> seqs;
 };
 
-// A length is measured whole, since its plans are interleaved, unless all its cases are done.
+// A length is measured with all its plans, since they are interleaved, unless all its cases are done.
 bool is_left_out(const SweepContext& context, const PlanGroup& plans, std::int64_t seq) {
   const auto& follower = context.follower;
   if (!follower.is_done) return false;
@@ -129,20 +129,18 @@ std::string_view to_string(WeightPolicy policy) {
   return "unknown";
 }
 
-PreviewOf preview_of(const Sweep& sweep) {
-  return {.shares_memory = sweep.shares_memory, .kernel = sweep.kernels.as_function()};
-}
-
-void run_sweep(const Sweep& sweep, World& world, Communicator& comm, const SweepFollower& follower) {
+void run_sweep(const Sweep& asked, World& world, ProcessGroup& comm, const Follower& follower) {
   const c10::InferenceMode no_gradients;
+  auto sweep = asked;
+  if (!sweep.previews) sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, sweep.shares_memory);
   const auto probe = make_device_probe(sweep.device);
-  Ledger ignored;
+  TimeBreakdown ignored;
   const SweepContext context{.sweep = sweep,
                              .world = world,
                              .comm = comm,
                              .probe = *probe,
                              .follower = follower,
-                             .ledger = follower.ledger != nullptr ? *follower.ledger : ignored,
+                             .breakdown = follower.breakdown != nullptr ? *follower.breakdown : ignored,
                              .hosts = world.exchange(host_name())};
   const bool kept = sweep.weights == WeightPolicy::kept;
   const auto tasks = tasks_of(context);

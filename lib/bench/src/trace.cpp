@@ -32,12 +32,12 @@ Json track_name(int rank) {
           {"args", {{"name", "rank " + std::to_string(rank) + " on " + host_name()}}}};
 }
 
-// One line an event: the forward as a whole, then its stretches, which lie within it.
-std::string events_of(const std::string& name, const std::vector<Stretch>& stretches, double shift_s, int rank) {
-  if (stretches.empty()) return {};
+// One line an event: the forward as a whole, then its intervals, which lie within it.
+std::string events_of(const std::string& name, const std::vector<PhaseInterval>& intervals, double shift_s, int rank) {
+  if (intervals.empty()) return {};
   auto text =
-      event(name, "forward", stretches.front().begin_s - shift_s, stretches.back().end_s - shift_s, rank).dump();
-  for (const auto& [part, label, begin_s, end_s] : stretches) {
+      event(name, "forward", intervals.front().begin_s - shift_s, intervals.back().end_s - shift_s, rank).dump();
+  for (const auto& [part, label, begin_s, end_s] : intervals) {
     text += '\n' + event(label, to_string(part), begin_s - shift_s, end_s - shift_s, rank).dump();
   }
   return text;
@@ -62,7 +62,7 @@ double clock_offset_s(World& world) {
   return hosts.front() == host_name() ? 0 : offset_s;
 }
 
-void Trace::add(World& world, const std::string& name, const std::vector<Stretch>& mine) {
+void Trace::add(World& world, const std::string& name, const std::vector<PhaseInterval>& mine) {
   const double offset_s = clock_offset_s(world);
   std::string text;
   if (!zero_s_) {

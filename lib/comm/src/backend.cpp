@@ -40,8 +40,8 @@ Backend choose_backend(const std::vector<Backend>& backends, const std::string& 
   return backend;
 }
 
-std::unique_ptr<Communicator> make_communicator(const std::vector<Backend>& backends, const std::string& name,
-                                                World& world, at::Device device) {
+std::unique_ptr<ProcessGroup> make_process_group(const std::vector<Backend>& backends, const std::string& name,
+                                                 World& world, at::Device device) {
   return choose_backend(backends, name, world, device).make(world, device);
 }
 

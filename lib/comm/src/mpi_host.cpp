@@ -17,6 +17,7 @@
 #include <sys/statvfs.h>
 
 #include "mpi_check.h"
+#include "mpi_world.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {
@@ -42,7 +43,7 @@ void require_room(MPI_Comm host, std::size_t bytes) {
                .remedy = "enlarge it (docker run --shm-size, or mount -o remount,size=), or use --backend mpi"});
 }
 
-/// A window of MPI-3's shared memory: rank 0's part holds the meeting place and the common memory, every part a heap.
+/// A window of MPI-3's shared memory: rank 0's part holds the barrier place and the common memory, every part a heap.
 class WindowMemory final : public SharedMemory {
  public:
   /// Collective over `host`.
@@ -68,14 +69,14 @@ class WindowMemory final : public SharedMemory {
   WindowMemory(const WindowMemory&) = delete;
   WindowMemory& operator=(const WindowMemory&) = delete;
 
-  MeetingPlace& place() override { return *reinterpret_cast<MeetingPlace*>(parts_.front() + heap_bytes_); }
+  BarrierState& place() override { return *reinterpret_cast<BarrierState*>(parts_.front() + heap_bytes_); }
   std::size_t heap_bytes() const override { return heap_bytes_; }
   std::byte* heap_of(int rank) override { return parts_[static_cast<std::size_t>(rank)]; }
   std::size_t common_bytes() const override { return common_bytes_; }
   std::byte* common() override { return parts_.front() + heap_bytes_ + place_bytes; }
 
  private:
-  static constexpr std::size_t place_bytes = round_to_page(sizeof(MeetingPlace));
+  static constexpr std::size_t place_bytes = round_to_page(sizeof(BarrierState));
 
   // MPI promises no alignment of its own, so each part has a page more than it needs.
   std::byte* part_of(int peer) const {
@@ -106,7 +107,8 @@ class WindowMemory final : public SharedMemory {
   std::vector<std::byte*> parts_;
 };
 
-// Which processes this one can see, by a name that differs between containers; empty where the system does not tell.
+// Which processes this one can see, by a name that differs between containers; empty where the system does not report
+// one.
 std::string process_namespace() {
   std::array<char, 64> name{};
   const auto length = readlink("/proc/self/ns/pid", name.data(), name.size());
@@ -127,7 +129,7 @@ bool has_ended(pid_t process) {
 }  // namespace
 
 MpiHost::MpiHost(World& world, std::string name) : name_(std::move(name)), world_rank_(world.rank()) {
-  TPSP_MPI(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host_));
+  TPSP_MPI(MPI_Comm_split_type(mpi_comm(world), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host_));
   TPSP_MPI(MPI_Comm_set_errhandler(host_, MPI_ERRORS_RETURN));
   TPSP_MPI(MPI_Comm_rank(host_, &rank_));
   TPSP_MPI(MPI_Comm_size(host_, &size_));
@@ -147,7 +149,7 @@ std::shared_ptr<SharedMemory> MpiHost::make_memory(std::size_t heap_bytes, std::
   return std::make_shared<WindowMemory>(host_, heap_bytes, common_bytes);
 }
 
-void MpiHost::look_after(int peer) {
+void MpiHost::check_peer(int peer) {
   const auto process = processes_.at(static_cast<std::size_t>(peer));
   if (process == 0 || !has_ended(process)) return;
   throw Error(ExitCode::rows_not_ok, {.where = "backend " + name_,

@@ -1,4 +1,4 @@
-// The ranks of one host, as MPI tells them, and the memory that they share.
+// The ranks of one host, as MPI reports them, and the memory that they share.
 #pragma once
 
 #include <mpi.h>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "shm_communicator.h"
+#include "shm_process_group.h"
 #include "tpsp/comm/world.h"
 
 namespace tpsp {
@@ -24,7 +24,7 @@ class MpiHost final : public ShmHost {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   std::shared_ptr<SharedMemory> make_memory(std::size_t heap_bytes, std::size_t common_bytes) override;
-  void look_after(int peer) override;
+  void check_peer(int peer) override;
 
  private:
   int world_rank_of(int peer) const { return world_rank_ - rank_ + peer; }

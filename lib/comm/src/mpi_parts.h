@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "tpsp/core/dtype.h"
+
 namespace tpsp {
 
 inline constexpr std::size_t most_mpi_count = std::numeric_limits<int>::max();
@@ -18,6 +20,11 @@ struct MpiElement {
   MPI_Datatype type;
   std::size_t bytes;
 };
+
+/// A bfloat16 travels as 16-bit words: MPI 3.1 knows none.
+inline MpiElement mpi_element(Dtype dtype) {
+  return {.type = dtype == Dtype::bf16 ? MPI_UINT16_T : MPI_FLOAT, .bytes = bytes_of(dtype)};
+}
 
 /// Where the calls go, and how many elements one of them may count.
 struct MpiCalls {

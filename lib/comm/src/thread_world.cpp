@@ -1,7 +1,9 @@
 #include "thread_world.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <map>
 #include <thread>
 
 #include "tpsp/comm/threads.h"
@@ -9,7 +11,7 @@
 namespace tpsp {
 namespace {
 
-/// Thrown into ranks whose peer failed, and told apart from the failure itself.
+/// Thrown into ranks whose peer failed; distinct from the failure itself.
 class PeerFailed : public Error {
  public:
   PeerFailed() : Error(ExitCode::rows_not_ok, std::string("another rank failed")) {}
@@ -35,6 +37,16 @@ void ThreadGroup::fail() {
   const std::lock_guard lock(mutex_);
   failed_ = true;
   arrived_.notify_all();
+  for (const auto& part : parts_) {
+    if (const auto group = part.lock()) group->fail();
+  }
+}
+
+std::shared_ptr<ThreadGroup> ThreadGroup::make_part(int size) {
+  const std::lock_guard lock(mutex_);
+  auto part = std::make_shared<ThreadGroup>(size);
+  parts_.push_back(part);
+  return part;
 }
 
 void ThreadGroup::check() {
@@ -48,6 +60,26 @@ std::vector<std::string> ThreadWorld::exchange(const std::string& mine) {
   auto all = group_.texts;
   group_.wait();
   return all;
+}
+
+// Rank 0 makes the groups of all colors and posts them.
+std::unique_ptr<World> ThreadWorld::split(int color) {
+  using Groups = std::map<std::string, std::shared_ptr<ThreadGroup>>;
+  const auto colors = exchange(std::to_string(color));
+  if (rank_ == 0) {
+    auto groups = std::make_shared<Groups>();
+    for (const auto& one : colors) {
+      auto& group = (*groups)[one];
+      if (!group) group = group_.make_part(static_cast<int>(std::count(colors.begin(), colors.end(), one)));
+    }
+    group_.posted = groups;
+  }
+  group_.wait();
+  const auto group = std::static_pointer_cast<Groups>(group_.posted)->at(colors[static_cast<std::size_t>(rank_)]);
+  group_.wait();
+  if (rank_ == 0) group_.posted.reset();
+  const auto before = std::count(colors.begin(), colors.begin() + rank_, colors[static_cast<std::size_t>(rank_)]);
+  return std::make_unique<ThreadWorld>(group, static_cast<int>(before));
 }
 
 void ThreadWorld::abort(ExitCode code) noexcept { std::_Exit(static_cast<int>(code)); }

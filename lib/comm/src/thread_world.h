@@ -21,6 +21,8 @@ class ThreadGroup {
   void fail();
   /// Throws where a rank has failed.
   void check();
+  /// A group of some of these ranks, which fails with this one.
+  std::shared_ptr<ThreadGroup> make_part(int size);
 
   std::vector<std::string> texts;  ///< one slot a rank, written before a wait and read after it
   std::shared_ptr<void> posted;    ///< likewise, by rank 0
@@ -32,11 +34,14 @@ class ThreadGroup {
   int waiting_ = 0;
   long generation_ = 0;
   bool failed_ = false;
+  std::vector<std::weak_ptr<ThreadGroup>> parts_;
 };
 
 class ThreadWorld final : public World {
  public:
   ThreadWorld(ThreadGroup& group, int rank) : group_(group), rank_(rank) {}
+  /// Keeps `group`.
+  ThreadWorld(const std::shared_ptr<ThreadGroup>& group, int rank) : owned_(group), group_(*group), rank_(rank) {}
 
   int rank() const override { return rank_; }
   int size() const override { return group_.size(); }
@@ -44,11 +49,13 @@ class ThreadWorld final : public World {
   int local_size() const override { return group_.size(); }
   std::vector<std::string> exchange(const std::string& mine) override;
   void barrier() override { group_.wait(); }
+  std::unique_ptr<World> split(int color) override;
   [[noreturn]] void abort(ExitCode code) noexcept override;
 
   ThreadGroup& group() const { return group_; }
 
  private:
+  std::shared_ptr<ThreadGroup> owned_{};
   ThreadGroup& group_;
   int rank_;
 };

@@ -29,7 +29,7 @@ int number(const char* name, const std::string& text, int min) {
   return static_cast<int>(parse_integer(text, name, min, std::numeric_limits<int>::max()));
 }
 
-/// The launch that two variables tell of, or nothing when the first is not set.
+/// The launch that two variables describe, or nothing when the first is not set.
 std::optional<Launch> launched_by(const char* rank_name, const char* size_name) {
   const auto rank_text = environment(rank_name);
   if (!rank_text) return std::nullopt;

@@ -27,7 +27,7 @@ std::string remedy_for(int error_number) {
     case EISDIR: return "give the path of a file";
     case ENOSPC:
     case EDQUOT:
-    case EFBIG: return "make room, or give a path on another disk";
+    case EFBIG: return "free disk space, or give a path on another disk";
     default: return "give another path";
   }
 }
@@ -136,7 +136,7 @@ void AppendFile::cut_torn_line() {
 
 std::string AppendFile::cut_back(std::int64_t size) const {
   if (::ftruncate(descriptor_.get(), size) == 0) return "cannot be appended to";
-  return "cannot be appended to, nor can the torn last line be cut off";
+  return "cannot be appended to, nor can the torn last line be removed";
 }
 
 void AppendFile::append(std::string_view text) {

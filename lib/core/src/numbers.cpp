@@ -75,7 +75,7 @@ std::int64_t parse_integer(std::string_view text, std::string_view where, std::i
   const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
   if (!digits) {
     throw bad_input({std::string(where),
-                     quote(text) + " is not a whole number",
+                     quote(text) + " is not an integer",
                      {},
                      "write decimal digits, a number " + range_text(min, max)});
   }

@@ -52,7 +52,7 @@ std::size_t utf8_length(std::string_view text) {
 }  // namespace
 
 std::optional<std::string> nearest(std::string_view name, std::span<const std::string> candidates) {
-  constexpr std::size_t longest_name = 200;  // nobody mistypes more, and the distance costs the product of the lengths
+  constexpr std::size_t longest_name = 200;  // the distance takes time proportional to both lengths
   if (name.size() > longest_name) return std::nullopt;
   const std::string* best = nullptr;
   std::size_t best_distance = 0;

@@ -98,7 +98,7 @@ std::int64_t YamlMap::integer(std::string_view key, std::int64_t min, std::int64
   const std::string place = where(key);
   if (!value.IsScalar() || is_quoted(value)) {
     throw bad_input({place,
-                     fmt::format("'{}' is {}, not a whole number", key, describe(value)),
+                     fmt::format("'{}' is {}, not an integer", key, describe(value)),
                      {},
                      fmt::format("write decimal digits without quotes, from {} to {}", min, max)});
   }
@@ -111,9 +111,10 @@ double YamlMap::real(std::string_view key, double min, double max) const {
   const std::string scalar = plain ? value.Scalar() : std::string();
   double number = 0;
   const auto [end, error] = std::from_chars(scalar.data(), scalar.data() + scalar.size(), number);
-  const bool whole = plain && error == std::errc() && end == scalar.data() + scalar.size() && std::isfinite(number);
+  const bool complete = plain && error == std::errc() && end == scalar.data() + scalar.size() && std::isfinite(number);
   const std::string remedy = fmt::format("give a number from {} to {}", min, max);
-  if (!whole) throw bad_input({where(key), fmt::format("'{}' is {}, not a number", key, describe(value)), {}, remedy});
+  if (!complete)
+    throw bad_input({where(key), fmt::format("'{}' is {}, not a number", key, describe(value)), {}, remedy});
   if (number < min || number > max) {
     throw bad_input({where(key), fmt::format("'{}' is {}, which is out of range", key, describe(value)), {}, remedy});
   }

@@ -1,4 +1,4 @@
-// A walk over the events of a YAML text that refuses what the loader must never build.
+// A pass over the parser's events of a YAML text that refuses what the loader must never build.
 #pragma once
 
 #include <string>

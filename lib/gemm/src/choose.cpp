@@ -17,8 +17,7 @@ constexpr int calls = 3;
 std::vector<double> time_kernels(const std::vector<GemmKernel>& kernels, std::int64_t m, std::int64_t n, std::int64_t k,
                                  at::ScalarType dtype) {
   if (m < 1 || n < 1 || k < 1) {
-    throw bad_input(
-        {.where = "matrix product", .what = fmt::format("no product of [{}, {}] with [{}, {}]", m, k, n, k)});
+    throw bad_input({.where = "GEMM", .what = fmt::format("no GEMM of [{}, {}] with [{}, {}]", m, k, n, k)});
   }
   const c10::InferenceMode no_gradients;
   const auto [rows, columns, features] = part_of({m, n, k}, most_flops);

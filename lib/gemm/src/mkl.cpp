@@ -15,12 +15,11 @@ namespace {
 
 int mkl_size(std::int64_t size) {
   if (size <= std::numeric_limits<int>::max()) return static_cast<int>(size);
-  throw bad_input({.where = "matrix product",
-                   .what = "a matrix with a side of " + std::to_string(size),
-                   .why = "MKL counts in 32 bits"});
+  throw bad_input(
+      {.where = "GEMM", .what = "a matrix with a side of " + std::to_string(size), .why = "MKL counts in 32 bits"});
 }
 
-// MKL picks its blocks by the rows it is told to expect. What it packs for many rows serves few as well.
+// MKL chooses its blocking by the number of rows given here. A matrix packed for many rows also serves few.
 constexpr int expected_rows = 512;
 
 class MklWeight final : public PackedWeight {
@@ -36,7 +35,7 @@ class MklWeight final : public PackedWeight {
   }
 
   void multiply(const at::Tensor& x, const at::Tensor& out) const override {
-    at::internal::lazy_init_num_threads();  // a thread's first product sets how many threads it has
+    at::internal::lazy_init_num_threads();  // a thread's first GEMM sets how many threads it uses
     cblas_sgemm_compute(mkl_row_major, mkl_as_it_is, mkl_packed, mkl_size(x.size(0)), n_, k_, x.const_data_ptr<float>(),
                         mkl_size(row_stride(x)), reinterpret_cast<const float*>(packed_.const_data_ptr()), k_, 0.0F,
                         out.mutable_data_ptr<float>(), mkl_size(row_stride(out)));
@@ -60,7 +59,7 @@ std::unique_ptr<const PackedWeight> pack_mkl(const at::Tensor& weight) {
 #else
 bool mkl_packs(at::ScalarType) { return false; }
 std::unique_ptr<const PackedWeight> pack_mkl(const at::Tensor&) {
-  throw bad_input({.where = "matrix product", .what = "this build of LibTorch has no MKL"});
+  throw bad_input({.where = "GEMM", .what = "this build of LibTorch has no MKL"});
 }
 #endif
 

@@ -1,4 +1,4 @@
-// MKL's products with a packed matrix, as libtorch_cpu.so exports them: 32-bit sizes, and no header of their own.
+// MKL's packed GEMM functions as libtorch_cpu.so exports them: 32-bit sizes, and no header.
 #pragma once
 
 #include <cstddef>

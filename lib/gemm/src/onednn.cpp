@@ -1,6 +1,6 @@
-// The product from oneDNN's micro-kernels, which LibTorch exports: they multiply one block of tiles (AMX) and leave the
-// order of the blocks, and what becomes of the fp32 sums, to the caller. oneDNN's own matrix product is not exported,
-// and LibTorch's operators around it return new memory.
+// A GEMM built on oneDNN's micro-kernels, which LibTorch exports: they multiply one block of tiles (AMX) and leave the
+// block order and the conversion of the fp32 sums to the caller. oneDNN's own GEMM is not exported, and LibTorch's
+// operators around it return new memory.
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
 
@@ -12,7 +12,7 @@
 
 #include "packed_weight.h"
 
-// What rounds and stores is only reached on CPUs with AMX, and those have these.
+// The code that rounds and stores runs only on CPUs with AMX, which have these extensions.
 #if defined(__x86_64__)
 #define TPSP_WIDE __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 #else
@@ -26,7 +26,7 @@ namespace cpublas = at::native::cpublas;
 
 // A panel is two tiles wide; two by two tiles of sums are what the tile registers hold.
 constexpr std::int64_t panel_columns = 32;
-// The product goes block by block: block_rows of x by group_panels panels, their sums adding up over parts of the input
+// The GEMM is blocked: block_rows of x by group_panels panels, their sums adding up over parts of the input
 // features. A block's part of x (1 MiB) and its sums (512 KiB, on the stack) stay in the second-level cache, 2 MiB on
 // all CPUs with AMX, while the weight streams by: once for each block_rows of x, since the ranks of a host compete for
 // the memory that it comes from.
@@ -42,7 +42,7 @@ std::int64_t quotient_up(std::int64_t number, std::int64_t step) { return (numbe
 using Sums = std::array<float, block_rows * panel_columns>;
 using GroupSums = std::array<Sums, group_panels>;
 
-// A matrix with its columns side by side.
+// A matrix with contiguous rows.
 template <typename Number>
 struct StridedRows {
   Number* data;
@@ -59,7 +59,7 @@ using ConstRows = StridedRows<const at::BFloat16>;
 ConstRows spread(const ConstRows& x, std::int64_t rows, std::int64_t features) {
   constexpr std::int64_t line = 64 / sizeof(at::BFloat16);
   if (x.row_stride % line == 0 && x.row_stride / line % 2 == 1) return x;
-  thread_local std::vector<at::BFloat16> copy;  // as large as the widest rows that this thread has met
+  thread_local std::vector<at::BFloat16> copy;  // grows to the widest rows that this thread has copied
   const auto stride = (quotient_up(features, line) | 1) * line;
   copy.resize(std::max(copy.size(), static_cast<std::size_t>(rows * stride + line)));
   const auto address = reinterpret_cast<std::uintptr_t>(copy.data());

@@ -1,4 +1,4 @@
-// oneDNN's linear layer with a packed weight. It returns new memory, so no forward multiplies with it; the peak counts
+// oneDNN's linear layer with a packed weight. It returns new memory, so no forward uses it; the peak measurement counts
 // it.
 #pragma once
 

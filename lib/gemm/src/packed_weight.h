@@ -1,4 +1,4 @@
-// What a kernel makes of a weight. Arguments have been looked at by GemmWeight.
+// A weight in one kernel's packed form. GemmWeight has checked the arguments.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -33,8 +33,8 @@ inline double middle(std::vector<double> samples) {
   return *mid;
 }
 
-/// A part of a large product: some of its rows, and of the weight's, 512 of those at least. A small product stays
-/// whole, with a weight that may not fit into any cache: that is what it waits for.
+/// A part of a large GEMM: some of its rows, and at least 512 of the weight's. A small GEMM is timed in full, since its
+/// weight may exceed every cache and its time is then the time to read that weight.
 inline ProductSize part_of(const ProductSize& size, double most_flops) {
   constexpr std::int64_t most_rows = 512;
   constexpr std::int64_t fewest_columns = 512;  // of n, where there are as many

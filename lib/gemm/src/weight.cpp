@@ -30,7 +30,7 @@ std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device) 
 namespace {
 
 Error refusal(std::string what, std::string why) {
-  return internal_error({.where = "matrix product", .what = std::move(what), .why = std::move(why)});
+  return internal_error({.where = "GEMM", .what = std::move(what), .why = std::move(why)});
 }
 
 bool columns_side_by_side(const at::Tensor& matrix) {
@@ -41,7 +41,7 @@ bool columns_side_by_side(const at::Tensor& matrix) {
 void require_matrix(const at::Tensor& matrix, std::string_view name) {
   if (matrix.dim() == 2 && columns_side_by_side(matrix)) return;
   throw refusal(
-      fmt::format("{} is not a matrix with its columns side by side", name),
+      fmt::format("{} is not a matrix with contiguous rows", name),
       fmt::format("sizes [{}], strides [{}]", fmt::join(matrix.sizes(), ", "), fmt::join(matrix.strides(), ", ")));
 }
 

@@ -44,10 +44,10 @@ void sum_of(T* out, std::span<const T* const> terms, std::size_t count) {
   if (i < count) store_some(sum_of_some_at(terms, i, count - i), out + i, count - i);
 }
 
-// The sum of the terms as the collective alone would have left it, plus the stream as it is kept: the norm is taken of
-// what the next layer will read.
+// The sum of the terms, rounded as a separate reduction would round it, plus the stream, rounded as stored: the norm is
+// taken of what the next layer will read.
 template <typename T>
-HWY_INLINE FloatVector joined(FloatVector stream, FloatVector total, const T* type) {
+HWY_INLINE FloatVector residual_sum(FloatVector stream, FloatVector total, const T* type) {
   return as_stored(hn::Add(stream, as_stored(total, type)), type);
 }
 
@@ -61,7 +61,7 @@ HWY_INLINE float add_row(const AddNorm<T>& job, std::size_t row) {
   const auto one = [&](std::size_t i, FloatVector& into) HWY_ATTR {
     auto x = load(stream + i);
     if (!job.terms.empty()) {
-      x = joined(x, sum_at(job.terms, base + i), stream);
+      x = residual_sum(x, sum_at(job.terms, base + i), stream);
       store(x, stream + i);
     }
     into = hn::MulAdd(x, x, into);
@@ -76,7 +76,7 @@ HWY_INLINE float add_row(const AddNorm<T>& job, std::size_t row) {
     const auto left = job.width - i;
     auto x = load_some(stream + i, left);
     if (!job.terms.empty()) {
-      x = joined(x, sum_of_some_at(job.terms, base + i, left), stream);
+      x = residual_sum(x, sum_of_some_at(job.terms, base + i, left), stream);
       store_some(x, stream + i, left);
     }
     squares = hn::MulAdd(x, x, squares);

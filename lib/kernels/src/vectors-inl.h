@@ -30,7 +30,7 @@ HWY_INLINE FloatVector load(const Bf16* from) {
   return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::PromoteTo(words, bits)));
 }
 
-// The bfloat16 bits of each element, to nearest even as c10::BFloat16 rounds; any NaN becomes the one.
+// The bfloat16 bits of each element, rounded to nearest even as c10::BFloat16 does; any NaN becomes the canonical one.
 HWY_INLINE auto rounded_bits(FloatVector v) {
   const hn::RebindToUnsigned<Floats> words;
   const auto bits = hn::BitCast(words, v);

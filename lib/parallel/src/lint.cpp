@@ -19,11 +19,11 @@ std::string first_of(const std::vector<std::string>& names) {
   return fmt::format("{} (and {} more)", names.front(), names.size() - 1);
 }
 
-// A module name as a regular expression for all layers: 'layers\.\d+\.attention\.wo'.
-std::string as_pattern(const std::string& name) {
-  std::string pattern = RE2::QuoteMeta(name);
-  RE2::Replace(&pattern, R"(layers\\\.\d+)", R"(layers\\.\\d+)");
-  return pattern;
+// A module's name as a regular expression for all blocks: 'layers\.\d+\.attention\.wo'.
+std::string as_pattern(const std::string& name, const std::string& role) {
+  std::string block = RE2::QuoteMeta(name.substr(0, name.size() - role.size()));
+  RE2::Replace(&block, R"(\d+)", R"(\\d+)");
+  return block + RE2::QuoteMeta(role);
 }
 
 void find_unused_rules(const Plan& plan, const LoweredPlan& lowered, const Matches& matches,
@@ -43,7 +43,8 @@ void find_unused_rules(const Plan& plan, const LoweredPlan& lowered, const Match
         .where = rule.where,
         .what = fmt::format("rule '{}' matches no module", rule.pattern),
         .why = fmt::format("the whole name has to match, and names look like {}", near.value_or(names.back())),
-        .remedy = near ? fmt::format("did you mean '{}'?", as_pattern(*near)) : "correct or remove the rule"};
+        .remedy = near ? fmt::format("did you mean '{}'?", as_pattern(*near, lowered.role_of(*near)))
+                       : "correct or remove the rule"};
     findings.push_back({Severity::error, complaint.text()});
   }
 }
@@ -54,12 +55,12 @@ void find_untouched(const Plan& plan, const LoweredPlan& lowered, const Matches&
   for (std::size_t i = 0; i < lowered.modules.size(); ++i) {
     const auto& module = lowered.modules[i];
     if (!matches[i].empty() || module.kind == ModuleKind::container) continue;
-    untouched[without_layer_number(module.name)].push_back(module.name);
+    untouched[lowered.role_of(module.name)].push_back(module.name);
   }
   for (const auto& [kind, modules] : untouched) {
     const Complaint complaint{.where = plan.source,
                               .what = fmt::format("no rule touches {}", first_of(modules)),
-                              .why = "its weight and its work are whole on every rank",
+                              .why = "its weight and its work are replicated on every rank",
                               .remedy = "say so with the style replicate, or give it another"};
     findings.push_back({Severity::warning, complaint.text()});
   }
@@ -89,29 +90,24 @@ bool is_gather(Transition step) { return step == Transition::all_gather || step 
 void find_repeated_gathers(const LoweredPlan& lowered, std::vector<Finding>& findings) {
   std::set<std::string> seen;
   for (const auto& module : lowered.modules) {
-    const auto& placement = lowered.at(module.name);
-    if (!placement.want || placement.rule.empty()) continue;
+    const auto& module_plan = lowered.at(module.name);
+    if (!module_plan.input || module_plan.rule.empty()) continue;
     std::int64_t gathers = 0;
     for (const auto& entry : module.entries) {
       const auto& reader = lowered.at(entry);
-      if (reader.want && is_gather(transition(*placement.want, *reader.want))) ++gathers;
+      if (reader.input && is_gather(transition(*module_plan.input, *reader.input))) ++gathers;
     }
-    if (gathers < 2 || !seen.insert(without_layer_number(module.name)).second) continue;
-    const Complaint complaint{.where = placement.rule,
+    if (gathers < 2 || !seen.insert(lowered.role_of(module.name)).second) continue;
+    const Complaint complaint{.where = module_plan.rule,
                               .what = fmt::format("{}: its input is gathered {} times", module.name, gathers),
-                              .why = fmt::format("it is brought to {}, and {} of its readers want it whole",
-                                                 to_string(*placement.want), gathers),
+                              .why = fmt::format("it is brought to {}, and {} of its readers want it replicated",
+                                                 to_string(*module_plan.input), gathers),
                               .remedy = "write want=replicate: one all-gather serves them all"};
     findings.push_back({Severity::warning, complaint.text()});
   }
 }
 
 }  // namespace
-
-std::string without_layer_number(std::string name) {
-  RE2::Replace(&name, R"(^layers\.\d+\.)", "");
-  return name;
-}
 
 Matches match_rules(const Plan& plan, const std::vector<Module>& modules) {
   Matches matches(modules.size());

@@ -41,134 +41,147 @@ bool fits(Style style, ModuleKind kind) {
   return false;
 }
 
-// What a style asks of a module before the rule's own layouts are applied.
-Placement default_placement(Style style, ModuleKind kind) {
-  const auto whole = Layout::replicate();
-  Placement placement{.style = style, .in = {}, .want = whole, .natural = whole, .out = whole, .cut = {}, .rule = {}};
-  if (kind == ModuleKind::embedding || kind == ModuleKind::container) placement.want.reset();
+// What a style asks of a module before the rule's own placements are applied.
+ModulePlan default_module_plan(Style style, ModuleKind kind) {
+  const auto full = Placement::replicate();
+  ModulePlan module_plan{.style = style,
+                         .required_input = {},
+                         .input = full,
+                         .computed = full,
+                         .output = full,
+                         .weight_dim = {},
+                         .rule = {}};
+  if (kind == ModuleKind::embedding || kind == ModuleKind::container) module_plan.input.reset();
   if (style == Style::colwise) {
-    placement.cut = kind == ModuleKind::embedding ? 1 : 0;
-    placement.natural = placement.out = Layout::shard(feature_dim);
+    module_plan.weight_dim = kind == ModuleKind::embedding ? 1 : 0;
+    module_plan.computed = module_plan.output = Placement::shard(feature_dim);
   } else if (style == Style::rowwise) {
-    placement.cut = kind == ModuleKind::embedding ? 0 : 1;
-    if (kind == ModuleKind::linear) placement.want = Layout::shard(feature_dim);
-    placement.natural = Layout::partial();
+    module_plan.weight_dim = kind == ModuleKind::embedding ? 0 : 1;
+    if (kind == ModuleKind::linear) module_plan.input = Placement::shard(feature_dim);
+    module_plan.computed = Placement::partial();
   } else if (style == Style::sequence) {
-    placement.want = placement.natural = placement.out = Layout::shard(seq_dim);
+    module_plan.input = module_plan.computed = module_plan.output = Placement::shard(seq_dim);
   }
-  return placement;
+  return module_plan;
 }
 
-void apply_want(Placement& placement, const Module& module, const Rule& rule) {
+void apply_want(ModulePlan& module_plan, const Module& module, const Rule& rule) {
   if (!rule.want) return;
   if (module.kind == ModuleKind::container) {
     if (rule.want->is_partial()) refuse(module, rule, "an input can not be wanted partial");
-    placement.want = rule.want;
-  } else if (placement.want != rule.want) {
+    module_plan.input = rule.want;
+  } else if (module_plan.input != rule.want) {
     refuse(module, rule, fmt::format("want={} is not what this style computes from", to_string(*rule.want)),
-           placement.want ? fmt::format("leave it out, or write want={}", to_string(*placement.want))
-                          : "leave it out: token numbers are whole on every rank");
+           module_plan.input ? fmt::format("leave it out, or write want={}", to_string(*module_plan.input))
+                             : "leave it out: token ids are replicated");
   }
 }
 
-void apply_out(Placement& placement, const Module& module, const Rule& rule) {
+void apply_out(ModulePlan& module_plan, const Module& module, const Rule& rule) {
   if (!rule.out) return;
   if (module.kind == ModuleKind::container) {
     refuse(module, rule, "prepare_input has no out=", "give out= to its last child");
   }
-  if (rule.out->is_partial() && !placement.natural.is_partial()) {
-    refuse(module, rule, fmt::format("out=partial, and the product is {}", to_string(placement.natural)),
+  if (rule.out->is_partial() && !module_plan.computed.is_partial()) {
+    refuse(module, rule, fmt::format("out=partial, and the result is {}", to_string(module_plan.computed)),
            "only rowwise leaves a partial sum");
   }
-  placement.out = *rule.out;
+  module_plan.output = *rule.out;
 }
 
 void check_divides(const Module& module, const Rule& rule, int dim, int world) {
-  const auto& cut = module.dims.at(static_cast<std::size_t>(dim));
-  if (cut.may_be_padded || cut.units % world == 0) return;
+  const auto& sharded = module.dims.at(static_cast<std::size_t>(dim));
+  if (sharded.may_be_padded || sharded.units % world == 0) return;
   std::vector<std::int64_t> sizes;
-  for (std::int64_t size = 1; size <= std::min<std::int64_t>(cut.units, 128); ++size) {
-    if (cut.units % size == 0) sizes.push_back(size);
+  for (std::int64_t size = 1; size <= std::min<std::int64_t>(sharded.units, 128); ++size) {
+    if (sharded.units % size == 0) sizes.push_back(size);
   }
-  refuse(module, rule, fmt::format("{} {} do not divide over {} ranks", cut.units, cut.unit, world),
-         fmt::format("use a world size of {}, or leave the module whole with the style replicate",
-                     fmt::join(sizes, ", ")));
+  refuse(
+      module, rule, fmt::format("{} {} do not divide over {} ranks", sharded.units, sharded.unit, world),
+      fmt::format("use a world size of {}, or replicate the module with the style replicate", fmt::join(sizes, ", ")));
 }
 
-Placement place(const Module& module, const Rule* rule, int world) {
-  if (rule == nullptr) return default_placement(Style::replicate, module.kind);
+ModulePlan place(const Module& module, const Rule* rule, int world) {
+  if (rule == nullptr) return default_module_plan(Style::replicate, module.kind);
   if (!fits(rule->style, module.kind)) {
     refuse(module, *rule, fmt::format("the style does not fit a module that is a {}", to_string(module.kind)),
            "make the pattern narrower; the whole name has to match");
   }
-  auto placement = default_placement(rule->style, module.kind);
-  placement.rule = rule->where;
-  placement.in = rule->in;
-  apply_want(placement, module, *rule);
-  apply_out(placement, module, *rule);
-  if (placement.cut) check_divides(module, *rule, *placement.cut, world);
-  return placement;
+  auto module_plan = default_module_plan(rule->style, module.kind);
+  module_plan.rule = rule->where;
+  module_plan.required_input = rule->in;
+  apply_want(module_plan, module, *rule);
+  apply_out(module_plan, module, *rule);
+  if (module_plan.weight_dim) check_divides(module, *rule, *module_plan.weight_dim, world);
+  return module_plan;
 }
 
 // A container without a rule brings its input to what all its readers want, so that it is gathered once.
 void derive_container_wants(LoweredPlan& plan) {
   for (const auto& module : plan.modules) {
-    auto& placement = plan.placements.at(module.name);
-    if (module.kind != ModuleKind::container || placement.want || module.entries.empty()) continue;
-    const auto first = plan.at(module.entries.front()).want;
+    auto& module_plan = plan.module_plans.at(module.name);
+    if (module.kind != ModuleKind::container || module_plan.input || module.entries.empty()) continue;
+    const auto first = plan.at(module.entries.front()).input;
     const bool common = std::all_of(module.entries.begin(), module.entries.end(),
-                                    [&](const auto& entry) { return plan.at(entry).want == first; });
-    if (common) placement.want = first;
+                                    [&](const auto& entry) { return plan.at(entry).input == first; });
+    if (common) module_plan.input = first;
   }
 }
 
 }  // namespace
 
+const std::string& LoweredPlan::role_of(const std::string& module) const {
+  const auto found =
+      std::find_if(modules.begin(), modules.end(), [&](const Module& one) { return one.name == module; });
+  return found == modules.end() || found->role.empty() ? module : found->role;
+}
+
 bool LoweredPlan::shards_sequence() const {
-  return std::any_of(placements.begin(), placements.end(), [](const auto& entry) {
-    const auto& placement = entry.second;
-    return placement.out.is_shard(seq_dim) || (placement.want && placement.want->is_shard(seq_dim));
+  return std::any_of(module_plans.begin(), module_plans.end(), [](const auto& entry) {
+    const auto& module_plan = entry.second;
+    return module_plan.output.is_shard(seq_dim) || (module_plan.input && module_plan.input->is_shard(seq_dim));
   });
 }
 
-bool LoweredPlan::joins(const Module& container) const {
+bool LoweredPlan::fuses(const Module& container) const {
   if (container.kind != ModuleKind::container || container.entries.empty()) return false;
   const auto& first = at(container.entries.front());
   return std::all_of(container.entries.begin(), container.entries.end(), [&](const auto& entry) {
-    const auto& placement = at(entry);
-    return placement.want && placement.want == at(container.name).want && placement.cut == first.cut &&
-           placement.natural == first.natural && placement.out == placement.natural && !placement.out.is_partial();
+    const auto& module_plan = at(entry);
+    return module_plan.input && module_plan.input == at(container.name).input &&
+           module_plan.weight_dim == first.weight_dim && module_plan.computed == first.computed &&
+           module_plan.output == module_plan.computed && !module_plan.output.is_partial();
   });
 }
 
 std::string LoweredPlan::signature() const {
-  const auto word = [](const std::optional<Layout>& layout) { return layout ? to_string(*layout) : "-"; };
+  const auto word = [](const std::optional<Placement>& placement) { return placement ? to_string(*placement) : "-"; };
   std::string signature;
-  for (const auto& [module, placement] : placements) {
-    signature += fmt::format("{}:{}:{}:{}:{} ", module, to_string(placement.style), word(placement.in),
-                             word(placement.want), to_string(placement.out));
+  for (const auto& [module, module_plan] : module_plans) {
+    signature += fmt::format("{}:{}:{}:{}:{} ", module, to_string(module_plan.style), word(module_plan.required_input),
+                             word(module_plan.input), to_string(module_plan.output));
   }
   return signature;
 }
 
-std::string LoweredPlan::cut_signature() const {
+std::string LoweredPlan::weight_sharding() const {
   std::string signature;
-  for (const auto& [module, placement] : placements) {
-    signature += placement.cut ? static_cast<char>('0' + *placement.cut) : '-';
+  for (const auto& [module, module_plan] : module_plans) {
+    signature += module_plan.weight_dim ? static_cast<char>('0' + *module_plan.weight_dim) : '-';
   }
   for (const auto& module : modules) {
-    if (module.kind == ModuleKind::container) signature += joins(module) ? 'j' : '-';
+    if (module.kind == ModuleKind::container) signature += fuses(module) ? 'f' : '-';
   }
   return signature;
 }
 
 LoweredPlan lower(const Plan& plan, const std::vector<Module>& modules, int world) {
   LoweredPlan lowered{
-      .name = plan.name, .text = plan.text, .world = world, .modules = modules, .placements = {}, .findings = {}};
+      .name = plan.name, .text = plan.text, .world = world, .modules = modules, .module_plans = {}, .findings = {}};
   const auto matches = match_rules(plan, modules);
   for (std::size_t i = 0; i < modules.size(); ++i) {
     const Rule* rule = matches[i].empty() ? nullptr : &plan.rules[matches[i].back()];
-    lowered.placements.emplace(modules[i].name, place(modules[i], rule, world));
+    lowered.module_plans.emplace(modules[i].name, place(modules[i], rule, world));
   }
   derive_container_wants(lowered);
   lowered.findings = lint(plan, lowered, matches);

@@ -38,10 +38,11 @@ Style style_field(std::string_view text, const std::string& where) {
   throw bad_input({.where = where, .what = fmt::format("unknown style '{}'", text), .remedy = suggest(text, names)});
 }
 
-Layout layout_field(std::string_view text, const std::string& where) {
-  if (const auto layout = parse_layout(text)) return *layout;
+Placement placement_field(std::string_view text, const std::string& where) {
+  if (const auto placement = parse_placement(text)) return *placement;
   const std::array<std::string, 4> names{"replicate", "shard(seq)", "shard(feature)", "partial"};
-  throw bad_input({.where = where, .what = fmt::format("unknown layout '{}'", text), .remedy = suggest(text, names)});
+  throw bad_input(
+      {.where = where, .what = fmt::format("unknown placement '{}'", text), .remedy = suggest(text, names)});
 }
 
 Plan load_plan(const std::string& name_or_path) {

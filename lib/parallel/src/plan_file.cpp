@@ -17,9 +17,9 @@ Rule yaml_rule(const YamlMap& map) {
   rule.where = map.where();
   check_pattern(rule.pattern, map.where("match"));
   rule.style = style_field(map.text("style"), map.where("style"));
-  if (map.has("in")) rule.in = layout_field(map.text("in"), map.where("in"));
-  if (map.has("want")) rule.want = layout_field(map.text("want"), map.where("want"));
-  if (map.has("out")) rule.out = layout_field(map.text("out"), map.where("out"));
+  if (map.has("in")) rule.in = placement_field(map.text("in"), map.where("in"));
+  if (map.has("want")) rule.want = placement_field(map.text("want"), map.where("want"));
+  if (map.has("out")) rule.out = placement_field(map.text("out"), map.where("out"));
   return rule;
 }
 
@@ -44,17 +44,17 @@ std::vector<Word> words_of(std::string_view line) {
 void set_field(Rule& rule, std::string_view word, const std::string& where) {
   const auto equals = word.find('=');
   const auto key = word.substr(0, equals);
-  std::optional<Layout>* field = key == "in"     ? &rule.in
-                                 : key == "want" ? &rule.want
-                                 : key == "out"  ? &rule.out
-                                                 : nullptr;
+  std::optional<Placement>* field = key == "in"     ? &rule.in
+                                    : key == "want" ? &rule.want
+                                    : key == "out"  ? &rule.out
+                                                    : nullptr;
   if (equals == std::string_view::npos || field == nullptr) {
     throw bad_input({.where = where,
                      .what = fmt::format("'{}' is no part of a rule", word),
-                     .remedy = "write <regex> <style> [in=LAYOUT] [want=LAYOUT] [out=LAYOUT]"});
+                     .remedy = "write <regex> <style> [in=PLACEMENT] [want=PLACEMENT] [out=PLACEMENT]"});
   }
   if (field->has_value()) throw bad_input({.where = where, .what = fmt::format("{}= is given twice", key)});
-  *field = layout_field(word.substr(equals + 1), where);
+  *field = placement_field(word.substr(equals + 1), where);
 }
 
 Rule line_rule(const std::vector<Word>& words, const std::string& line_where) {
@@ -66,7 +66,7 @@ Rule line_rule(const std::vector<Word>& words, const std::string& line_where) {
   if (words.size() < 2) {
     throw bad_input({.where = rule.where,
                      .what = fmt::format("rule '{}' has no style", rule.pattern),
-                     .remedy = "write <regex> <style> [in=LAYOUT] [want=LAYOUT] [out=LAYOUT]"});
+                     .remedy = "write <regex> <style> [in=PLACEMENT] [want=PLACEMENT] [out=PLACEMENT]"});
   }
   rule.style = style_field(words[1].text, where(words[1]));
   for (std::size_t i = 2; i < words.size(); ++i) set_field(rule, words[i].text, where(words[i]));

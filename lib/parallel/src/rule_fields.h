@@ -11,7 +11,7 @@ namespace tpsp {
 
 // The texts of one rule's fields; throw bad_input at `where`, naming the choices.
 Style style_field(std::string_view text, const std::string& where);
-Layout layout_field(std::string_view text, const std::string& where);
+Placement placement_field(std::string_view text, const std::string& where);
 /// Throws bad_input with RE2's reason, and the column of the faulty part, unless `pattern` compiles.
 void check_pattern(const std::string& pattern, const std::string& where);
 

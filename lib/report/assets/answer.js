@@ -1,6 +1,6 @@
 // The answer in words: verdicts, the check, what went wrong, warnings.
 const verbs = {faster: "takes less time than", same: "takes the same time as", slower: "takes more time than",
-               undecided: "can not be told from"};
+               undecided: "could not be distinguished from"};
 
 function verdictNumbers(verdict) {
   const interval = isNumber(verdict.low) ? `, ${ratioText(verdict.low)} to ${ratioText(verdict.high)}` : "";

@@ -19,7 +19,7 @@ function tickText(value, step) {
   return value.toLocaleString("en-US", {minimumFractionDigits: decimals, maximumFractionDigits: decimals});
 }
 
-// Round values from low to high: at most `count` where that leaves three.
+// Round tick values from low to high: at most `count` where that leaves three.
 function roundTicks(low, high, count) {
   const power = 10 ** Math.floor(Math.log10((high - low) / count));
   const steps = [10, 5, 2, 1, 0.5, 0.2, 0.1].map((factor) => factor * power);
@@ -61,12 +61,12 @@ function evenScale(values) {
   return {...places, at: (value) => places.at(values.indexOf(value)), ticks};
 }
 
-// Ticks at the measured values alone, on a scale that leaves room at both ends.
+// Ticks at the measured values alone, on a scale with a margin at both ends.
 function measuredScale(values, logarithmic) {
   const low = Math.min(...values), high = Math.max(...values);
-  const room = logarithmic ? (high / low) ** 0.08 : (high - low) * 0.08;
+  const margin = logarithmic ? (high / low) ** 0.08 : (high - low) * 0.08;
   const scale = low === high ? linearScale(low - 1, high + 1)
-    : logarithmic ? logScale(low / room, high * room) : linearScale(low - room, high + room);
+    : logarithmic ? logScale(low / margin, high * margin) : linearScale(low - margin, high + margin);
   const ticks = () => unique(values).sort(byNumber).map((value) => ({value, text: value.toLocaleString("en-US")}));
   return {...scale, ticks};
 }

@@ -116,9 +116,10 @@ function samplesPlot(family) {
 // ---- where the time goes, what fills the memory
 
 const timeParts = [
-  {name: "matrix products", column: "gemm_s"}, {name: "attention", column: "attention_s"},
+  {name: "GEMMs", column: "gemm_s"}, {name: "attention", column: "attention_s"},
   {name: "norms", column: "norm_s"}, {name: "waiting for ranks", column: "wait_s"},
-  {name: "moving data", column: "move_s"}, {name: "fused seam", column: "seam_s"}, {name: "other", column: "other_s"}];
+  {name: "moving data", column: "move_s"}, {name: "fused add-norm", column: "seam_s"},
+  {name: "other", column: "other_s"}];
 const memoryParts = [
   {name: "weights", column: "weights_bytes"}, {name: "activations", column: "activations_bytes"},
   {name: "logits", column: "logits_bytes"}, {name: "collectives", column: "collective_bytes"},
@@ -129,10 +130,10 @@ const sizeOf = (row, part) => Math.max(0, row[part.column] ?? 0);
 const sumOf = (row, parts) => parts.reduce((sum, part) => sum + sizeOf(row, part), 0);
 const byLength = (members) => [...members].sort((a, b) => a.seq - b.seq || planIndex(a.plan) - planIndex(b.plan));
 
-function barParts(row, parts, whole, words) {
+function barParts(row, parts, unit, words) {
   const size = (part) => (isNumber(row[part.column]) ? words(row[part.column]) : "not measured");
   return parts.map((part) => ({
-    value: sizeOf(row, part) / whole, words: `${rowName(row)}, ${part.name}: ${size(part)}`}));
+    value: sizeOf(row, part) / unit, words: `${rowName(row)}, ${part.name}: ${size(part)}`}));
 }
 
 function timePlot(family) {

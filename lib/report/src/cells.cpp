@@ -18,11 +18,6 @@ char sign_of(const std::string& verdict) {
 
 }  // namespace
 
-std::string what_is_measured(const Row& row) {
-  if (!row.collective.empty()) return "collectives alone";
-  return fmt::format("{} · {} · batch {} · {}", row.model, counted(row.layers, "layer"), row.batch, row.dtype);
-}
-
 std::string latency_cell(const Row& row) { return row.latency_s ? human_seconds(*row.latency_s) : absent; }
 
 std::string microseconds_cell(const Row& row) {
@@ -70,7 +65,5 @@ std::string check_cell(const Row& row) {
   if (!row.max_rel_err) return verdict;
   return verdict + (*row.max_rel_err == 0 ? std::string(" 0") : fmt::format(" {:.0e}", *row.max_rel_err));
 }
-
-bool is_good(const Row& row) { return row.status == Status::ok && row.check != Check::fail; }
 
 }  // namespace tpsp

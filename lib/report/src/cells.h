@@ -4,12 +4,10 @@
 #include <optional>
 #include <string>
 
-#include "tpsp/bench/row.h"
 #include "tpsp/core/width.h"
+#include "tpsp/results/row.h"
 
 namespace tpsp {
-
-std::string what_is_measured(const Row& row);  ///< "llama-7b · 2 layers · batch 2 · fp32"
 
 std::string latency_cell(const Row& row);  ///< "12.34 ms"
 std::string noise_cell(const Row& row);    ///< "0.4%": half of the median's 95% interval over the median
@@ -23,8 +21,5 @@ std::string wrong_cell(const Row& row);  ///< elements that are wrong, or the st
 
 /// "1.003", "12.35": a ratio in at most six characters.
 std::string ratio_text(double ratio);
-
-/// Nothing wrong with the row: its status is ok and its check did not fail.
-bool is_good(const Row& row);
 
 }  // namespace tpsp

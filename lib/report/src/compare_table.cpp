@@ -8,7 +8,8 @@
 #include "cells.h"
 #include "styles.h"
 #include "tpsp/core/text.h"
-#include "tpsp/report/compare.h"
+#include "tpsp/report/compare_table.h"
+#include "tpsp/results/measured.h"
 
 namespace tpsp {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 constexpr std::size_t label_width = 31;  // the numbers take the rest
 constexpr std::size_t most_unmatched = 10;
 
-/// A column that tells rows apart.
+/// A column in which rows differ.
 struct LabelField {
   Column column;
   std::size_t width = 0;
@@ -44,7 +45,7 @@ std::size_t total_width(const std::vector<LabelField>& fields) {
   return total;
 }
 
-/// Moves the first fields above the lines, and cuts the widest of the others, until the line holds them.
+/// Moves the first fields above the lines, and truncates the widest of the others, until the line holds them.
 void narrow(Labels& labels) {
   constexpr std::size_t narrowest = 3;
   constexpr std::size_t fewest = 2;

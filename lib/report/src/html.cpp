@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "report_page.h"
-#include "tpsp/report/results.h"
-#include "tpsp/report/verdicts.h"
+#include "tpsp/results/results.h"
+#include "tpsp/results/verdicts.h"
 
 namespace tpsp {
 namespace {

@@ -10,6 +10,7 @@
 #include "cells.h"
 #include "styles.h"
 #include "tpsp/core/text.h"
+#include "tpsp/results/measured.h"
 
 namespace tpsp {
 namespace {
@@ -42,7 +43,7 @@ constexpr std::array comm_fields = {
     Field{"op", 14, true, [](const Row& row) { return shortened(row.collective, 14); }},
     Field{"type", 4, true, [](const Row& row) { return shortened(row.dtype, 4); }},
     Field{"backend", 7, true, [](const Row& row) { return shortened(row.backend, 7); }},
-    Field{"place", 5, true, [](const Row& row) { return shortened(row.placement, 5); }},
+    Field{"buf", 4, true, [](const Row& row) { return row.buffer.substr(0, row.buffer == "registered" ? 3 : 4); }},
     Field{"time", 10, false, microseconds_cell, "(us)"},
     Field{"algbw", 7, false, [](const Row& row) { return gigabytes_cell(row.algbw_bytes_per_s); }, "(GB/s)"},
     Field{"busbw", 7, false, [](const Row& row) { return gigabytes_cell(row.busbw_bytes_per_s); }, "(GB/s)"},
@@ -117,7 +118,7 @@ void TablePrinter::row(const Row& row) {
 void TablePrinter::warnings(const std::vector<Warning>& warnings) {
   std::vector<std::string> known;
   for (const auto& [flag, text] : warnings) {
-    if (told_.insert(flag + text).second) {
+    if (explained_.insert(flag + text).second) {
       indented(text.empty() ? flag : flag + ": " + text, dim);
     } else {
       known.push_back(flag);

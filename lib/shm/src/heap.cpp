@@ -11,15 +11,15 @@ std::optional<std::size_t> OffsetHeap::take(std::size_t bytes, std::uint64_t epo
   });
   if (bytes > capacity_) return std::nullopt;
   const auto needed = std::max(bytes, std::size_t{1}) + alignment - 1;
-  const auto room = needed / alignment * alignment;
+  const auto rounded = needed / alignment * alignment;
   std::size_t offset = 0;
   for (const auto& [start, block] : blocks_) {
-    if (start - offset >= room) break;
+    if (start - offset >= rounded) break;
     offset = start + block.bytes;
   }
-  if (capacity_ < room || offset > capacity_ - room) return std::nullopt;
-  blocks_.emplace(offset, Block{.bytes = room, .given_back = {}});
-  high_water_ = std::max(high_water_, offset + room);
+  if (capacity_ < rounded || offset > capacity_ - rounded) return std::nullopt;
+  blocks_.emplace(offset, Block{.bytes = rounded, .given_back = {}});
+  high_water_ = std::max(high_water_, offset + rounded);
   return offset;
 }
 

@@ -38,9 +38,9 @@ Verdict verdict_on(const std::optional<Interval>& interval, const Bounds& bounds
 std::vector<double> ratios_of(std::span<const double> times, std::span<const double> baseline) {
   if (times.size() != baseline.size()) throw std::invalid_argument("samples that do not pair");
   std::vector<double> ratios;
-  for (std::size_t round = 0; round < times.size(); ++round) {
-    if (!is_time(times[round]) || !is_time(baseline[round])) throw std::invalid_argument("a sample is not a time");
-    ratios.push_back(times[round] / baseline[round]);
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    if (!is_time(times[i]) || !is_time(baseline[i])) throw std::invalid_argument("a sample is not a time");
+    ratios.push_back(times[i] / baseline[i]);
   }
   return ratios;
 }

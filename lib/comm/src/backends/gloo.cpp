@@ -1,6 +1,6 @@
 // Gloo, PyTorch's transport on the CPU, through c10d's own ProcessGroupGloo: what torch.distributed calls with backend
 // gloo is called here, so times repeat those of PyTorch programs. c10d's reduce-scatter is an all-reduce of a copy, of
-// which the rank keeps its block; it costs what an all-reduce costs and more, and that is measured, not mended.
+// which the rank keeps its block; it costs what an all-reduce costs and more, and that is measured, not fixed.
 //
 // The code of Gloo is the one inside LibTorch, which comes without Gloo's headers. The headers compiled with are
 // Debian's, of another version: nothing of namespace gloo may be made, called or destroyed in this file, only held by
@@ -31,9 +31,9 @@ using Group = c10d::ProcessGroupGloo;
 constexpr std::chrono::minutes patience{5};  // for a peer that neither comes nor closes its connection
 constexpr auto loopback = "127.0.0.1";
 
-/// Runs `step`, and tells what goes wrong in c10d as an Error of this backend.
+/// Runs `step`, and reports a failure in c10d as an Error of this backend.
 template <class Step>
-void told(std::string_view doing, Step step) {
+void reported(std::string_view doing, Step step) {
   try {
     step();
   } catch (const std::exception& error) {
@@ -99,15 +99,15 @@ c10::intrusive_ptr<c10d::TCPStore> serve_store(const World& world) {
 c10::intrusive_ptr<c10d::TCPStore> shared_store(World& world) {
   c10::intrusive_ptr<c10d::TCPStore> store;
   agree(world, [&] {
-    if (world.rank() == 0) told("the store for the rendezvous", [&] { store = serve_store(world); });
+    if (world.rank() == 0) reported("the store for the rendezvous", [&] { store = serve_store(world); });
   });
   const auto hosts = world.exchange(store ? store->getHost() : "");
   const auto ports = world.exchange(store ? std::to_string(store->getPort()) : "");
   agree(world, [&] {
     if (world.rank() == 0) return;
     const auto port = static_cast<std::uint16_t>(std::stoi(ports.front()));
-    told("reaching rank 0's store",
-         [&] { store = c10::make_intrusive<c10d::TCPStore>(hosts.front(), store_options(port)); });
+    reported("reaching rank 0's store",
+             [&] { store = c10::make_intrusive<c10d::TCPStore>(hosts.front(), store_options(port)); });
   });
   return store;
 }
@@ -124,35 +124,35 @@ c10::intrusive_ptr<Group> connect(World& world) {
   const auto store = shared_store(world);
   c10::intrusive_ptr<Group> group;
   agree(world, [&] {
-    told("connecting the ranks",
-         [&] { group = c10::make_intrusive<Group>(store, world.rank(), world.size(), group_options(world)); });
+    reported("connecting the ranks",
+             [&] { group = c10::make_intrusive<Group>(store, world.rank(), world.size(), group_options(world)); });
   });
   return group;
 }
 
-class GlooCommunicator final : public Communicator {
+class GlooProcessGroup final : public ProcessGroup {
  public:
-  explicit GlooCommunicator(World& world) : rank_(world.rank()), size_(world.size()), group_(connect(world)) {}
+  explicit GlooProcessGroup(World& world) : rank_(world.rank()), size_(world.size()), group_(connect(world)) {}
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   std::string_view backend() const override { return "gloo"; }
 
-  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
-    if (addend.const_data_ptr() != sum.const_data_ptr()) sum.copy_(addend.view_as(sum));
+  void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override {
+    if (partial.const_data_ptr() != sum.const_data_ptr()) sum.copy_(partial.view_as(sum));
     std::vector<at::Tensor> buffers{sum};
     finish(Collective::all_reduce, [&] { return group_->allreduce(buffers); });
   }
 
-  // Flat, since c10d wants the whole's first dimension to be size() times the shard's.
-  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
+  // Flat, since c10d wants the full tensor's first dimension to be size() times the shard's.
+  void all_gather(const at::Tensor& shard, const at::Tensor& full) override {
     auto from = shard.view(-1);
-    auto to = whole.view(-1);
+    auto to = full.view(-1);
     finish(Collective::all_gather, [&] { return group_->_allgather_base(to, from); });
   }
 
-  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
-    auto from = whole.view(-1);
+  void reduce_scatter(const at::Tensor& full, const at::Tensor& shard) override {
+    auto from = full.view(-1);
     auto to = shard.view(-1);
     finish(Collective::reduce_scatter, [&] { return group_->_reduce_scatter_base(to, from); });
   }
@@ -160,7 +160,7 @@ class GlooCommunicator final : public Communicator {
  private:
   template <class Start>
   static void finish(Collective kind, Start start) {
-    told(to_string(kind), [&] { one_at_a_time(start)->wait(); });
+    reported(to_string(kind), [&] { one_at_a_time(start)->wait(); });
   }
 
   // c10d notes what is started in one map for the whole process and does not lock it; ranks may be threads.
@@ -187,7 +187,7 @@ Backend gloo_backend() {
           .meaning = "Gloo through c10d, as torch.distributed has it on the CPU",
           .preference = 5,
           .refusal = refusal,
-          .make = [](World& world, at::Device) { return std::make_unique<GlooCommunicator>(world); }};
+          .make = [](World& world, at::Device) { return std::make_unique<GlooProcessGroup>(world); }};
 }
 
 }  // namespace tpsp

@@ -5,7 +5,9 @@
 
 #include "../mpi_check.h"
 #include "../mpi_parts.h"
+#include "../mpi_world.h"
 #include "tpsp/comm/backend.h"
+#include "tpsp/comm/dtype.h"
 
 namespace tpsp {
 namespace {
@@ -34,10 +36,7 @@ class Bfloat16Sum {
 
 std::size_t count_of(const at::Tensor& tensor) { return static_cast<std::size_t>(tensor.numel()); }
 
-MpiElement element_of(const at::Tensor& tensor) {
-  if (tensor.scalar_type() == at::kBFloat16) return {.type = MPI_UINT16_T, .bytes = sizeof(at::BFloat16)};
-  return {.type = MPI_FLOAT, .bytes = sizeof(float)};
-}
+MpiElement element_of(const at::Tensor& tensor) { return mpi_element(dtype_of(tensor.scalar_type())); }
 
 at::Tensor pinned_like(const at::Tensor& tensor) {
   return at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(true));
@@ -56,41 +55,40 @@ void copy_back(const at::Tensor& tensor, const at::Tensor& host) {
 bool is_same(const at::Tensor& a, const at::Tensor& b) { return a.const_data_ptr() == b.const_data_ptr(); }
 
 /// Where block `rank` of `ranks` begins.
-const void* block_of(const at::Tensor& whole, int rank, int ranks) {
-  return static_cast<const std::byte*>(whole.const_data_ptr()) +
-         whole.nbytes() / static_cast<std::size_t>(ranks) * static_cast<std::size_t>(rank);
+const void* block_of(const at::Tensor& full, int rank, int ranks) {
+  return static_cast<const std::byte*>(full.const_data_ptr()) +
+         full.nbytes() / static_cast<std::size_t>(ranks) * static_cast<std::size_t>(rank);
 }
 
-class MpiCommunicator final : public Communicator {
+class MpiProcessGroup final : public ProcessGroup {
  public:
-  explicit MpiCommunicator(const World& world) : rank_(world.rank()), size_(world.size()) {}
+  explicit MpiProcessGroup(const World& world) : comm_(mpi_comm(world)), rank_(world.rank()), size_(world.size()) {}
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   std::string_view backend() const override { return "mpi"; }
 
-  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
-    const auto mine = host_copy(addend);
-    const auto all = is_same(addend, sum) ? mine : host_buffer(sum);
+  void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override {
+    const auto mine = host_copy(partial);
+    const auto all = is_same(partial, sum) ? mine : host_buffer(sum);
     const void* from = is_same(mine, all) ? MPI_IN_PLACE : mine.const_data_ptr();
-    mpi_all_reduce(from, all.data_ptr(), count_of(all), element_of(all), sum_for(all), {MPI_COMM_WORLD});
+    mpi_all_reduce(from, all.data_ptr(), count_of(all), element_of(all), sum_for(all), {comm_});
     copy_back(sum, all);
   }
 
-  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
+  void all_gather(const at::Tensor& shard, const at::Tensor& full) override {
     const auto mine = host_copy(shard);
-    const auto all = host_buffer(whole);
+    const auto all = host_buffer(full);
     const bool in_place = mine.const_data_ptr() == block_of(all, rank_, size_);
     mpi_all_gather(in_place ? MPI_IN_PLACE : mine.const_data_ptr(), all.data_ptr(), count_of(mine), element_of(mine),
-                   {MPI_COMM_WORLD});
-    copy_back(whole, all);
+                   {comm_});
+    copy_back(full, all);
   }
 
-  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
-    const auto all = host_copy(whole);
+  void reduce_scatter(const at::Tensor& full, const at::Tensor& shard) override {
+    const auto all = host_copy(full);
     const auto mine = host_buffer(shard);
-    mpi_reduce_scatter(all.const_data_ptr(), mine.data_ptr(), count_of(mine), element_of(all), sum_for(all),
-                       {MPI_COMM_WORLD});
+    mpi_reduce_scatter(all.const_data_ptr(), mine.data_ptr(), count_of(mine), element_of(all), sum_for(all), {comm_});
     copy_back(shard, mine);
   }
 
@@ -99,15 +97,14 @@ class MpiCommunicator final : public Communicator {
     return tensor.scalar_type() == at::kBFloat16 ? bfloat16_sum_.get() : MPI_SUM;
   }
 
+  MPI_Comm comm_;  ///< the world's
   int rank_;
   int size_;
   Bfloat16Sum bfloat16_sum_;
 };
 
-std::optional<std::string> refusal(const World&, at::Device) {
-  int running = 0;
-  MPI_Initialized(&running);
-  if (running != 0) return std::nullopt;
+std::optional<std::string> refusal(const World& world, at::Device) {
+  if (mpi_comm(world) != MPI_COMM_NULL) return std::nullopt;
   return "mpi needs ranks started by mpirun or srun";
 }
 
@@ -118,7 +115,7 @@ Backend mpi_backend() {
           .meaning = "Open MPI on host memory; CUDA tensors through pinned buffers",
           .preference = 20,
           .refusal = refusal,
-          .make = [](World& world, at::Device) { return std::make_unique<MpiCommunicator>(world); }};
+          .make = [](World& world, at::Device) { return std::make_unique<MpiProcessGroup>(world); }};
 }
 
 }  // namespace tpsp

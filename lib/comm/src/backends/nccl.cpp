@@ -37,13 +37,13 @@ ncclUniqueId shared_id(World& world) {
   return id;
 }
 
-class NcclCommunicator final : public Communicator {
+class NcclProcessGroup final : public ProcessGroup {
  public:
-  NcclCommunicator(World& world, at::Device device) : rank_(world.rank()), size_(world.size()), device_(device) {
+  NcclProcessGroup(World& world, at::Device device) : rank_(world.rank()), size_(world.size()), device_(device) {
     const c10::cuda::CUDAGuard guard(device_);
     TPSP_NCCL(ncclCommInitRank(&comm_, size_, shared_id(world), rank_));
   }
-  ~NcclCommunicator() override {
+  ~NcclProcessGroup() override {
     // While an error unwinds, the peers may never come to a collective destruction.
     if (std::uncaught_exceptions() > exceptions_at_start_) {
       ncclCommAbort(comm_);
@@ -51,21 +51,21 @@ class NcclCommunicator final : public Communicator {
       ncclCommDestroy(comm_);
     }
   }
-  NcclCommunicator(const NcclCommunicator&) = delete;
-  NcclCommunicator& operator=(const NcclCommunicator&) = delete;
+  NcclProcessGroup(const NcclProcessGroup&) = delete;
+  NcclProcessGroup& operator=(const NcclProcessGroup&) = delete;
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   std::string_view backend() const override { return "nccl"; }
 
-  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override {
-    TPSP_NCCL(ncclAllReduce(addend.data_ptr(), sum.data_ptr(), count_of(sum), type_of(sum), ncclSum, comm_, stream()));
+  void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override {
+    TPSP_NCCL(ncclAllReduce(partial.data_ptr(), sum.data_ptr(), count_of(sum), type_of(sum), ncclSum, comm_, stream()));
   }
-  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override {
-    TPSP_NCCL(ncclAllGather(shard.data_ptr(), whole.data_ptr(), count_of(shard), type_of(shard), comm_, stream()));
+  void all_gather(const at::Tensor& shard, const at::Tensor& full) override {
+    TPSP_NCCL(ncclAllGather(shard.data_ptr(), full.data_ptr(), count_of(shard), type_of(shard), comm_, stream()));
   }
-  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
-    TPSP_NCCL(ncclReduceScatter(whole.data_ptr(), shard.data_ptr(), count_of(shard), type_of(shard), ncclSum, comm_,
+  void reduce_scatter(const at::Tensor& full, const at::Tensor& shard) override {
+    TPSP_NCCL(ncclReduceScatter(full.data_ptr(), shard.data_ptr(), count_of(shard), type_of(shard), ncclSum, comm_,
                                 stream()));
   }
 
@@ -95,7 +95,7 @@ Backend nccl_backend() {
           .meaning = "NCCL, one GPU a rank",
           .preference = 30,
           .refusal = refusal,
-          .make = [](World& world, at::Device device) { return std::make_unique<NcclCommunicator>(world, device); }};
+          .make = [](World& world, at::Device device) { return std::make_unique<NcclProcessGroup>(world, device); }};
 }
 
 }  // namespace tpsp

@@ -6,14 +6,14 @@
 namespace tpsp {
 namespace {
 
-class SerialCommunicator final : public Communicator {
+class SerialProcessGroup final : public ProcessGroup {
  public:
   int rank() const override { return 0; }
   int size() const override { return 1; }
   std::string_view backend() const override { return "serial"; }
-  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override { copy(addend, sum); }
-  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override { copy(shard, whole); }
-  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override { copy(whole, shard); }
+  void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override { copy(partial, sum); }
+  void all_gather(const at::Tensor& shard, const at::Tensor& full) override { copy(shard, full); }
+  void reduce_scatter(const at::Tensor& full, const at::Tensor& shard) override { copy(full, shard); }
 
  private:
   static void copy(const at::Tensor& from, const at::Tensor& to) {
@@ -33,7 +33,7 @@ Backend serial_backend() {
           .meaning = "one rank, no communication",
           .preference = 40,
           .refusal = refusal,
-          .make = [](World&, at::Device) { return std::make_unique<SerialCommunicator>(); }};
+          .make = [](World&, at::Device) { return std::make_unique<SerialProcessGroup>(); }};
 }
 
 }  // namespace tpsp

@@ -1,8 +1,8 @@
 // Processes of one host in memory that all of them see.
 #include <fmt/format.h>
-#include <mpi.h>
 
 #include "../mpi_host.h"
+#include "../mpi_world.h"
 #include "tpsp/comm/backend.h"
 
 namespace tpsp {
@@ -10,9 +10,7 @@ namespace {
 
 std::optional<std::string> refusal(const World& world, at::Device device) {
   if (!device.is_cpu()) return "shm is for tensors in host memory";
-  int running = 0;
-  MPI_Initialized(&running);
-  if (running == 0) return "shm needs ranks started by mpirun or srun";
+  if (mpi_comm(world) == MPI_COMM_NULL) return "shm needs ranks started by mpirun or srun";
   if (world.local_size() != world.size()) {
     return fmt::format("shm is for the ranks of one host, and {} of {} are on this one", world.local_size(),
                        world.size());
@@ -30,7 +28,7 @@ Backend shm_backend() {
           .shares_memory = true,
           .refusal = refusal,
           .make = [](World& world, at::Device) {
-            return std::make_unique<ShmCommunicator>(std::make_unique<MpiHost>(world, "shm"), "shm");
+            return std::make_unique<ShmProcessGroup>(std::make_unique<MpiHost>(world, "shm"), "shm");
           }};
 }
 

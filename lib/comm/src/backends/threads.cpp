@@ -1,5 +1,5 @@
 // Ranks as threads of one process: the algorithms of shared memory, on memory that threads share anyhow.
-#include "../shm_communicator.h"
+#include "../shm_process_group.h"
 #include "../thread_world.h"
 #include "tpsp/comm/backend.h"
 #include "tpsp/shm/process_memory.h"
@@ -23,7 +23,7 @@ class ThreadHost final : public ShmHost {
     return memory;
   }
 
-  void look_after(int) override { group_.check(); }
+  void check_peer(int) override { group_.check(); }
 
  private:
   ThreadGroup& group_;
@@ -44,7 +44,7 @@ Backend threads_backend() {
           .make =
               [](World& world, at::Device) {
                 auto& threads = dynamic_cast<ThreadWorld&>(world);
-                return std::make_unique<ShmCommunicator>(std::make_unique<ThreadHost>(threads), "threads");
+                return std::make_unique<ShmProcessGroup>(std::make_unique<ThreadHost>(threads), "threads");
               }};
 }
 

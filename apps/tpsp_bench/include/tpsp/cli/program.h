@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "tpsp/comm/backend.h"
-#include "tpsp/report/columns.h"
+#include "tpsp/results/columns.h"
 
 namespace tpsp {
 
@@ -14,7 +14,7 @@ struct Parts {
   std::vector<Column> columns;
 };
 
-/// Runs the whole program and returns its exit code (core/error.h). Starts MPI when a launcher started the process.
+/// Runs the program and returns its exit code (core/error.h). Starts MPI when a launcher started the process.
 /// Errors become one message from rank 0 on stderr; none leaves a rank waiting.
 int run_program(int argc, const char* const* argv, const Parts& parts);
 

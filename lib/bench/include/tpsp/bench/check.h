@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "tpsp/comm/world.h"
-#include "tpsp/model/config.h"
-#include "tpsp/model/weights.h"
+#include "tpsp/models/architecture.h"
+#include "tpsp/weights/weights.h"
 
 namespace tpsp {
 
@@ -25,14 +25,14 @@ struct LogitsError {
 /// Rounding errors are taken as independent with mean zero, so they grow with the square root of their number (Higham
 /// and Mary, SIAM J. Sci. Comput. 41(5), 2019). Two computations of 2L sublayers and a head each round 6 values in a
 /// row to the dtype (unit roundoff u), t - 1 of t ranks' sums too, and sum up to n terms (the longest of hidden, ffn
-/// and seq) in fp32, in blocks of b = 384 as matrix products do (Goto and van de Geijn, ACM TOMS 34(3), 2008).
-double error_bound(const ModelConfig& config, std::int64_t seq, int ranks, at::ScalarType dtype);
+/// and seq) in fp32, in blocks of b = 384 as GEMMs do (Goto and van de Geijn, ACM TOMS 34(3), 2008).
+double error_bound(const Architecture& model, std::int64_t seq, int ranks, at::ScalarType dtype);
 
 /// Changes whenever a passed check says something else than before: rows of another version are not resumed.
 inline constexpr int check_version = 2;
 
 /// The plan of the unsharded model: no rules, one rank.
-LoweredPlan reference_plan(const ModelConfig& config);
+LoweredPlan reference_plan(const Architecture& model);
 
 /// Sequences of the batch that each rank computes the reference of, at most.
 std::int64_t reference_share(std::int64_t batch, int ranks);
@@ -42,7 +42,7 @@ std::int64_t reference_share(std::int64_t batch, int ranks);
 class Reference {
  public:
   /// Computes at once. `tokens` is `[batch, seq]` on the recipe's device.
-  Reference(const ModelConfig& config, const WeightRecipe& recipe, const at::Tensor& tokens, const World& world);
+  Reference(const Architecture& model, const WeightRecipe& recipe, const at::Tensor& tokens, const World& world);
 
   /// Compares every element of every rank's `logits`, `[batch, seq, vocabulary]` replicated on each. Collective.
   /// Throws an internal error for logits of other sizes.

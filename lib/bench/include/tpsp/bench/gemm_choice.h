@@ -12,7 +12,8 @@
 
 #include "tpsp/comm/world.h"
 #include "tpsp/gemm/weight.h"
-#include "tpsp/model/weights.h"
+#include "tpsp/parallel/lowering.h"
+#include "tpsp/weights/weights.h"
 
 namespace tpsp {
 
@@ -21,6 +22,8 @@ enum class GemmPolicy {
   packed,     ///< the fastest of those that pack the weight
   plain,      ///< at::mm on the weight as it is
 };
+
+std::string_view to_string(GemmPolicy policy);
 
 /// The kernel for each shape of a weight; plain for shapes that it does not know.
 class GemmChoice {
@@ -43,6 +46,15 @@ class GemmChoice {
   std::int64_t untried_ = 0;
 };
 
+/// A rank's weights in the forms that their GEMMs want.
+struct WeightForms {
+  std::int64_t bytes = 0;
+  std::int64_t allocated_bytes = 0;  ///< by the tensors that hold them
+  std::int64_t largest_bytes = 0;    ///< of one of them before it is packed, fused ones among them
+  std::set<std::string> kernels;     ///< that multiply with them
+};
+WeightForms weight_forms(const LoweredPlan& plan, c10::ScalarType dtype, const GemmChoice& choice);
+
 /// Rows and columns of every weight that a rank of `plans` multiplies with.
 std::set<std::pair<std::int64_t, std::int64_t>> weight_shapes(const std::vector<LoweredPlan>& plans,
                                                               c10::ScalarType dtype);
@@ -51,7 +63,7 @@ std::set<std::pair<std::int64_t, std::int64_t>> weight_shapes(const std::vector<
 /// runs choose alike.
 std::size_t quickest(const std::vector<double>& seconds);
 
-/// Chooses for every weight that a rank of `plans` multiplies with, for products of `tokens` rows: each shape is timed
+/// Chooses for every weight that a rank of `plans` multiplies with, for GEMMs of `tokens` rows: each shape is timed
 /// once, on all ranks at the same time, and the slowest rank's time counts, so that all choose alike. `automatic`
 /// leaves out a form that is more than 2% larger than the plain weight. Where a rank runs out of memory in trying, the
 /// first that the policy allows is taken. Throws bad_input for `packed` where nothing packs. Collective.

@@ -4,13 +4,16 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
-#include "tpsp/comm/counting.h"
+#include "tpsp/comm/process_group.h"
 #include "tpsp/core/memory_use.h"
-#include "tpsp/model/config.h"
-#include "tpsp/model/weights.h"
+#include "tpsp/models/architecture.h"
+#include "tpsp/parallel/events.h"
 #include "tpsp/parallel/lowering.h"
 
 namespace tpsp {
@@ -23,39 +26,49 @@ struct PreviewCollective {
 
 struct PreviewModule {
   std::string name;  ///< a module, or "logits"
-  Placement placement;
+  ModulePlan module_plan;
   std::vector<std::int64_t> weight_shape;  ///< of one rank; empty for none
   std::vector<PreviewCollective> collectives;
-};
-
-/// What bytes depend on besides the case.
-struct PreviewOf {
-  bool shares_memory = false;  ///< the backend's ranks do: a collective then needs no buffers of its own
-  KernelChoice kernel{};       ///< whose form the weights have; plain without one
 };
 
 struct Preview {
   std::vector<PreviewModule> modules;
   std::int64_t seq_padded = 0;
   std::int64_t vocab_padded = 0;
-  CommCounts layers{};                       ///< of one forward, without the logits
-  CommCounts logits{};                       ///< making the logits what the plan wants
-  std::int64_t weights_bytes = 0;            ///< of one rank
-  double product_flops = 0;                  ///< of rank 0's matrix products with weights
-  double attention_flops = 0;                ///< of rank 0's attention, the half that the mask leaves
-  MemorySplit peak;                          ///< of one rank, at the forward's peak, weights included
-  std::int64_t peak_activation_bytes = 0;    ///< of these, everything but weights
-  std::int64_t before_head_bytes = 0;        ///< likewise, the peak until the head runs
-  std::int64_t whole_logits_peak_bytes = 0;  ///< the peak beside the weights while Llama::whole runs after it
-  std::int64_t whole_logits_bytes = 0;       ///< what is left of that: the whole logits
-  std::int64_t collective_bytes = 0;         ///< of these, the largest buffer that a collective reads or fills
-  Room room;                                 ///< what Communicator::reserve is to be told
-  std::vector<Finding> findings;             ///< the lowering's, and detours
+  CommCounts layers{};                          ///< of one forward, without the logits
+  CommCounts logits{};                          ///< making the logits what the plan wants
+  std::int64_t weights_bytes = 0;               ///< of one rank, as they are before they are packed
+  double product_flops = 0;                     ///< of rank 0's GEMMs with weights
+  double attention_flops = 0;                   ///< of rank 0's attention, the half that the mask leaves
+  std::int64_t peak_bytes = 0;                  ///< of one rank at the forward's peak, everything but weights
+  std::int64_t peak_activation_bytes = 0;       ///< of these, what the forward makes
+  std::int64_t before_head_bytes = 0;           ///< likewise, the peak until the head runs
+  std::int64_t gathered_logits_peak_bytes = 0;  ///< the peak beyond the weights while gathered_logits runs after it
+  std::int64_t gathered_logits_bytes = 0;       ///< what is left of that: the gathered logits
+  std::int64_t collective_bytes = 0;            ///< the largest full value that a collective moves
+  ArenaSizes arena;                             ///< what ProcessGroup::reserve needs
+  std::vector<Finding> findings;                ///< the lowering's, and detours
 };
 
-/// Runs the forward of rank 0 on meta tensors with a communicator that moves nothing. Needs neither MPI, GPU nor
-/// weights. Throws what the real forward would throw.
-Preview preview(const ModelConfig& config, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                c10::ScalarType dtype, const PreviewOf& of = {});
+/// Runs the forward of rank 0 on meta tensors with a process group that moves nothing. Needs neither MPI, GPU nor
+/// weights. Where the backend's ranks share memory, a collective needs no buffers of its own. Throws what the real
+/// forward would throw.
+Preview preview(const Architecture& model, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
+                c10::ScalarType dtype, bool shares_memory = false);
+
+/// The previews of a run: each is made when it is first asked for, and kept. For one thread.
+class Previews {
+ public:
+  Previews(std::shared_ptr<const Architecture> model, c10::ScalarType dtype, bool shares_memory)
+      : model_(std::move(model)), dtype_(dtype), shares_memory_(shares_memory) {}
+
+  const Preview& of(const LoweredPlan& plan, std::int64_t batch, std::int64_t seq);
+
+ private:
+  std::shared_ptr<const Architecture> model_;
+  c10::ScalarType dtype_;
+  bool shares_memory_;
+  std::map<std::tuple<std::string, int, std::int64_t, std::int64_t>, Preview> previews_;
+};
 
 }  // namespace tpsp

@@ -8,61 +8,66 @@
 #include <string>
 #include <vector>
 
-#include "tpsp/bench/device.h"
-#include "tpsp/comm/communicator.h"
 #include "tpsp/comm/world.h"
-#include "tpsp/core/observer.h"
+#include "tpsp/machine/device.h"
+#include "tpsp/parallel/events.h"
 
 namespace tpsp {
 
 /// This host's steady clock.
 double steady_clock_s();
 
-/// A stretch of one rank's forward that belongs to one part alone: where parts nest, the inner one.
-struct Stretch {
-  Part part = Part::other;
+/// An interval of one rank's forward that belongs to one phase alone: where phases nest, the inner one.
+struct PhaseInterval {
+  Phase phase = Phase::other;
   std::string label;   ///< the module or collective; "forward" outside all
   double begin_s = 0;  ///< of this host's steady clock
   double end_s = 0;
 };
 
-/// Every moment from start() to stop() as a stretch of some part, so that the parts add up to the whole. The device is
-/// synchronised at every edge.
-class Timeline final : public Observer {
+/// Every moment from start() to stop() as an interval of some phase, so that the phases add up to the full time. The
+/// device is synchronised at every edge. Before a collective the ranks meet in a barrier, whose time is Phase::wait:
+/// for a pass of its own, as the barriers change the time.
+class Timeline final : public EventSink {
  public:
-  explicit Timeline(DeviceProbe& probe) : probe_(probe) {}
+  /// `head` is the module that makes the logits.
+  Timeline(DeviceProbe& probe, World& world, std::string head) : probe_(probe), world_(world), head_(std::move(head)) {}
 
   void start();
   void stop();
-  void begin(Part part, std::string_view label, double flops) override;
+  EventId begin(const Event& event) override;
   void end() noexcept override;
 
-  double total_s() const { return stretches_.empty() ? 0 : stretches_.back().end_s - stretches_.front().begin_s; }
-  const std::vector<Stretch>& stretches() const { return stretches_; }
-  /// Peak bytes when the head's product began; 0 if it has not.
+  double total_s() const { return intervals_.empty() ? 0 : intervals_.back().end_s - intervals_.front().begin_s; }
+  const std::vector<PhaseInterval>& intervals() const { return intervals_; }
+  /// Peak bytes when the head's GEMM began; 0 if it has not.
   std::int64_t peak_before_head() const { return peak_before_head_; }
 
  private:
-  void close_stretch();
+  void close_interval();
+  void open(Phase phase, std::string label);
 
   DeviceProbe& probe_;
-  std::vector<Stretch> stretches_;
-  std::vector<std::pair<Part, std::string>> open_;
+  World& world_;
+  std::string head_;
+  std::vector<PhaseInterval> intervals_;
+  std::vector<std::pair<Phase, std::string>> open_;
   double edge_s_ = 0;
   std::int64_t peak_before_head_ = 0;
 };
 
 struct ForwardProfile {
-  double total_s = 0;                        ///< mean of the ranks, as the parts are
-  std::array<double, part_count> parts_s{};  ///< by Part; they add up to total_s
-  std::optional<MemorySplit> peak;           ///< this rank's
-  std::int64_t peak_bytes = 0;               ///< this rank's
-  std::int64_t before_head_bytes = 0;  ///< this rank's peak before the head's product, above what the forward found
-  std::vector<Stretch> stretches;      ///< this rank's
+  double total_s = 0;                          ///< mean of the ranks, as the phases are
+  std::array<double, phase_count> phases_s{};  ///< by Phase; they add up to total_s
+  std::optional<MemorySplit> peak;             ///< this rank's
+  std::int64_t peak_bytes = 0;                 ///< this rank's
+  std::int64_t before_head_bytes = 0;    ///< this rank's peak before the head's GEMM, above what the forward found
+  std::vector<PhaseInterval> intervals;  ///< this rank's
 };
 
-/// Runs `forward` once behind a barrier, with the communicator and observer that it is to use. Collective.
-ForwardProfile profile(const std::function<void(Communicator&, Observer&)>& forward, World& world, Communicator& comm,
+/// Runs `forward` once behind a barrier, with the sink that it is to use. `head` is the module that makes the logits.
+/// Collective.
+ForwardProfile profile(const std::function<void(EventSink&)>& forward, const std::string& head, World& world,
                        DeviceProbe& probe);
 
 }  // namespace tpsp

@@ -1,22 +1,25 @@
-// Timing: contestants in turn, warm-up apart, until the median is known well enough.
+// Timing: candidates interleaved, warm-up apart, until the median is known well enough.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
-#include "tpsp/bench/device.h"
-#include "tpsp/comm/counting.h"
 #include "tpsp/comm/world.h"
+#include "tpsp/machine/device.h"
+#include "tpsp/parallel/events.h"
 
 namespace tpsp {
 
 enum class Order {
-  random,      ///< in turns, every round in another order
+  random,      ///< interleaved, every round in another order
   sequential,  ///< one after the other
 };
+
+std::string_view to_string(Order order);
 
 struct Protocol {
   /// Untimed repetitions, at least; unless 0, they go on until the time has stopped falling by more than 2%, for at
@@ -27,19 +30,23 @@ struct Protocol {
   int min_reps = 9;         ///< as many always; nine have an interval that no single outlier moves
   double min_time_s = 0.5;  ///< each timed for so long always
   double max_noise = 0.01;  ///< then on until half of every median's interval is at most this part of it,
-  double max_time_s = 60;  ///< or the timed repetitions of all contestants have taken this long, together when in turns
+  double max_time_s =
+      60;  ///< or the timed repetitions of all candidates have taken this long, together when interleaved
 
   Order order = Order::random;
   std::uint64_t seed = 0;  ///< of the random order
 };
 
-/// What is measured: one whole piece of work, done by all ranks, that lets go of what it made.
+/// Everything that is asked for but the seed: "warmup 1, min-reps 9, ..., order random".
+std::string to_string(const Protocol& protocol);
+
+/// What is measured: one piece of work, done by all ranks, that lets go of what it made.
 using Workload = std::function<void()>;
 
-/// A workload, and the communicator whose calls are counted as its own.
-struct Contestant {
+/// A workload, and who counts its collectives.
+struct Candidate {
   Workload work;
-  CountingCommunicator& comm;
+  EventCounter& counter;
 };
 
 /// What ended the repetitions.
@@ -59,16 +66,16 @@ struct Measurement {
   CommCounts counts;                       ///< of one repetition, on this rank
 };
 
-/// Told what `measure` does before it does it: "warm-up" or "timing", how many repetitions are done.
+/// Called with what `measure` is about to do: "warm-up" or "timing", how many repetitions are done.
 using ProtocolListener = std::function<void(std::string_view phase, int done)>;
 
-/// Warms the contestants up and times them, each repetition behind a barrier and up to the device's last kernel. With
-/// Order::sequential each has its own stopping rule and budget; in turns they stop together, after whole rounds.
+/// Warms the candidates up and times them, each repetition behind a barrier and up to the device's last kernel. With
+/// Order::sequential each has its own stopping rule and budget; interleaved they stop together, after complete rounds.
 /// Collective; all ranks get the same result but for the counts.
-std::vector<Measurement> measure(const std::vector<Contestant>& contestants, const Protocol& protocol, World& world,
+std::vector<Measurement> measure(const std::vector<Candidate>& candidates, const Protocol& protocol, World& world,
                                  DeviceProbe& probe, const ProtocolListener& listener = {});
-/// The same of workloads that share one communicator.
+/// The same of workloads that share one counter.
 std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
-                                 CountingCommunicator& comm, DeviceProbe& probe, const ProtocolListener& listener = {});
+                                 EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener = {});
 
 }  // namespace tpsp

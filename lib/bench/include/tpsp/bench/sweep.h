@@ -11,28 +11,27 @@
 #include <string_view>
 #include <vector>
 
+#include "tpsp/bench/follower.h"
 #include "tpsp/bench/gemm_choice.h"
-#include "tpsp/bench/ledger.h"
 #include "tpsp/bench/preview.h"
 #include "tpsp/bench/protocol.h"
-#include "tpsp/bench/row.h"
-#include "tpsp/bench/trace.h"
 #include "tpsp/gemm/peaks.h"
-#include "tpsp/model/config.h"
+#include "tpsp/models/architecture.h"
 #include "tpsp/parallel/lowering.h"
+#include "tpsp/results/row.h"
 
 namespace tpsp {
 
 /// Whose weights a plan computes with.
 enum class WeightPolicy {
-  shared,  ///< plans that cut them alike share one set; otherwise one set is freed before the next is made
+  shared,  ///< plans that shard them alike share one set; otherwise one set is freed before the next is made
   own,     ///< every plan has its own, freed before the next is made
   kept,    ///< every plan has its own, and all stay until the end: what a script does that frees nothing
 };
 std::string_view to_string(WeightPolicy policy);
 
 struct Sweep {
-  ModelConfig model;
+  std::shared_ptr<const Architecture> model{};
   std::vector<LoweredPlan> plans;  ///< lowered for the world they run in
   std::vector<std::int64_t> seqs;
   std::int64_t batch = 2;
@@ -40,43 +39,30 @@ struct Sweep {
   c10::Device device = c10::kCPU;
   Protocol protocol;
   WeightPolicy weights = WeightPolicy::shared;
-  bool shares_memory = false;  ///< the backend's ranks do
+  bool shares_memory = false;            ///< the backend's ranks do
+  std::shared_ptr<Previews> previews{};  ///< of `model` and `plans`; made by the sweep where there are none
   GemmPolicy gemm = GemmPolicy::automatic;
   GemmChoice kernels{};  ///< of the weights, as choose_kernels made it of `gemm`
   bool check = true;
-  bool profile = true;  ///< one more forward, watched, after the timed ones
+  bool profile = true;  ///< one more forward, profiled, after the timed ones
   std::uint64_t seed = 0;
   std::shared_ptr<Peaks> peaks{};  ///< of the slowest rank, where they were measured; rows that exceed them raise them
-  Row prototype;                   ///< what all rows share: host, device name, versions, threads
+  std::string backend{};           ///< the process group's, for the rows
+  int threads = 1;                 ///< that a rank computes with, for the rows
+  Provenance provenance{};         ///< of all rows
 };
 
-PreviewOf preview_of(const Sweep& sweep);
+/// One of the sweep's cases, as rows show it.
+Case case_of(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq);
 
-/// What a sweep is doing.
-struct SweepStep {
-  std::string plans;  ///< "tp and tp+sp"
-  std::int64_t seq = 0;
-  std::string_view phase;  ///< "weights", "warm-up", "timing", "profile", "check"
-  int done = 0;            ///< repetitions of the phase
-};
-
-/// Who follows a sweep; called on every rank, none needed but `row`.
-struct SweepFollower {
-  std::function<void(const Row&)> row;                    ///< each row as soon as it is known
-  std::function<void(const SweepStep&)> step{};           ///< before each step
-  std::function<bool(const std::string& key)> is_done{};  ///< cases that need no row; the same on all ranks
-  std::function<void(const Row&)> left_out{};             ///< each such case that is not measured, as an empty row
-  Trace* trace = nullptr;                                 ///< gets the profiled forwards
-  Ledger* ledger = nullptr;
-};
-
-/// Measures every case and hands its row to `follower.row`. Plans that share weights take turns at each length. A case
-/// is measured, then profiled, then compared with the reference. With WeightPolicy::kept the weights of plans whose
-/// cases are all done are made too where a later plan is measured, so that its memory is that of a sweep in one piece.
+/// Measures every case and hands its row to `follower.row`. Plans that share weights are interleaved at each length. A
+/// case is measured, then profiled, then compared with the reference. With WeightPolicy::kept the weights of plans
+/// whose cases are all done are made too where a later plan is measured, so that its memory is that of a sweep in one
+/// piece.
 ///
 /// A case that its preview says will not fit in the memory that is free becomes a skipped row. On one rank, running
 /// out of memory makes a row of that status and the sweep goes on; among several it throws, since the others may be
 /// waiting inside a collective. Collective.
-void run_sweep(const Sweep& sweep, World& world, Communicator& comm, const SweepFollower& follower);
+void run_sweep(const Sweep& sweep, World& world, ProcessGroup& comm, const Follower& follower);
 
 }  // namespace tpsp

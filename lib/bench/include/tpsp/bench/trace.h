@@ -18,7 +18,7 @@ double clock_offset_s(World& world);
 class Trace {
  public:
   /// Adds one forward, called `name`, of all ranks. Collective.
-  void add(World& world, const std::string& name, const std::vector<Stretch>& mine);
+  void add(World& world, const std::string& name, const std::vector<PhaseInterval>& mine);
   /// The whole file, on rank 0.
   std::string json() const;
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "tpsp/comm/communicator.h"
+#include "tpsp/comm/process_group.h"
 #include "tpsp/comm/world.h"
 
 namespace tpsp {
@@ -18,11 +18,11 @@ struct Backend {
   std::string name;
   std::string meaning;
   int preference = 0;          ///< "auto" takes the highest among those that do not refuse
-  bool shares_memory = false;  ///< as its communicators will say
+  bool shares_memory = false;  ///< as its process groups will say
   /// Why this backend can not serve these ranks on this device; nothing when it can.
   std::function<std::optional<std::string>(const World&, at::Device)> refusal;
-  /// The world outlives the communicator. Collective.
-  std::function<std::unique_ptr<Communicator>(World&, at::Device)> make;
+  /// The world outlives the process group. Collective.
+  std::function<std::unique_ptr<ProcessGroup>(World&, at::Device)> make;
 };
 
 /// The backends of this build.
@@ -33,8 +33,8 @@ std::vector<Backend> standard_backends();
 Backend choose_backend(const std::vector<Backend>& backends, const std::string& name, const World& world,
                        at::Device device);
 
-/// choose_backend, and its communicator. Collective.
-std::unique_ptr<Communicator> make_communicator(const std::vector<Backend>& backends, const std::string& name,
-                                                World& world, at::Device device);
+/// choose_backend, and its process group. Collective.
+std::unique_ptr<ProcessGroup> make_process_group(const std::vector<Backend>& backends, const std::string& name,
+                                                 World& world, at::Device device);
 
 }  // namespace tpsp

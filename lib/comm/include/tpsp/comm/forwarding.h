@@ -1,38 +1,36 @@
-// A communicator that passes every call on: the base of those that do something besides.
+// A process group that passes every call on: the base of those that do something besides.
 #pragma once
 
-#include "tpsp/comm/communicator.h"
+#include "tpsp/comm/process_group.h"
 
 namespace tpsp {
 
 /// `inner` outlives it.
-class ForwardingCommunicator : public Communicator {
+class ForwardingProcessGroup : public ProcessGroup {
  public:
-  explicit ForwardingCommunicator(Communicator& inner) : inner_(inner) {}
+  explicit ForwardingProcessGroup(ProcessGroup& inner) : inner_(inner) {}
 
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
   std::string_view backend() const override { return inner_.backend(); }
-  void reserve(const Room& room) override { inner_.reserve(room); }
-  at::Tensor new_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override {
-    return inner_.new_partial(sizes, options);
+  void reserve(const ArenaSizes& sizes) override { inner_.reserve(sizes); }
+  at::Tensor alloc_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override {
+    return inner_.alloc_partial(sizes, options);
   }
-  at::Tensor new_whole(at::IntArrayRef sizes, const at::TensorOptions& options) override {
-    return inner_.new_whole(sizes, options);
+  at::Tensor alloc_gathered(at::IntArrayRef sizes, const at::TensorOptions& options) override {
+    return inner_.alloc_gathered(sizes, options);
   }
   bool shares_memory() const override { return inner_.shares_memory(); }
-  bool is_shared(const at::Tensor& whole) const override { return inner_.is_shared(whole); }
-  void all_reduce(const at::Tensor& addend, const at::Tensor& sum) override { inner_.all_reduce(addend, sum); }
-  void all_gather(const at::Tensor& shard, const at::Tensor& whole) override { inner_.all_gather(shard, whole); }
-  void reduce_scatter(const at::Tensor& whole, const at::Tensor& shard) override {
-    inner_.reduce_scatter(whole, shard);
-  }
-  std::vector<at::Tensor> addends(Collective kind, const at::Tensor& partial) override {
-    return inner_.addends(kind, partial);
+  bool is_shared(const at::Tensor& full) const override { return inner_.is_shared(full); }
+  void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override { inner_.all_reduce(partial, sum); }
+  void all_gather(const at::Tensor& shard, const at::Tensor& full) override { inner_.all_gather(shard, full); }
+  void reduce_scatter(const at::Tensor& full, const at::Tensor& shard) override { inner_.reduce_scatter(full, shard); }
+  std::vector<at::Tensor> defer_reduction(Collective kind, const at::Tensor& partial) override {
+    return inner_.defer_reduction(kind, partial);
   }
 
  private:
-  Communicator& inner_;
+  ProcessGroup& inner_;
 };
 
 }  // namespace tpsp

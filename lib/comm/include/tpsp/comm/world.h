@@ -1,4 +1,4 @@
-// The ranks that run together, and the small messages they agree with. Tensors travel through a Communicator.
+// The ranks that run together, and the small messages they agree with. Tensors travel through a ProcessGroup.
 #pragma once
 
 #include <exception>
@@ -27,6 +27,10 @@ class World {
   virtual std::vector<std::string> exchange(const std::string& mine) = 0;
   virtual void barrier() = 0;
 
+  /// The ranks that gave the same `color`, in the order of their ranks here. Lives as long as this world at most.
+  /// Collective.
+  virtual std::unique_ptr<World> split(int color) = 0;
+
   /// Ends all ranks at once, from one that can not go on while the others may be waiting for it.
   [[noreturn]] virtual void abort(ExitCode code) noexcept = 0;
 };
@@ -40,6 +44,7 @@ class SerialWorld final : public World {
   int local_size() const override { return 1; }
   std::vector<std::string> exchange(const std::string& mine) override { return {mine}; }
   void barrier() override {}
+  std::unique_ptr<World> split(int) override { return std::make_unique<SerialWorld>(); }
   [[noreturn]] void abort(ExitCode code) noexcept override;
 };
 

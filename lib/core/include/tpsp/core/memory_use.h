@@ -1,4 +1,4 @@
-// What memory is for, said by the code that asks for it and read by whoever counts.
+// What memory is used for: tagged by the code that allocates it, read by the allocators that count.
 #pragma once
 
 #include <array>
@@ -10,10 +10,10 @@
 namespace tpsp {
 
 enum class MemoryUse {
-  activations,  ///< what nobody said anything else of
+  activations,  ///< allocations without another tag
   weights,
-  logits,       ///< the head's product, and its gather
-  collectives,  ///< what a collective fills, and copies made for it; a sum in place is no new memory
+  logits,       ///< output of the head's GEMM, and its all-gather
+  collectives,  ///< output buffers of collectives, and copies made for them; a reduction in place takes none
 };
 inline constexpr std::size_t memory_use_count = 4;
 
@@ -38,7 +38,7 @@ class MemoryCounter {
 /// What this thread allocates is for, now.
 MemoryUse current_memory_use();
 
-/// Says what this thread's allocations are for while the object lives. Of nested ones the outermost counts.
+/// Tags this thread's allocations while the object lives. Of nested tags the outermost counts.
 class MemoryScope {
  public:
   explicit MemoryScope(MemoryUse use);

@@ -10,11 +10,11 @@
 
 namespace tpsp {
 
-/// Decimal digits only, the whole of `text`, in [min, max]. Throws bad_input naming `where` (an option or a file
+/// Decimal digits only, all of `text`, in [min, max]. Throws bad_input naming `where` (an option or a file
 /// position), the text, and the range. "1e3", "+5", "-1", "" and anything over 64 bits are refused.
 std::int64_t parse_integer(std::string_view text, std::string_view where, std::int64_t min, std::int64_t max);
 
-/// A decimal number ("2", "0.5", no exponent), the whole of `text`, in [min, max]. Errors as parse_integer.
+/// A decimal number ("2", "0.5", no exponent), all of `text`, in [min, max]. Errors as parse_integer.
 double parse_real(std::string_view text, std::string_view where, double min, double max);
 
 /// A list of sizes as llama-bench and nccl-tests write them: commas, `a..b*m` (a, a*m, ... up to b) and `a..b+s`.
@@ -42,7 +42,7 @@ std::string counted(std::int64_t number, std::string_view noun);
 /// 41943040 -> "41,943,040".
 std::string with_thousands(std::int64_t value);
 
-/// `text` in single quotes for a message: control characters are escaped, anything over 60 bytes is cut with an
+/// `text` in single quotes for a message: control characters are escaped, anything over 60 bytes is truncated with an
 /// ellipsis, so that no input can garble a terminal or a log.
 std::string quote(std::string_view text);
 

@@ -1,4 +1,4 @@
-// Text for a terminal: cut or broken to a width in characters.
+// Text for a terminal: truncated or wrapped to a width in characters.
 #pragma once
 
 #include <cstddef>

@@ -32,7 +32,7 @@ class YamlMap {
   std::int64_t integer(std::string_view key, std::int64_t min, std::int64_t max) const;
   double real(std::string_view key, double min, double max) const;  ///< finite, in [min, max]
   std::vector<YamlMap> maps(std::string_view key) const;            ///< a sequence of mappings
-  /// A scalar as it is written, or a sequence of scalars joined with commas: for values parsed as option texts.
+  /// A scalar as it is written, or a sequence of scalars separated by commas: for values parsed as option texts.
   std::string scalar_or_list(std::string_view key) const;
 
   /// "file:line:column" of the mapping, or of a key in it.

@@ -1,4 +1,4 @@
-// Which kernel is the fastest, by trying.
+// Choice of the fastest GEMM kernel by measurement.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 
 namespace tpsp {
 
-/// Seconds that each kernel takes on this rank's CPU threads for the product of `[m, k]` with a weight `[n, k]`, so
-/// that ranks can agree on one: the median of three calls after a first, the kernels taking turns. Large products are
-/// timed on some of their rows and columns (at most 512 rows, and some 50 ms of a core that does 150 GFLOP/s) and
+/// Seconds that each kernel takes on this rank's CPU threads for the GEMM of `[m, k]` with a weight `[n, k]`, so that
+/// ranks can agree on one: the median of three calls after a warm-up, the kernels interleaved. Large GEMMs are timed
+/// on some of their rows and columns (at most 512 rows, and some 50 ms of a core that does 150 GFLOP/s) and
 /// scaled up. Throws what GemmWeight does, and bad_input for a size below one.
 std::vector<double> time_kernels(const std::vector<GemmKernel>& kernels, std::int64_t m, std::int64_t n, std::int64_t k,
                                  at::ScalarType dtype);

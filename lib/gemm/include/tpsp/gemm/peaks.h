@@ -1,4 +1,4 @@
-// What this rank's share of the machine can do at best: the two lines of a roofline.
+// Peak rates of this rank's share of the machine: the two lines of a roofline.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -26,20 +26,19 @@ struct Peaks {
 
 /// What measure_peaks tries, and for how long.
 struct PeakSearch {
-  std::vector<ProductSize> sizes{};  ///< beside a few large ones, so that no product of a run is faster than the peak
+  std::vector<ProductSize> sizes{};  ///< added to a few large ones, so that no GEMM of a run exceeds the peak
   double seconds_each = 0.4;         ///< of each candidate that may be the best, a kernel with a size
 };
 
 /// Measures, within some seconds on a CPU core:
-/// - the best rate of a product, of every kernel that is there: those of packed_kernels, and oneDNN's linear layer,
-/// which
-///   returns new memory and so is none of those. Every kernel is tried once with every size; those that come within a
-///   quarter of the best are repeated for `seconds_each`. Of large products a part is tried;
+/// - the best rate of a GEMM over all available kernels: those of packed_kernels, and oneDNN's linear layer, which
+///   returns new memory and so is not one of those. Every kernel runs once with every size; those within a quarter of
+///   the best are repeated for `seconds_each`. Of large GEMMs a part is timed;
 /// - bytes read and written per second by a copy or by a sum of two arrays, whichever is more, the median of several
 ///   tries. The arrays take 256 MB; where the last-level cache is larger than that, this is its bandwidth.
 ///
-/// What ranks share shows only while they all measure: `together`, a barrier of the caller's, is called twice, before
-/// each of the two.
+/// Contention shows only while all ranks measure at once: `together`, a barrier of the caller's, is called before each
+/// of the two.
 Peaks measure_peaks(at::ScalarType dtype, at::Device device, const PeakSearch& search = {},
                     const std::function<void()>& together = {});
 

@@ -1,4 +1,4 @@
-// The weight of a linear layer in the form that a matrix product wants it in.
+// The weight of a linear layer, packed for a GEMM kernel.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,7 +13,7 @@ namespace tpsp {
 enum class GemmKernel {
   plain,   ///< at::mm on the weight as it is
   onednn,  ///< oneDNN's micro-kernels over the weight in panels of columns
-  mkl,     ///< MKL's product with a packed matrix
+  mkl,     ///< MKL's GEMM with a packed matrix
 };
 /// "plain", "onednn", "mkl".
 std::string_view to_string(GemmKernel kernel);
@@ -31,11 +31,11 @@ constexpr double product_flops(std::int64_t m, std::int64_t n, std::int64_t k) {
 class PackedWeight;
 
 /// A weight `[rows, columns]` (output features by input features) in one kernel's form. An object belongs to one
-/// thread at a time; the product itself runs on LibTorch's threads.
+/// thread at a time; the GEMM itself runs on LibTorch's threads.
 class GemmWeight {
  public:
-  /// Packs `weight`, fp32 or bf16 with its columns side by side. plain keeps the tensor itself; the others keep their
-  /// own form alone, so that the tensor is freed where nobody else holds it. A meta weight packs into as many meta
+  /// Packs `weight`, fp32 or bf16 with contiguous rows. plain keeps the tensor itself; the others keep their
+  /// packed form only, so that the tensor is freed unless referenced elsewhere. A meta weight packs into as many meta
   /// bytes. Throws bad_input for another shape or dtype, an empty weight, and a kernel that packed_kernels does not
   /// name.
   GemmWeight(at::Tensor weight, GemmKernel kernel);
@@ -44,7 +44,7 @@ class GemmWeight {
   ~GemmWeight();
 
   /// out[m, rows] = x[m, columns] W^T, for any m, summed in fp32 and rounded once. Both have the weight's dtype and
-  /// device and their columns side by side; rows may be any distance apart, so that each may be some columns of a wider
+  /// device and contiguous rows; the row stride is free, so that each may be some columns of a wider
   /// matrix. They do not overlap. Writes into `out` and takes no memory for matrices; on meta it only looks at the
   /// shapes. Throws bad_input for what does not fit.
   void multiply(const at::Tensor& x, const at::Tensor& out) const;

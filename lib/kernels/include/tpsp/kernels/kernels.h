@@ -1,5 +1,5 @@
-// What a forward does to every element between two products, each in one pass over memory. SIMD for the processor at
-// hand (Highway), with a scalar path; one thread.
+// The elementwise operations between two GEMMs of a forward, each in one pass over memory. SIMD for the CPU at run time
+// (Highway), with a scalar path; one thread.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ void sum(Bf16* out, std::span<const Bf16* const> terms, std::size_t count);
 /// Rows of `width` elements, all contiguous.
 template <typename T>
 struct AddNorm {
-  std::span<const T* const> terms;  ///< their sum, rounded, joins the stream; there may be none
+  std::span<const T* const> terms;  ///< their sum, rounded, is added to the stream; may be empty
   T* stream;                        ///< in and out
   const T* weight;                  ///< [width]
   T* normed;                        ///< out
@@ -48,9 +48,9 @@ struct Rows {
 void swiglu(Rows<float> out, Rows<const float> gate, Rows<const float> up, std::size_t rows, std::size_t width);
 void swiglu(Rows<Bf16> out, Rows<const Bf16> gate, Rows<const Bf16> up, std::size_t rows, std::size_t width);
 
-/// Turns the `heads` heads of one token, the pairs (i, i + half) of each by the angle whose cosine and sine are given:
-/// rotary positions (Su et al., arXiv:2104.09864) in the order that Hugging Face's LLaMA has them.
-/// `in` and `out`: [heads, 2 half]; `cos` and `sin`: [half], fp32. `out` may be `in`.
+/// Rotates the `heads` heads of one token, the pairs (i, i + half) of each by the angle whose cosine and sine are
+/// given: rotary positions (Su et al., arXiv:2104.09864) in the order that Hugging Face's LLaMA has them. `in` and
+/// `out`: [heads, 2 half]; `cos` and `sin`: [half], fp32. `out` may be `in`.
 void rotate(float* out, const float* in, const float* cos, const float* sin, std::size_t heads, std::size_t half);
 void rotate(Bf16* out, const Bf16* in, const float* cos, const float* sin, std::size_t heads, std::size_t half);
 

@@ -16,7 +16,7 @@ enum class ModuleKind {
 };
 std::string_view to_string(ModuleKind kind);
 
-/// One dimension of a weight, as a plan may cut it.
+/// One dimension of a weight, as a plan may shard it.
 struct WeightDim {
   std::string unit;            ///< "heads", "kv heads", "ffn", "vocabulary", "hidden"
   std::int64_t size = 0;       ///< elements
@@ -29,6 +29,7 @@ struct Module {
   ModuleKind kind = ModuleKind::linear;
   std::vector<WeightDim> dims{};       ///< one for each dimension of the weight
   std::vector<std::string> entries{};  ///< of a container: the modules that read its input
+  std::string role{};                  ///< "attention.wq": what the modules of all blocks share; empty outside blocks
 };
 
 }  // namespace tpsp

@@ -6,17 +6,17 @@
 #include <string_view>
 #include <vector>
 
-#include "tpsp/parallel/layout.h"
+#include "tpsp/parallel/placement.h"
 
 namespace tpsp {
 
-/// The names of torch.distributed.tensor.parallel, and `replicate` to say that a module is left whole on purpose.
+/// The names of torch.distributed.tensor.parallel, and `replicate` to say that a module is replicated on purpose.
 enum class Style {
-  colwise,        ///< the weight's output features are cut (an embedding's hidden dimension)
-  rowwise,        ///< the weight's input features are cut (an embedding's vocabulary)
-  sequence,       ///< the weight is whole, the tokens are cut
-  prepare_input,  ///< of a module with children: the layout its input is brought to, once for all of them
-  replicate,      ///< whole weight, whole tokens: what a module without a rule does
+  colwise,        ///< the weight's output features are sharded (an embedding's hidden dimension)
+  rowwise,        ///< the weight's input features are sharded (an embedding's vocabulary)
+  sequence,       ///< the weight is replicated, the tokens are sharded
+  prepare_input,  ///< of a module with children: the placement its input is brought to, once for all of them
+  replicate,      ///< full weight, all tokens: what a module without a rule does
 };
 std::string_view to_string(Style style);
 std::optional<Style> parse_style(std::string_view text);
@@ -24,10 +24,10 @@ std::optional<Style> parse_style(std::string_view text);
 struct Rule {
   std::string pattern;  ///< RE2, matched against the whole module name
   Style style = Style::replicate;
-  std::optional<Layout> in;    ///< what must arrive; checked, never assumed
-  std::optional<Layout> want;  ///< what the input is brought to
-  std::optional<Layout> out;   ///< what the output is brought to
-  std::string where;           ///< "file:line:column" of the rule
+  std::optional<Placement> in;    ///< what must arrive; checked, never assumed
+  std::optional<Placement> want;  ///< what the input is brought to
+  std::optional<Placement> out;   ///< what the output is brought to
+  std::string where;              ///< "file:line:column" of the rule
 };
 
 struct Plan {

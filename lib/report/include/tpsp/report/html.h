@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "tpsp/report/columns.h"
+#include "tpsp/results/columns.h"
 
 namespace tpsp {
 

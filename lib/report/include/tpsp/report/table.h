@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "tpsp/bench/row.h"
-#include "tpsp/report/verdicts.h"
+#include "tpsp/results/row.h"
+#include "tpsp/results/verdicts.h"
 
 namespace tpsp {
 
@@ -32,9 +32,9 @@ class TablePrinter {
 
   std::ostream& out_;
   bool color_;
-  bool blank_line_due_ = false;  ///< something stands above the next heading
-  std::set<std::string> told_;   ///< warnings that have been explained
-  std::string shared_;           ///< what the rows since the last heading share
+  bool blank_line_due_ = false;      ///< something stands above the next heading
+  std::set<std::string> explained_;  ///< warnings
+  std::string shared_;               ///< what the rows since the last heading share
 };
 
 }  // namespace tpsp

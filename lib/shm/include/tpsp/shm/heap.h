@@ -1,4 +1,4 @@
-// Who has which bytes of a piece of memory that the ranks see.
+// An allocator of offsets in an arena that the ranks share.
 #pragma once
 
 #include <cstddef>
@@ -10,15 +10,15 @@ namespace tpsp {
 
 /// Hands out offsets, first fit. Ranks that take and give back in the same order get the same offsets.
 ///
-/// What is given back may still be read by a peer that is behind. It is handed out again only in a later epoch: when
-/// this rank has met the others once more, all of them have left the reading behind them.
+/// A block that is given back may still be read by a slower peer. It is handed out again only in a later epoch: after
+/// this rank's next barrier all peers have finished reading.
 class OffsetHeap {
  public:
   static constexpr std::size_t alignment = 4096;
 
   explicit OffsetHeap(std::size_t capacity) : capacity_(capacity) {}
 
-  /// Nothing where there is no room.
+  /// Nothing where no gap is large enough.
   std::optional<std::size_t> take(std::size_t bytes, std::uint64_t epoch);
   void give_back(std::size_t offset, std::uint64_t epoch);
 

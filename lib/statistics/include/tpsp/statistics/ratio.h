@@ -11,7 +11,7 @@ namespace tpsp {
 
 enum class Verdict {
   faster,     ///< the interval shows that it takes less time
-  same,       ///< the whole interval lies where differences do not count
+  same,       ///< the entire interval lies where differences do not count
   slower,     ///< the interval shows that it takes more time
   undecided,  ///< too few samples for an interval, or an interval that is too wide for the others
 };
@@ -31,9 +31,9 @@ struct Ratio {
   Verdict verdict = Verdict::undecided;
 };
 
-/// Of samples that were taken in turns, the i-th of both in the same round: the interval is that of the median of the
-/// rounds' ratios, so that what slows both down cancels; it is widened where it does not hold the ratio of the medians.
-/// Faster or slower where it lies wholly on one side of 1; else the same where it ends within largest_sameness of 1.
+/// Of interleaved samples, the i-th of both taken in the same repetition: the interval is that of the median of the
+/// pairwise ratios, so that common slowdowns cancel; it is widened where it does not hold the ratio of the medians.
+/// Faster or slower where it lies entirely on one side of 1; else the same where it ends within largest_sameness of 1.
 /// Equally many samples, at least one, all positive and finite; throws std::invalid_argument otherwise.
 Ratio ratio_of_pairs(std::span<const double> times, std::span<const double> baseline);
 
@@ -48,16 +48,16 @@ struct Median {
 /// or has a number that is not positive and finite.
 Ratio ratio_of_medians(const Median& time, const Median& baseline);
 
-/// As ratio_of_medians, but differences up to `margin` do not count: the same is an interval wholly inside
-/// [1 / (1 + margin), 1 + margin], faster or slower one wholly outside.
+/// As ratio_of_medians, but differences up to `margin` do not count: the same is an interval entirely inside
+/// [1 / (1 + margin), 1 + margin], faster or slower one entirely outside.
 Ratio ratio_of_medians(const Median& time, const Median& baseline, double margin);
 
 /// Of the medians of several runs of two programs, at least three in all: the ratio of the geometric means with Welch's
 /// interval on the logarithms (Welch, Biometrika 34, 1947), so that the spread between runs is what counts. A program
 /// with one run is taken to vary as the other does.
 ///
-/// The same is an interval wholly inside [1 / (1 + margin), 1 + margin]. Faster or slower is one that excludes 1, of a
-/// ratio that is further than three quarters of the margin from it: an interval alone errs once in twenty rows. With
+/// The same is an interval entirely inside [1 / (1 + margin), 1 + margin]. Faster or slower is one that excludes 1, of
+/// a ratio that is further than three quarters of the margin from it: an interval alone errs once in twenty rows. With
 /// five runs each, a spread of 0.5% to 1% between runs and a margin of 2%, at most 1.5% of equal programs are called
 /// different, and at least 97% of those slowed by 3% slower.
 ///

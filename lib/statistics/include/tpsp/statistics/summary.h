@@ -43,12 +43,12 @@ std::optional<Interval> median_interval(std::span<const double> samples);
 /// Half the width of the median's interval over the median; nothing where there is no interval.
 std::optional<double> relative_noise(const Summary& summary);
 
-/// What is odd about samples in the order in which they were taken.
-enum class Oddity {
+/// Outliers, clusters and drift in samples, in the order in which they were taken.
+enum class Anomaly {
   /// The warm-up was too short: of n samples, the first is at least 10% above the median of the others and above their
   /// 75th percentile by more than 3 + 36/n times their interquartile range.
   first_slow,
-  /// Two groups, each with at least two samples and 15% of them. They are cut where the distances of the samples from
+  /// Two groups, each with at least two samples and 15% of them. They are split where the distances of the samples from
   /// their group's median are smallest. The groups' medians are apart by at least 5% of the median, by at least
   /// 6 + 30/n times the mean of these distances (their sum over n - 2), and by at most four times the gap between the
   /// groups.
@@ -58,10 +58,10 @@ enum class Oddity {
   drifting,
 };
 /// "first-slow", "bimodal", "drifting".
-std::string_view to_string(Oddity oddity);
+std::string_view to_string(Anomaly anomaly);
 
-/// The oddities of `samples`, in the order of the enumeration. None for fewer than six. A slow first sample does not
+/// The anomalies of `samples`, in the order of the enumeration. None for fewer than six. A slow first sample does not
 /// count towards the other two. Of lists of plain noise, normal or lognormal, less than 2% show any one of them.
-std::vector<Oddity> oddities(std::span<const double> samples);
+std::vector<Anomaly> anomalies(std::span<const double> samples);
 
 }  // namespace tpsp

@@ -1,0 +1,58 @@
+#include "cases.h"
+
+#include <fmt/format.h>
+
+#include "tpsp/bench/check.h"
+#include "tpsp/bench/sweep.h"
+#include "tpsp/comm/dtype.h"
+
+namespace tpsp {
+namespace {
+
+// The plans whose weights lie beside those of `plan` and count in its memory.
+std::string kept_before(const Sweep& sweep, const LoweredPlan& plan) {
+  std::string facts;
+  if (sweep.weights != WeightPolicy::kept) return facts;
+  for (auto other = sweep.plans.begin(); other != sweep.plans.end() && other->name != plan.name; ++other) {
+    facts += fmt::format("\n{}", other->weight_sharding());
+  }
+  return facts;
+}
+
+std::string name_of(c10::Device device) { return device.is_cuda() ? "cuda" : "cpu"; }
+
+}  // namespace
+
+Case case_of(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
+  return {.model = sweep.model->name(),
+          .layers = sweep.model->layers(),
+          .plan = plan.name,
+          .batch = sweep.batch,
+          .seq = seq,
+          .world = plan.world,
+          .dtype = std::string(to_string(dtype_of(sweep.dtype))),
+          .device = name_of(sweep.device),
+          .backend = sweep.backend,
+          .threads = sweep.threads,
+          .seed = sweep.seed,
+          .model_shapes = sweep.model->shapes(),
+          .plan_hash = hash_of(plan.signature() + kept_before(sweep, plan)),
+          .protocol = fmt::format("{}, weights {}, check {}, profile {}, gemm {}", to_string(sweep.protocol),
+                                  to_string(sweep.weights), sweep.check ? check_version : 0,
+                                  sweep.profile ? "on" : "off", to_string(sweep.gemm))};
+}
+
+Case case_of(const CommSweep& sweep, const CommShape& shape, const ProcessGroup& comm) {
+  return {.collective = std::string(to_string(shape.op)),
+          .message_bytes = shape.bytes(),
+          .buffer = std::string(to_string(shape.buffer)),
+          .world = comm.size(),
+          .dtype = std::string(to_string(dtype_of(shape.dtype))),
+          .device = name_of(sweep.device),
+          .backend = std::string(comm.backend()),
+          .threads = sweep.threads,
+          .seed = sweep.seed,
+          .protocol = to_string(sweep.protocol)};
+}
+
+}  // namespace tpsp

@@ -1,0 +1,58 @@
+// The device that a rank computes on: its name, its clock edge, its memory.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tpsp/comm/world.h"
+#include "tpsp/core/memory_use.h"
+
+namespace tpsp {
+
+class DeviceProbe {
+ public:
+  virtual ~DeviceProbe() = default;
+
+  /// Waits until all work given to the device is done.
+  virtual void synchronize() = 0;
+  virtual void reset_peaks() = 0;
+  /// Gives memory that is kept for reuse back to the system, so that no later peak holds an earlier phase's leftovers.
+  virtual void release_unused() = 0;
+  /// Bytes of live tensors.
+  virtual std::int64_t allocated_bytes() const = 0;
+  /// Peak bytes of live tensors since the last reset.
+  virtual std::int64_t peak_allocated_bytes() const = 0;
+  /// That peak by use; nothing where the allocator does not track use (CUDA).
+  virtual std::optional<MemorySplit> peak_split() const { return std::nullopt; }
+  /// Peak bytes taken from the system: the caching allocator's on CUDA, the resident set on the CPU.
+  virtual std::int64_t peak_reserved_bytes() const = 0;
+  /// What the system says is in use now: the resident set; on CUDA all memory in use on the device, whoever's it is.
+  virtual std::int64_t process_bytes() const = 0;
+  /// This rank's share of what is free on the device now.
+  virtual std::int64_t available_bytes(const World& world) const = 0;
+};
+
+/// The device that "auto", "cpu" or "cuda" means for this rank; GPUs are dealt out by local rank. Throws bad_input for
+/// another name, and for cuda where this build or machine has none.
+c10::Device choose_device(const std::string& name, const World& world);
+
+/// A CPU probe counts the tensors of the thread that makes it, see AllocationMeter.
+std::unique_ptr<DeviceProbe> make_device_probe(c10::Device device);
+
+/// The processor's or GPU's own name, "NVIDIA L40".
+std::string device_name(c10::Device device);
+
+/// "13.0" and "2.28.9", or empty in a build without CUDA.
+std::string cuda_version();
+std::string nccl_version();
+/// GPUs that this process sees.
+int cuda_device_count();
+
+/// "Intel(R) Xeon(R) Processor", from /proc/cpuinfo.
+std::string cpu_name();
+
+}  // namespace tpsp

@@ -1,0 +1,163 @@
+#include "tpsp/machine/cpus.h"
+
+#include <fmt/format.h>
+#include <hwloc.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+
+#include "tpsp/core/error.h"
+#include "tpsp/core/text.h"
+
+namespace tpsp {
+namespace {
+
+/// hwloc's own set of processors.
+class Bitmap {
+ public:
+  Bitmap() = default;
+  explicit Bitmap(const Cpus& cpus) {
+    for (const int cpu : cpus) hwloc_bitmap_set(get(), static_cast<unsigned>(cpu));
+  }
+  hwloc_bitmap_t get() const { return bitmap_.get(); }
+
+ private:
+  struct Deleter {
+    void operator()(hwloc_bitmap_s* bitmap) const { hwloc_bitmap_free(bitmap); }
+  };
+  std::unique_ptr<hwloc_bitmap_s, Deleter> bitmap_{hwloc_bitmap_alloc()};
+};
+
+// Of an infinite set, which stands for "all", nothing.
+Cpus cpus_of(hwloc_const_bitmap_t bitmap) {
+  Cpus cpus;
+  if (hwloc_bitmap_weight(bitmap) < 0) return cpus;
+  for (int cpu = hwloc_bitmap_first(bitmap); cpu >= 0; cpu = hwloc_bitmap_next(bitmap, cpu)) cpus.insert(cpu);
+  return cpus;
+}
+
+void require(int result, const char* call) {
+  if (result == 0) return;
+  throw Error(ExitCode::rows_not_ok,
+              {.where = "hwloc", .what = fmt::format("{} failed", call), .why = std::strerror(errno)});
+}
+
+hwloc_topology_t new_topology() {
+  hwloc_topology_t topology = nullptr;
+  require(hwloc_topology_init(&topology), "hwloc_topology_init");
+  return topology;
+}
+
+Cpus common(const Cpus& a, const Cpus& b) {
+  Cpus both;
+  std::set_intersection(a.begin(), a.end(), b.begin(), b.end(), std::inserter(both, both.end()));
+  return both;
+}
+
+Cpus together(const std::vector<Cpus>& ranks) {
+  Cpus all;
+  for (const auto& rank : ranks) all.insert(rank.begin(), rank.end());
+  return all;
+}
+
+// Where no processor is counted twice, there are as many together as the ranks have one by one.
+bool are_disjoint(const std::vector<Cpus>& ranks) {
+  std::size_t sum = 0;
+  for (const auto& rank : ranks) sum += rank.size();
+  return sum == together(ranks).size();
+}
+
+// hwloc_distrib is not asked: where the division leaves a rest, it gives ranks different numbers of cores.
+std::vector<Cpus> divide(const std::vector<Cpus>& cores, std::size_t ranks) {
+  std::vector<Cpus> shares(ranks);
+  for (std::size_t rank = 0; rank < ranks; ++rank) {
+    const auto first = rank * cores.size() / ranks;
+    for (std::size_t i = 0; i < cores.size() / ranks; ++i) shares[rank].merge(Cpus(cores[first + i]));
+  }
+  return shares;
+}
+
+}  // namespace
+
+std::string cpu_list(const Cpus& cpus) {
+  std::vector<std::string> ranges;
+  for (auto next = cpus.begin(); next != cpus.end();) {
+    const int first = *next;
+    int last = first;
+    while (++next != cpus.end() && *next == last + 1) ++last;
+    ranges.push_back(first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last));
+  }
+  return join(ranges, ",");
+}
+
+Cpus parse_cpu_list(std::string_view list) {
+  const Bitmap bitmap;
+  return hwloc_bitmap_list_sscanf(bitmap.get(), std::string(list).c_str()) == 0 ? cpus_of(bitmap.get()) : Cpus();
+}
+
+void HostCores::Deleter::operator()(hwloc_topology* topology) const { hwloc_topology_destroy(topology); }
+
+HostCores::HostCores() : topology_(new_topology()) {
+  // With what is forbidden to this process, so that all ranks of a host see the same one.
+  require(hwloc_topology_set_flags(topology_.get(), HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED),
+          "hwloc_topology_set_flags");
+  require(hwloc_topology_load(topology_.get()), "hwloc_topology_load");
+}
+
+HostCores::HostCores(const std::string& synthetic) : topology_(new_topology()) {
+  require(hwloc_topology_set_synthetic(topology_.get(), synthetic.c_str()), "hwloc_topology_set_synthetic");
+  require(hwloc_topology_load(topology_.get()), "hwloc_topology_load");
+}
+
+Cpus HostCores::allowed() const { return cpus_of(hwloc_topology_get_allowed_cpuset(topology_.get())); }
+
+std::vector<Cpus> HostCores::within(const Cpus& cpus) const {
+  // Some virtual machines have processors and report no cores.
+  const bool has_cores = hwloc_get_nbobjs_by_type(topology_.get(), HWLOC_OBJ_CORE) > 0;
+  const auto type = has_cores ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
+  std::vector<Cpus> cores;
+  for (hwloc_obj_t core = nullptr; (core = hwloc_get_next_obj_by_type(topology_.get(), type, core)) != nullptr;) {
+    auto threads = common(cpus_of(core->cpuset), cpus);
+    if (!threads.empty()) cores.push_back(std::move(threads));
+  }
+  return cores;
+}
+
+Cpus HostCores::binding() const {
+  const Bitmap bitmap;
+  const int result = hwloc_get_cpubind(topology_.get(), bitmap.get(), HWLOC_CPUBIND_THREAD);
+  return result == 0 ? cpus_of(bitmap.get()) : Cpus();
+}
+
+bool HostCores::bind(const Cpus& cpus) const {
+  const Bitmap bitmap(cpus);
+  // The system may bind to less, where a control group forbids the rest.
+  return hwloc_set_cpubind(topology_.get(), bitmap.get(), HWLOC_CPUBIND_PROCESS) == 0 && binding() == cpus;
+}
+
+std::string_view to_string(Binding binding) {
+  switch (binding) {
+    case Binding::none: return "none";
+    case Binding::launcher: return "launcher";
+    case Binding::tpsp_bench: return "tpsp-bench";
+  }
+  return "unknown";
+}
+
+Shares share_cores(const HostCores& host, const std::vector<Cpus>& ranks) {
+  const auto all = together(ranks);
+  const bool unknown = std::any_of(ranks.begin(), ranks.end(), [](const auto& rank) { return rank.empty(); });
+  if (unknown) return {Binding::none, ranks};
+  if (are_disjoint(ranks)) {
+    // A single rank that may use all processors of its control group is unbound.
+    const bool unbound = ranks.size() == 1 && all == host.allowed();
+    return {unbound ? Binding::none : Binding::launcher, ranks};
+  }
+  const auto cores = host.within(all);
+  if (cores.size() < ranks.size()) return {Binding::none, ranks};
+  return {Binding::tpsp_bench, divide(cores, ranks.size())};
+}
+
+}  // namespace tpsp

@@ -1,0 +1,97 @@
+#include "llama_reference.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <map>
+#include <string>
+
+namespace tpsp {
+namespace {
+
+/// cos and sin of position / theta^(2i/d), each `[seq, d / 2]`, fp32 (Su et al., arXiv:2104.09864).
+struct RotaryAngles {
+  at::Tensor cos;
+  at::Tensor sin;
+};
+
+RotaryAngles rotary_angles(std::int64_t seq, const LlamaConfig& config, const at::TensorOptions& options) {
+  const auto fp32 = options.dtype(at::kFloat);
+  const auto dim = config.head_dim();
+  const auto inverse_frequency = at::pow(config.rope_theta, at::arange(0, dim, 2, fp32) / dim).reciprocal();
+  const auto angles = at::outer(at::arange(seq, fp32), inverse_frequency);
+  return {.cos = angles.cos(), .sin = angles.sin()};
+}
+
+/// `[batch, seq, heads * d]` as `[batch, heads, seq, d]`.
+at::Tensor split_heads(const at::Tensor& features, std::int64_t head_dim) {
+  return features.unflatten(-1, {-1, head_dim}).transpose(1, 2);
+}
+
+/// Rotates the pairs (x_i, x_{i + d/2}) of `[batch, heads, seq, d]`.
+at::Tensor rotated(const at::Tensor& heads, const RotaryAngles& angles) {
+  const auto halves = heads.to(at::kFloat).chunk(2, -1);
+  const auto first = halves[0] * angles.cos - halves[1] * angles.sin;
+  const auto second = halves[1] * angles.cos + halves[0] * angles.sin;
+  return at::cat({first, second}, -1).to(heads.scalar_type());
+}
+
+class ReferenceModel {
+ public:
+  ReferenceModel(const LlamaConfig& config, const WeightRecipe& recipe) : config_(config), recipe_(recipe) {
+    for (const auto& module : modules_of(config)) modules_.emplace(module.name, module);
+  }
+
+  at::Tensor logits(const at::Tensor& tokens) const {
+    auto stream = at::embedding(weight("tok_embeddings"), tokens);
+    const auto angles = rotary_angles(tokens.size(1), config_, stream.options());
+    for (std::int64_t i = 0; i < config_.layers; ++i) {
+      const auto layer = fmt::format("layers.{}.", i);
+      stream = stream + attention(norm(stream, layer + "attention_norm"), layer + "attention.", angles);
+      stream = stream + feed_forward(norm(stream, layer + "ffn_norm"), layer + "feed_forward.");
+    }
+    return linear(norm(stream, "norm"), "output");
+  }
+
+ private:
+  at::Tensor weight(const std::string& module) const { return make_weight(modules_.at(module), {}, recipe_); }
+
+  at::Tensor linear(const at::Tensor& input, const std::string& module) const {
+    return at::linear(input, weight(module));
+  }
+
+  at::Tensor norm(const at::Tensor& input, const std::string& module) const {
+    return at::rms_norm(input, {config_.hidden}, weight(module), config_.norm_eps);
+  }
+
+  at::Tensor attention(const at::Tensor& input, const std::string& prefix, const RotaryAngles& angles) const {
+    const auto heads = [&](const std::string& name) {
+      return split_heads(linear(input, prefix + name), config_.head_dim());
+    };
+    const auto group = config_.heads / config_.kv_heads;
+    const auto queries = rotated(heads("wq"), angles);
+    const auto keys = rotated(heads("wk"), angles).repeat_interleave(group, 1);
+    const auto values = heads("wv").repeat_interleave(group, 1);
+    const auto mixed = at::scaled_dot_product_attention(queries, keys, values, /*attn_mask=*/{}, /*dropout_p=*/0.0,
+                                                        /*is_causal=*/true);
+    return linear(mixed.transpose(1, 2).flatten(2), prefix + "wo");
+  }
+
+  at::Tensor feed_forward(const at::Tensor& input, const std::string& prefix) const {
+    auto gate = linear(input, prefix + "w1");
+    at::silu_(gate).mul_(linear(input, prefix + "w3"));
+    return linear(gate, prefix + "w2");
+  }
+
+  const LlamaConfig& config_;
+  const WeightRecipe& recipe_;
+  std::map<std::string, Module> modules_;
+};
+
+}  // namespace
+
+at::Tensor reference_logits(const LlamaConfig& config, const WeightRecipe& recipe, const at::Tensor& tokens) {
+  return ReferenceModel(config, recipe).logits(tokens);
+}
+
+}  // namespace tpsp

@@ -1,0 +1,26 @@
+#include "tpsp/results/measured.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "tpsp/core/text.h"
+
+namespace tpsp {
+
+std::string what_is_measured(const Row& row) {
+  if (!row.collective.empty()) return "collectives alone";
+  return fmt::format("{} · {} · batch {} · {}", row.model, counted(row.layers, "layer"), row.batch, row.dtype);
+}
+
+bool is_good(const Row& row) { return row.status == Status::ok && row.check != Check::fail; }
+
+bool is_measured(const Row& row) { return is_good(row) && row.latency_s.has_value(); }
+
+Median median_of(const Row& row) {
+  Median median{.value = row.latency_s.value_or(std::nan("")), .interval = std::nullopt};
+  if (row.latency_low_s && row.latency_high_s) median.interval = Interval{*row.latency_low_s, *row.latency_high_s};
+  return median;
+}
+
+}  // namespace tpsp

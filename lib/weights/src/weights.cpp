@@ -1,0 +1,189 @@
+#include "tpsp/weights/weights.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <cmath>
+#include <numeric>
+#include <set>
+#include <utility>
+
+#include "tpsp/core/math.h"
+#include "tpsp/core/memory_use.h"
+
+namespace tpsp {
+namespace {
+
+constexpr std::uint64_t golden_gamma = 0x9E3779B97F4A7C15;
+
+std::uint64_t mix(std::uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  return z ^ (z >> 31);
+}
+
+// FNV-1a, then mixed with the seed: the start of a parameter's own SplitMix64 stream.
+std::uint64_t stream_of(std::uint64_t seed, std::string_view name) {
+  std::uint64_t hash = 0xCBF29CE484222325;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+  return mix(hash + mix(seed + golden_gamma));
+}
+
+std::uint64_t bits_at(std::uint64_t stream, std::int64_t index) {
+  return mix(stream + (static_cast<std::uint64_t>(index) + 1) * golden_gamma);
+}
+
+struct Distribution {
+  float offset;
+  float scale;  ///< of the signed 24-bit integer
+};
+
+Distribution distribution_of(const Module& module) {
+  constexpr float unit = 0x1p-23F;
+  if (module.kind == ModuleKind::norm) return {.offset = 1.0F, .scale = 0x1p-26F};
+  if (module.kind == ModuleKind::embedding) return {.offset = 0.0F, .scale = unit};
+  const auto fan_in = static_cast<double>(module.dims.back().size);
+  return {.offset = 0.0F, .scale = static_cast<float>(std::sqrt(3.0 / fan_in)) * unit};
+}
+
+void fill(float* out, std::int64_t count, std::uint64_t stream, std::int64_t first, Distribution distribution) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto integer = static_cast<std::int32_t>(bits_at(stream, first + i) >> 40) - (1 << 23);
+    out[i] = distribution.offset + distribution.scale * static_cast<float>(integer);
+  }
+}
+
+// The range of global indices that a block covers in one dimension; `padded` counts what hangs over the end.
+struct Span {
+  std::int64_t begin = 0;
+  std::int64_t length = 0;
+  std::int64_t padded = 0;
+};
+
+Span span_of(const Module& module, int dim, const WeightShard& shard) {
+  const auto size = module.dims.at(static_cast<std::size_t>(dim)).size;
+  if (shard.dim != dim) return {.begin = 0, .length = size, .padded = 0};
+  const auto block = ceil_divide(size, shard.ranks);
+  const auto begin = std::min(size, shard.rank * block);
+  const auto length = std::min(size - begin, block);
+  return {.begin = begin, .length = length, .padded = block - length};
+}
+
+at::Tensor make_on_host(const Module& module, const WeightShard& shard, std::uint64_t seed) {
+  const auto shape = local_shape(module, shard);
+  const bool padded = module.dims[0].may_be_padded;
+  auto weight = padded ? at::zeros(shape, at::kFloat) : at::empty(shape, at::kFloat);
+  const auto stream = stream_of(seed, module.name);
+  const auto distribution = distribution_of(module);
+  const auto rows = span_of(module, 0, shard);
+  const auto columns = module.dims.size() > 1 ? span_of(module, 1, shard) : Span{.begin = 0, .length = 1};
+  const auto row_stride = module.dims.size() > 1 ? module.dims[1].size : 1;
+  auto* out = weight.mutable_data_ptr<float>();
+  const auto block_stride = columns.length + columns.padded;
+  at::parallel_for(0, rows.length, 64, [&](std::int64_t begin, std::int64_t end) {
+    for (auto row = begin; row < end; ++row) {
+      fill(out + row * block_stride, columns.length, stream, (rows.begin + row) * row_stride + columns.begin,
+           distribution);
+    }
+  });
+  return weight;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> local_shape(const Module& module, const WeightShard& shard) {
+  std::vector<std::int64_t> shape;
+  for (int dim = 0; dim < static_cast<int>(module.dims.size()); ++dim) {
+    const auto span = span_of(module, dim, shard);
+    shape.push_back(span.length + span.padded);
+  }
+  return shape;
+}
+
+at::Tensor make_weight(const Module& module, const WeightShard& shard, const WeightRecipe& recipe) {
+  if (recipe.device.is_meta()) {
+    return at::empty(local_shape(module, shard), at::TensorOptions(recipe.dtype).device(recipe.device));
+  }
+  return make_on_host(module, shard, recipe.seed).to(recipe.device, recipe.dtype);
+}
+
+at::Tensor make_tokens(std::uint64_t seed, std::int64_t batch, std::int64_t seq, std::int64_t vocabulary) {
+  auto tokens = at::empty({batch, seq}, at::kLong);
+  const auto stream = stream_of(seed, "tokens");
+  auto* out = tokens.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < batch * seq; ++i) {
+    out[i] = static_cast<std::int64_t>(bits_at(stream, i) % static_cast<std::uint64_t>(vocabulary));
+  }
+  return tokens;
+}
+
+namespace {
+
+GemmWeight packed(at::Tensor weight, const WeightRecipe& recipe) {
+  const auto kernel = recipe.kernel ? recipe.kernel(weight.size(0), weight.size(1)) : GemmKernel::plain;
+  return {std::move(weight), kernel};
+}
+
+/// Makes one rank's weights.
+struct Maker {
+  const LoweredPlan& plan;
+  int rank;
+  const WeightRecipe& recipe;
+
+  WeightShard shard_of(const Module& module) const {
+    return {.dim = plan.at(module.name).weight_dim, .rank = rank, .ranks = plan.world};
+  }
+  at::Tensor make(const Module& module) const { return make_weight(module, shard_of(module), recipe); }
+
+  std::shared_ptr<const FusedWeight> fuse(const std::vector<const Module*>& modules) const {
+    std::vector<std::int64_t> rows;
+    for (const auto* module : modules) rows.push_back(local_shape(*module, shard_of(*module)).front());
+    const auto columns = local_shape(*modules.front(), shard_of(*modules.front())).back();
+    const auto all_rows = std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
+    auto together = at::empty({all_rows, columns}, at::TensorOptions(recipe.dtype).device(recipe.device));
+    std::int64_t first = 0;
+    for (std::size_t i = 0; i < modules.size(); ++i) {
+      together.narrow(0, first, rows[i]).copy_(make(*modules[i]));
+      first += rows[i];
+    }
+    return std::make_shared<const FusedWeight>(FusedWeight{packed(std::move(together), recipe), std::move(rows)});
+  }
+};
+
+}  // namespace
+
+ResidentWeights::ResidentWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe) {
+  const MemoryScope scope(MemoryUse::weights);
+  const Maker maker{plan, rank, recipe};
+  std::map<std::string, const Module*> by_name;
+  for (const auto& module : plan.modules) by_name.emplace(module.name, &module);
+  std::set<std::string> done;
+  for (const auto& module : plan.modules) {
+    if (done.contains(module.name)) continue;
+    if (module.kind == ModuleKind::linear) {
+      products_.emplace(module.name, std::make_shared<const GemmWeight>(packed(maker.make(module), recipe)));
+    } else if (module.kind != ModuleKind::container) {
+      tables_.emplace(module.name, maker.make(module));
+    } else if (plan.fuses(module)) {
+      std::vector<const Module*> readers;
+      for (const auto& entry : module.entries) readers.push_back(by_name.at(entry));
+      fused_.emplace(module.name, maker.fuse(readers));
+      done.insert(module.entries.begin(), module.entries.end());
+    }
+  }
+}
+
+std::shared_ptr<const FusedWeight> ResidentWeights::fused(const std::string& container) const {
+  const auto found = fused_.find(container);
+  return found == fused_.end() ? nullptr : found->second;
+}
+
+std::int64_t ResidentWeights::bytes() const {
+  std::int64_t total = 0;
+  for (const auto& [name, table] : tables_) total += static_cast<std::int64_t>(table.nbytes());
+  for (const auto& [name, product] : products_) total += product->bytes();
+  for (const auto& [name, fused] : fused_) total += fused->weight.bytes();
+  return total;
+}
+
+}  // namespace tpsp

@@ -1,0 +1,43 @@
+// Communicators that do something besides communicating.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <functional>
+#include <utility>
+
+#include "tpsp/comm/forwarding.h"
+
+namespace tpsp {
+
+/// Passes every call on, and lets `change`, if there is one, at the results of all collectives, in place.
+class ChangingProcessGroup final : public ForwardingProcessGroup {
+ public:
+  ChangingProcessGroup(ProcessGroup& inner, std::function<void(const at::Tensor&)> change)
+      : ForwardingProcessGroup(inner), change_(std::move(change)) {}
+
+  void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override {
+    ForwardingProcessGroup::all_reduce(partial, sum);
+    if (change_) change_(sum);
+  }
+  void all_gather(const at::Tensor& shard, const at::Tensor& full) override {
+    ForwardingProcessGroup::all_gather(shard, full);
+    if (change_) change_(full);
+  }
+  void reduce_scatter(const at::Tensor& full, const at::Tensor& shard) override {
+    ForwardingProcessGroup::reduce_scatter(full, shard);
+    if (change_) change_(shard);
+  }
+  std::vector<at::Tensor> defer_reduction(Collective kind, const at::Tensor& partial) override {
+    auto terms = ForwardingProcessGroup::defer_reduction(kind, partial);
+    if (!change_) return terms;
+    terms.front() = terms.front().clone();  // what the others read stays as it is
+    change_(terms.front());
+    return terms;
+  }
+
+ private:
+  std::function<void(const at::Tensor&)> change_;
+};
+
+}  // namespace tpsp
