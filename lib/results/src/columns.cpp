@@ -66,7 +66,7 @@ std::vector<Column> measured() {
     column_of<&Row::rank_spread>("rank_spread", "", "how far apart the ranks are: 0 when they are equally fast", "clock; (largest - smallest median of a rank) / largest"),
 
     column_of<&Row::baseline>("baseline", "", "the plan that this one is compared with: the first one measured of the same case; empty for that one itself; of a collective, the backend", "the order of the plans"),
-    column_of<&Row::ratio>("ratio", "", "this plan's time over the baseline's", "latencies; where plans were interleaved, repetition by repetition", brief),
+    column_of<&Row::ratio>("ratio", "", "this plan's time over the baseline's: below 1 this plan is faster", "latencies; where plans were interleaved, repetition by repetition", brief),
     column_of<&Row::ratio_low>("ratio_low", "", "lower end of the 95% interval of ratio", "as ratio"),
     column_of<&Row::ratio_high>("ratio_high", "", "upper end of the 95% interval of ratio", "as ratio"),
     column_of<&Row::verdict>("verdict", "", "faster, same or slower than the baseline, or undecided (too few repetitions, or too noisy)", "where the interval of ratio lies: below 1, around it and within 10% of it, above it; of two runs, by a margin of 2%", brief),

@@ -34,9 +34,15 @@ std::string markdown(const std::vector<Column>& columns) {
       "CSV has all but the lists and long texts, JSON Lines (one object a line, empty cells left out) has all, and "
       "Markdown the few that a person compares. In JSON Lines a number that is none is the text \"nan\", \"inf\" or "
       "\"-inf\".\n\n"
-      "This page is made from the table in `lib/results/src/columns.cpp`, and a test of `test_results` compares the "
-      "two.\n"
-      "After a change of that table, `TPSP_UPDATE_EXPECTED=1 test_results` writes this page anew.\n\n"
+      "From Python, with texts that look like numbers (`key`, `case_id`) kept as texts:\n"
+      "```python\n"
+      "columns = json.load(open(\"scripts/columns.json\"))[\"columns\"]  # as tpsp-bench columns --json prints it\n"
+      "texts = {name: str for name, column in columns.items() if column[\"kind\"] == \"text\"}\n"
+      "rows = pandas.read_csv(\"tpsp-results.csv\", dtype=texts)\n"
+      "```\n\n"
+      "This page is made from `lib/results/src/columns.cpp` and `case.cpp`, and a test of `test_results` compares "
+      "them.\n"
+      "After a change, `TPSP_UPDATE_EXPECTED=1 build/tests/test_results` writes this page anew.\n\n"
       "| column | unit | meaning | where the value comes from | files |\n"
       "|---|---|---|---|---|\n";
   for (const Column& column : columns) {
