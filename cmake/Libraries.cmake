@@ -23,8 +23,8 @@ function(tpsp_precompile target)
   endif()
 endfunction()
 
-# tpsp_library(<name> [PRECOMPILED] [LINK <targets>...]): sources are src/*.cpp and src/<folder>/*.cpp, except those named *_cuda.cpp
-# and nccl.cpp where CUDA is off.
+# tpsp_library(<name> [PRECOMPILED] [LINK <targets>...]): sources are src/*.cpp and src/<folder>/*.cpp, except those
+# named *_cuda.cpp and nccl.cpp where CUDA is off.
 function(tpsp_library name)
   cmake_parse_arguments(ARG "PRECOMPILED" "" "LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/src/*.cpp")

@@ -163,6 +163,15 @@ TEST_CASE("a header that a kill tore is completed") {
   }
 }
 
+TEST_CASE("a file whose rows have an earlier schema is not continued") {
+  const TemporaryFolder folder;
+  write_file(folder / "r.jsonl", "{\"schema\":2,\"key\":\"0123\"}\n");
+  for (const bool resume : {false, true}) {
+    CHECK_THAT(complaint_of([&] { ResultFiles({folder / "r.jsonl"}, standard_columns(), resume); }),
+               Catch::Contains("its rows have schema 2, and this program writes 3"));
+  }
+}
+
 TEST_CASE("a header with carriage returns is the same header") {
   const TemporaryFolder folder;
   write_file(folder / "r.csv", "plan,message\r\ntp,one\r\n");

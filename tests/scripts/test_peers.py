@@ -52,6 +52,13 @@ class Table(unittest.TestCase):
         rows = [[SCHEMA, "all-reduce", 8388608, "registered", backend, "fp32", 2, time, 1, 1, wrong] for backend, time in times.items()]
         self.write(f"round-{number}-comm", COLLECTIVE, *rows)
 
+    def test_collectives_of_the_schema_before_are_read_under_the_names_of_today(self):
+        header = ["placement" if name == "buffer" else name for name in COLLECTIVE]
+        rows = [[SCHEMA - 1, "all-reduce", 8388608, "in", backend, "fp32", 2, time, 1, 1, 0]
+                for backend, time in (("shm", 0.002), ("mpi", 0.004))]
+        self.write("round-1-comm", header, *rows)
+        self.assertEqual(self.line("all-reduce")[:2], ["8388608", "registered"])
+
     def table(self, code=0):
         result = run([sys.executable, PEERS / "table.py", self.folder])
         self.assertEqual(result.returncode, code, result.stdout + result.stderr)

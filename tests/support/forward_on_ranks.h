@@ -10,12 +10,14 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "tpsp/comm/backend.h"
 #include "tpsp/comm/dry.h"
+#include "tpsp/comm/forwarding.h"
 #include "tpsp/comm/threads.h"
 #include "tpsp/models/llama.h"
 
@@ -51,6 +53,37 @@ class RankModel {
   Context context_;
 };
 
+/// Counts the collectives that reach a transport, whatever the events say.
+class CallCounter final : public ForwardingProcessGroup {
+ public:
+  using ForwardingProcessGroup::ForwardingProcessGroup;
+
+  void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override {
+    count(counts.all_reduces, Collective::all_reduce, sum);
+    ForwardingProcessGroup::all_reduce(partial, sum);
+  }
+  void all_gather(const at::Tensor& shard, const at::Tensor& full) override {
+    count(counts.all_gathers, Collective::all_gather, full);
+    ForwardingProcessGroup::all_gather(shard, full);
+  }
+  void reduce_scatter(const at::Tensor& full, const at::Tensor& shard) override {
+    count(counts.reduce_scatters, Collective::reduce_scatter, full);
+    ForwardingProcessGroup::reduce_scatter(full, shard);
+  }
+  std::vector<at::Tensor> defer_reduction(Collective kind, const at::Tensor& partial) override {
+    count(kind == Collective::all_reduce ? counts.all_reduces : counts.reduce_scatters, kind, partial);
+    return ForwardingProcessGroup::defer_reduction(kind, partial);
+  }
+
+  CommCounts counts;
+
+ private:
+  void count(std::int64_t& calls, Collective kind, const at::Tensor& full) {
+    ++calls;
+    counts.bytes += bytes_sent(kind, static_cast<std::int64_t>(full.nbytes()), size());
+  }
+};
+
 /// Runs `body` on `world` threads, each with one core's work and no gradients.
 inline void on_ranks(int world, const std::function<void(World&, ProcessGroup&)>& body) {
   at::set_num_threads(1);
@@ -79,10 +112,12 @@ inline std::vector<RankResult> forward_on_ranks(const LlamaConfig& config, const
     if (reserve) reserve_for(transport, config, lowered, tokens, dtype);
     EventCounter counter(world);
     const ResidentWeights weights(lowered, ranks.rank(), {.seed = test_seed, .dtype = dtype});
-    const RankModel model(config, lowered, weights, transport, &counter);
+    CallCounter calls(transport);
+    const RankModel model(config, lowered, weights, calls, &counter);
     auto logits = model.forward(tokens);
     auto& mine = results[static_cast<std::size_t>(ranks.rank())];
     mine.counts = counter.counts();
+    if (mine.counts != calls.counts) throw std::logic_error("the events do not say what the transport has done");
     mine.logits = model.gathered(std::move(logits), tokens.size(1)).to(at::kFloat).contiguous();
   });
   return results;

@@ -1,4 +1,4 @@
-// Communicators that do something besides communicating.
+// Process groups that do something besides communicating.
 #pragma once
 
 #include <ATen/ATen.h>

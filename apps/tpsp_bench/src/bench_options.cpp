@@ -114,6 +114,7 @@ std::string facts_of(const BenchJob& job, const Backend& backend) {
   sweep.backend = backend.name;
   std::string facts;
   for (const auto& plan : sweep.plans) {
+    facts += fmt::format("plan {} does {}\n", plan.name, plan.signature());
     for (const auto seq : sweep.seqs) facts += text_of(case_of(sweep, plan, seq));
   }
   return facts + fmt::format("bind {}\npeaks {}\n", job.bind, job.peaks);

@@ -43,7 +43,9 @@ class CommCase {
   void make_in_place();
   void fill(std::uint64_t salt);
   at::Tensor expected(std::uint64_t salt) const;
+  void make_alternate();
   void gather();
+  void gather_and_read();
   void run_fused_add_norm();
   Event event_of(Transition transition) const;
   std::int64_t block() const { return shape_.elements / comm_.size(); }  ///< elements of a rank's
@@ -56,7 +58,12 @@ class CommCase {
   at::Tensor output_;
   at::Tensor shard_;   ///< of a fused add-norm: this rank's rows of the output
   at::Tensor stream_;  ///< of a fused add-norm: the residual stream, this rank's rows
-  at::Tensor sum_;     ///< of what was gathered, so that it is read
+  // Of an all-gather that is read: what a producer writes into input_, and the buffers of every other call. Peers may
+  // read one call's result while the next call is written.
+  at::Tensor source_;
+  at::Tensor other_input_;
+  at::Tensor other_output_;
+  at::Tensor sum_;     ///< of all that was gathered, fp32
   at::Tensor weight_;  ///< of the norm in a fused add-norm
 };
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tpsp/comm/dry.h"
+#include "tpsp/core/error.h"
 #include "tpsp/machine/memory.h"
 #include "tpsp/parallel/detours.h"
 
@@ -41,6 +42,10 @@ void add_collectives(Preview& result, const EventLog& log, int world) {
     if (!kind) continue;
     const auto row = std::find_if(result.modules.begin(), result.modules.end(),
                                   [&name = module](const auto& one) { return one.name == name; });
+    if (row == result.modules.end()) {
+      throw internal_error(
+          {.where = module, .what = "a collective is on behalf of it, and the model has no such module"});
+    }
     row->collectives.push_back({*kind, bytes_sent(*kind, event.bytes, world)});
     (module == logits_module ? result.logits : result.layers).add(event, world);
     result.collective_bytes = std::max(result.collective_bytes, event.bytes);
@@ -97,7 +102,7 @@ Preview preview(const Architecture& architecture, const LoweredPlan& plan, std::
 }
 
 const Preview& Previews::of(const LoweredPlan& plan, std::int64_t batch, std::int64_t seq) {
-  const std::tuple key{plan.name, plan.world, batch, seq};
+  const std::tuple key{plan.name + "\n" + plan.signature(), plan.world, batch, seq};
   const auto found = previews_.find(key);
   if (found != previews_.end()) return found->second;
   return previews_.emplace(key, preview(*model_, plan, batch, seq, dtype_, shares_memory_)).first->second;

@@ -1,5 +1,7 @@
 #include "tpsp/bench/profile.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -51,7 +53,7 @@ EventId Timeline::begin(const Event& event) {
   const auto kind = collective_of(event.transition);
   if (event.phase == Phase::gemm && event.module == head_) peak_before_head_ = probe_.peak_allocated_bytes();
   if (kind) {
-    open(Phase::wait, std::string(to_string(*kind)));
+    open(Phase::wait, fmt::format("{} {}", to_string(*kind), event.module));
     world_.barrier();
     close_interval();
     open_.back().first = Phase::move;

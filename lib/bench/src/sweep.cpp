@@ -12,6 +12,7 @@
 #include "group_run.h"
 #include "out_of_memory.h"
 #include "tpsp/core/environment.h"
+#include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {
@@ -118,6 +119,15 @@ std::vector<GroupTask> tasks_of(const SweepContext& context) {
   return tasks;
 }
 
+// Previews, which size the transport's memory, are made of what the backend says; its process groups must say the same.
+void require_same_memory(const Sweep& sweep, const ProcessGroup& comm) {
+  if (sweep.shares_memory == comm.shares_memory()) return;
+  throw internal_error({.where = fmt::format("backend {}", comm.backend()),
+                        .what = fmt::format("its shares_memory is {}, and its process groups' is {}",
+                                            sweep.shares_memory, comm.shares_memory()),
+                        .remedy = "make the two the same"});
+}
+
 }  // namespace
 
 std::string_view to_string(WeightPolicy policy) {
@@ -130,6 +140,7 @@ std::string_view to_string(WeightPolicy policy) {
 }
 
 void run_sweep(const Sweep& asked, World& world, ProcessGroup& comm, const Follower& follower) {
+  require_same_memory(asked, comm);
   const c10::InferenceMode no_gradients;
   auto sweep = asked;
   if (!sweep.previews) sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, sweep.shares_memory);

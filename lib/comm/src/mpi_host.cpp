@@ -43,7 +43,7 @@ void require_room(MPI_Comm host, std::size_t bytes) {
                .remedy = "enlarge it (docker run --shm-size, or mount -o remount,size=), or use --backend mpi"});
 }
 
-/// A window of MPI-3's shared memory: rank 0's part holds the barrier place and the common memory, every part a heap.
+/// A window of MPI-3's shared memory: rank 0's part holds the barrier state and the common memory, every part a heap.
 class WindowMemory final : public SharedMemory {
  public:
   /// Collective over `host`.
@@ -69,7 +69,7 @@ class WindowMemory final : public SharedMemory {
   WindowMemory(const WindowMemory&) = delete;
   WindowMemory& operator=(const WindowMemory&) = delete;
 
-  BarrierState& place() override { return *reinterpret_cast<BarrierState*>(parts_.front() + heap_bytes_); }
+  BarrierState& barrier_state() override { return *reinterpret_cast<BarrierState*>(parts_.front() + heap_bytes_); }
   std::size_t heap_bytes() const override { return heap_bytes_; }
   std::byte* heap_of(int rank) override { return parts_[static_cast<std::size_t>(rank)]; }
   std::size_t common_bytes() const override { return common_bytes_; }

@@ -22,7 +22,7 @@ std::string first_of(const std::vector<std::string>& names) {
 // A module's name as a regular expression for all blocks: 'layers\.\d+\.attention\.wo'.
 std::string as_pattern(const std::string& name, const std::string& role) {
   std::string block = RE2::QuoteMeta(name.substr(0, name.size() - role.size()));
-  RE2::Replace(&block, R"(\d+)", R"(\\d+)");
+  RE2::GlobalReplace(&block, R"(\d+)", R"(\\d+)");
   return block + RE2::QuoteMeta(role);
 }
 
@@ -55,7 +55,7 @@ void find_untouched(const Plan& plan, const LoweredPlan& lowered, const Matches&
   for (std::size_t i = 0; i < lowered.modules.size(); ++i) {
     const auto& module = lowered.modules[i];
     if (!matches[i].empty() || module.kind == ModuleKind::container) continue;
-    untouched[lowered.role_of(module.name)].push_back(module.name);
+    untouched[module.role.empty() ? module.name : module.role].push_back(module.name);
   }
   for (const auto& [kind, modules] : untouched) {
     const Complaint complaint{.where = plan.source,
@@ -97,7 +97,7 @@ void find_repeated_gathers(const LoweredPlan& lowered, std::vector<Finding>& fin
       const auto& reader = lowered.at(entry);
       if (reader.input && is_gather(transition(*module_plan.input, *reader.input))) ++gathers;
     }
-    if (gathers < 2 || !seen.insert(lowered.role_of(module.name)).second) continue;
+    if (gathers < 2 || !seen.insert(module.role.empty() ? module.name : module.role).second) continue;
     const Complaint complaint{.where = module_plan.rule,
                               .what = fmt::format("{}: its input is gathered {} times", module.name, gathers),
                               .why = fmt::format("it is brought to {}, and {} of its readers want it replicated",

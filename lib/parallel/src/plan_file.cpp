@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <re2/re2.h>
 
+#include <algorithm>
+
 #include "rule_fields.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"

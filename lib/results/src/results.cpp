@@ -47,11 +47,19 @@ Error other_columns(const std::filesystem::path& path, const Format& format, con
   return bad_input({path.string(), "the file has other columns than this run", why, keep_it});
 }
 
+/// Throws for rows of an earlier schema: a case's key and columns are others now.
+void require_present_schema(const std::filesystem::path& path, const Row& row) {
+  if (row.schema == row_schema) return;
+  throw bad_input({path.string(),
+                   fmt::format("its rows have schema {}, and this program writes {}", row.schema, row_schema),
+                   "rows of two schemas in one file could not be told apart", keep_it});
+}
+
 /// Of a format without a header: a file of something else is neither continued nor truncated.
 void require_rows(const std::filesystem::path& path, const Format& format, const Body& body) {
   const std::string& first = body.lines.empty() ? body.torn : body.lines.front();
   if (!body.lines.empty()) {
-    static_cast<void>(row_at(format, first, path, 1));
+    require_present_schema(path, row_at(format, first, path, 1));
   } else if (!first.starts_with("{\"") && first != "{") {
     throw bad_input({path.string(), "this is no file of results", "it begins with " + quote(first), keep_it});
   }
@@ -84,6 +92,7 @@ std::vector<Row> keyed_rows(const std::filesystem::path& path, const Format& for
   for (std::size_t i = 0; i < body.lines.size(); ++i) {
     if (trim(body.lines[i]).empty()) continue;
     Row row = row_at(format, body.lines[i], path, body.first_number + i);
+    require_present_schema(path, row);
     if (row.key.empty()) continue;
     const auto [place, is_new] = places.emplace(row.key, rows.size());
     if (is_new) {

@@ -38,7 +38,7 @@ bool lies_in(const void* memory, const std::byte* begin, std::size_t bytes) {
 SharedCollectives::SharedCollectives(std::shared_ptr<SharedMemory> memory, int rank, int size,
                                      std::function<void(int)> check_peer)
     : memory_(std::move(memory)),
-      barrier_(memory_->place(), rank, size, std::move(check_peer)),
+      barrier_(memory_->barrier_state(), rank, size, std::move(check_peer)),
       partials_(memory_->heap_bytes() - stage_bytes),
       gathered_(memory_->common_bytes()) {}
 

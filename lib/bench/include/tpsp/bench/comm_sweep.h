@@ -21,7 +21,7 @@ enum class CommOp {
   all_reduce,
   reduce_scatter,
   all_gather,
-  all_gather_read,  ///< and every rank reads all that was gathered: what the gather is for
+  all_gather_read,  ///< each rank writes its shard, the gather, and each rank reads (sums) all of it
   fused_add_norm,  ///< what stands between two sublayers under TP+SP: reduce-scatter, residual sum and norm, all-gather
 };
 std::string_view to_string(CommOp op);

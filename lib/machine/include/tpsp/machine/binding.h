@@ -19,7 +19,7 @@ struct RankCores {
   std::string note;  ///< message for the user: where each rank is bound, or why none was; may be empty
 };
 
-/// Gives each rank of a host cores of its own, unless whoever started them did (core/cpus.h says how).
+/// Gives each rank of a host cores of its own, unless whoever started them did (machine/cpus.h says how).
 class RankBinder {
  public:
   /// Learns where all ranks may run; binds nothing. Ranks that are threads of one process are never bound. Collective.

@@ -20,8 +20,9 @@ struct Delta {
   std::string module;  ///< whose output placement it will get
 };
 
-/// The modules of one forward. Holds references: plan, weights and context outlive it. Every function throws bad_input,
-/// naming the module, where a rule's in= is not what arrives, or a placement does not divide.
+/// The modules of one forward. Holds references: plan, weights and what the context refers to outlive it. Every
+/// function throws bad_input, naming the module, where a rule's in= is not what arrives, or a placement does not
+/// divide.
 class Layers {
  public:
   Layers(const LoweredPlan& plan, const WeightSource& weights, const Context& context)
@@ -61,7 +62,7 @@ class Layers {
 
   const LoweredPlan& plan_;
   const WeightSource& weights_;
-  const Context& context_;
+  Context context_;
 };
 
 }  // namespace tpsp::nn

@@ -26,7 +26,7 @@ enum class Phase {
 inline constexpr std::size_t phase_count = 7;
 std::string_view to_string(Phase phase);
 
-/// Identifies an event of a stream; `no_event` where nobody listens.
+/// Identifies an event of a stream; `no_event` where no stream is kept.
 using EventId = int;
 inline constexpr EventId no_event = -1;
 

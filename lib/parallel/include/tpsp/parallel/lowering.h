@@ -58,7 +58,7 @@ struct LoweredPlan {
   std::string weight_sharding() const;
 };
 
-/// Matches the rules with the modules (the last match wins) and derives every module_plan. Findings: a rule that
+/// Matches the rules with the modules (the last match wins) and derives every module plan. Findings: a rule that
 /// matches nothing (an error), modules with weights that no rule touches, modules matched by several rules, an input
 /// gathered once for each reader instead of once. Throws bad_input, naming rule and module, for a style that does not
 /// fit the module, a placement that the style can not take or give, and a dimension that does not divide by `world`.

@@ -20,7 +20,7 @@ class SharedMemory {
  public:
   virtual ~SharedMemory() = default;
 
-  virtual BarrierState& place() = 0;
+  virtual BarrierState& barrier_state() = 0;
   virtual std::size_t heap_bytes() const = 0;  ///< of each rank; SharedCollectives::stage_bytes at least
   virtual std::byte* heap_of(int rank) = 0;    ///< written by that rank alone, except by an in-place all-reduce
   virtual std::size_t common_bytes() const = 0;

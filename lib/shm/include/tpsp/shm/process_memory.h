@@ -13,7 +13,7 @@ class ProcessMemory final : public SharedMemory {
   /// In bytes, a heap for each rank.
   ProcessMemory(int ranks, std::size_t heap_bytes, std::size_t common_bytes);
 
-  BarrierState& place() override { return place_; }
+  BarrierState& barrier_state() override { return place_; }
   std::size_t heap_bytes() const override { return heap_bytes_; }
   std::byte* heap_of(int rank) override { return start_of(heaps_[static_cast<std::size_t>(rank)]); }
   std::size_t common_bytes() const override { return common_bytes_; }

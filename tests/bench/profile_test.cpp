@@ -1,0 +1,73 @@
+#include "tpsp/bench/profile.h"
+
+#include <chrono>
+#include <thread>
+
+#include "support/forward_on_ranks.h"
+
+using namespace tpsp;
+
+namespace {
+
+void wait(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
+
+double seconds_in(const ForwardProfile& profile, Phase phase) {
+  double total = 0;
+  for (const auto& interval : profile.intervals) {
+    if (interval.phase == phase) total += interval.end_s - interval.begin_s;
+  }
+  return total;
+}
+
+// Of two ranks of which the second comes late to a collective, whose data then takes its time.
+std::vector<ForwardProfile> late_rank() {
+  std::vector<ForwardProfile> profiles(2);
+  on_ranks(2, [&](World& world, ProcessGroup&) {
+    const auto probe = make_device_probe(at::kCPU);
+    const auto forward = [&](EventSink& events) {
+      {
+        const EventScope gemm(&events, {.phase = Phase::gemm, .module = "wo", .flops = 1});
+        wait(world.rank() == 1 ? 60 : 5);
+      }
+      const EventScope collective(
+          &events, {.phase = Phase::move, .module = "wo", .transition = Transition::all_reduce, .bytes = 8});
+      wait(20);
+    };
+    profiles[static_cast<std::size_t>(world.rank())] = profile(forward, "output", world, *probe);
+  });
+  return profiles;
+}
+
+}  // namespace
+
+TEST_CASE("a rank that comes early to a collective waits, and then moves data") {
+  const auto profiles = late_rank();
+  CHECK(seconds_in(profiles[0], Phase::wait) > 0.04);
+  CHECK(seconds_in(profiles[1], Phase::wait) < 0.04);
+  for (const auto& one : profiles) {
+    CHECK(seconds_in(one, Phase::move) >= 0.02);
+    CHECK(one.intervals.back().label == "forward");
+  }
+  CHECK(seconds_in(profiles[1], Phase::gemm) >= 0.06);
+  CHECK(seconds_in(profiles[0], Phase::gemm) < 0.05);
+}
+
+TEST_CASE("the phases of a forward add up to its time, slices included, and name their module") {
+  const auto probe = make_device_probe(at::kCPU);
+  SerialWorld world;
+  const auto one = profile(
+      [](EventSink& events) {
+        const EventScope norm(&events, {.phase = Phase::norm, .module = "norm"});
+        const EventScope slice(&events, {.phase = Phase::move, .module = "w1", .transition = Transition::slice});
+        const EventScope gather(&events, {.phase = Phase::move, .module = "w1", .transition = Transition::all_gather});
+      },
+      "output", world, *probe);
+  double total = 0;
+  for (const auto seconds : one.phases_s) total += seconds;
+  CHECK(total == Approx(one.total_s));
+  std::vector<std::string> labels;
+  for (const auto& interval : one.intervals)
+    labels.push_back(std::string(to_string(interval.phase)) + " " + interval.label);
+  CHECK(labels == std::vector<std::string>{"other forward", "norm norm", "norm norm", "wait all-gather w1",
+                                           "move all-gather w1", "norm norm", "norm norm", "other forward"});
+}
