@@ -3,9 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
-#include <thread>
 
 #include "support/forward_on_ranks.h"
 
@@ -29,14 +27,40 @@ class NoProbe final : public DeviceProbe {
   std::int64_t allocated = 0;
 };
 
+// A rank's time, which passes when its workload says so: a multiple of 1/1024 s, so that sums are exact.
+class FakeTime {
+ public:
+  static constexpr double tick_s = 1.0 / 1024;
+
+  void pass(int ticks) { now_s_ += ticks * tick_s; }
+  Clock clock() const {
+    return [this] { return now_s_; };
+  }
+
+ private:
+  double now_s_ = 0;
+};
+
 std::vector<Measurement> measure_alone(const std::vector<Workload>& workloads, const Protocol& protocol,
-                                       DeviceProbe& probe) {
+                                       DeviceProbe& probe, const FakeTime& time = {}) {
   SerialWorld world;
   EventCounter counter(1);
-  return measure(workloads, protocol, world, counter, probe);
+  return measure(workloads, protocol, world, counter, probe, {}, time.clock());
 }
 
-void wait(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
+// The same of one workload, which takes `ticks(n)` in its n-th call.
+Measurement measure_ticks(const std::function<int(int)>& ticks, const Protocol& protocol) {
+  FakeTime time;
+  int calls = 0;
+  NoProbe probe;
+  return measure_alone({[&] { time.pass(ticks(calls++)); }}, protocol, probe, time).front();
+}
+
+std::vector<double> seconds_of(std::initializer_list<int> ticks) {
+  std::vector<double> seconds;
+  for (const int some : ticks) seconds.push_back(some * FakeTime::tick_s);
+  return seconds;
+}
 
 }  // namespace
 
@@ -89,55 +113,53 @@ TEST_CASE("in sequential order one workload follows the other, each with its own
 }
 
 TEST_CASE("the warm-up is not timed") {
-  int calls = 0;
-  const auto slow_at_first = [&] {
-    if (calls++ == 0) wait(200);
-  };
-  NoProbe probe;
-  const auto result = measure_alone({slow_at_first}, {.warmup = 1, .reps = 3}, probe).front();
-  CHECK(*std::max_element(result.samples_s.begin(), result.samples_s.end()) < 0.15);
+  const auto result = measure_ticks([](int call) { return call == 0 ? 200 : 3; }, {.warmup = 1, .reps = 3});
+  CHECK(result.samples_s == seconds_of({3, 3, 3}));
 }
 
 TEST_CASE("the warm-up goes on while the time falls, and says how long it took") {
-  int calls = 0;
-  const auto settles = [&] { wait(std::max(40 - 10 * calls++, 10)); };
-  NoProbe probe;
-  const auto result = measure_alone({settles}, {.warmup = 1, .reps = 3}, probe).front();
-  CHECK(result.warmup >= 4);  // 40, 30, 20, 10 ms, and one that is no faster
-  CHECK(result.warmup <= 10);
-  CHECK(*std::max_element(result.samples_s.begin(), result.samples_s.end()) < 0.02);
+  const auto result = measure_ticks([](int call) { return std::max(40 - 10 * call, 10); }, {.warmup = 1, .reps = 3});
+  CHECK(result.warmup == 5);  // 40, 30, 20, 10, and one that is no faster
+  CHECK(result.samples_s == seconds_of({10, 10, 10}));
+  CHECK(result.forwards_s == (40 + 30 + 20 + 10 + 10 + 3 * 10) * FakeTime::tick_s);
+}
+
+TEST_CASE("a warm-up whose time falls for ever ends after ten repetitions") {
+  CHECK(measure_ticks([](int call) { return 1 << (20 - call); }, {.warmup = 1, .reps = 1}).warmup == 10);
+}
+
+TEST_CASE("a time that falls by less than two percent has settled") {
+  CHECK(measure_ticks([](int call) { return 1000 - 19 * call; }, {.warmup = 1, .reps = 1}).warmup == 2);
+  CHECK(measure_ticks([](int call) { return call < 3 ? 1000 - 21 * call : 958; }, {.warmup = 1, .reps = 1}).warmup ==
+        4);
 }
 
 TEST_CASE("the warm-up has at least as many repetitions as it was asked for") {
-  NoProbe probe;
-  CHECK(measure_alone({[] { wait(1); }}, {.warmup = 7, .reps = 1}, probe).front().warmup >= 7);
+  CHECK(measure_ticks([](int) { return 1; }, {.warmup = 7, .reps = 1}).warmup == 7);
 }
 
 TEST_CASE("repetitions end when the median is known well enough, and the result says so") {
-  NoProbe probe;
-  const Protocol protocol{.min_reps = 6, .min_time_s = 0, .max_noise = 0.9, .max_time_s = 60};
-  const auto result = measure_alone({[] { wait(2); }}, protocol, probe).front();
-  CHECK(result.stop == Stop::noise);
-  CHECK(result.samples_s.size() == 6);
+  const Protocol protocol{.min_reps = 6, .min_time_s = 0, .max_noise = 0.01, .max_time_s = 60};
+  const auto steady = measure_ticks([](int) { return 2; }, protocol);
+  CHECK(steady.stop == Stop::noise);
+  CHECK(steady.samples_s.size() == 6);
+  const auto noisy_at_first = measure_ticks([](int call) { return call < 6 ? 2 + 10 * (call % 2) : 2; }, protocol);
+  CHECK(noisy_at_first.stop == Stop::noise);
+  CHECK(noisy_at_first.samples_s.size() > 6);
 }
 
 TEST_CASE("repetitions end when their time is used up, however noisy they are") {
-  int calls = 0;
-  const auto noisy = [&] { wait(calls++ % 2 == 0 ? 2 : 20); };
-  NoProbe probe;
   const Protocol protocol{.warmup = 0, .min_reps = 2, .min_time_s = 0, .max_noise = 0.001, .max_time_s = 0.2};
-  const auto result = measure_alone({noisy}, protocol, probe).front();
+  const auto result = measure_ticks([](int call) { return call % 2 == 0 ? 2 : 20; }, protocol);
   CHECK(result.stop == Stop::time);
-  CHECK(result.samples_s.size() < 30);
+  CHECK(result.samples_s.size() == 20);  // of 2 and 20 ticks: the first whose sum reaches 0.2 s, which are 204.8
 }
 
 TEST_CASE("the least number and the least time of repetitions come before any other rule") {
-  NoProbe probe;
   const Protocol many{.min_reps = 12, .min_time_s = 0, .max_noise = 1, .max_time_s = 0};
-  CHECK(measure_alone({[] {}}, many, probe).front().samples_s.size() == 12);
-  const Protocol lengthy{.min_reps = 1, .min_time_s = 0.1, .max_noise = 1, .max_time_s = 0};
-  const auto samples = measure_alone({[] { wait(2); }}, lengthy, probe).front().samples_s;
-  CHECK(std::accumulate(samples.begin(), samples.end(), 0.0) >= 0.1);
+  CHECK(measure_ticks([](int) { return 0; }, many).samples_s.size() == 12);
+  const Protocol lengthy{.min_reps = 1, .min_time_s = 100 * FakeTime::tick_s, .max_noise = 1, .max_time_s = 0};
+  CHECK(measure_ticks([](int) { return 2; }, lengthy).samples_s.size() == 50);
 }
 
 TEST_CASE("a fixed number of repetitions overrules the other rules") {
@@ -152,18 +174,14 @@ TEST_CASE("a listener is called before each warm-up and round") {
   SerialWorld world;
   EventCounter counter(1);
   NoProbe probe;
-  measure({[] { wait(1); }}, {.warmup = 0, .reps = 2}, world, counter, probe,
+  measure({[] {}}, {.warmup = 0, .reps = 2}, world, counter, probe,
           [&](std::string_view phase, int done) { calls += std::string(phase) + " " + std::to_string(done) + ", "; });
   CHECK(calls == "timing 0, timing 1, ");
 }
 
 TEST_CASE("without a warm-up the first run is a sample") {
-  int calls = 0;
-  const auto slow_at_first = [&] {
-    if (calls++ == 0) wait(50);
-  };
-  NoProbe probe;
-  CHECK(measure_alone({slow_at_first}, {.warmup = 0, .reps = 2}, probe).front().samples_s[0] >= 0.05);
+  const auto result = measure_ticks([](int call) { return call == 0 ? 50 : 2; }, {.warmup = 0, .reps = 2});
+  CHECK(result.samples_s == seconds_of({50, 2}));
 }
 
 TEST_CASE("the device is waited for before and after each repetition") {
@@ -172,37 +190,34 @@ TEST_CASE("the device is waited for before and after each repetition") {
   CHECK(probe.synchronized == 6);
 }
 
-TEST_CASE("a sample is the slowest rank's, on every rank") {
-  std::vector<std::vector<double>> samples(3);
-  on_ranks(3, [&](World& world, ProcessGroup& transport) {
+namespace {
+
+// Of ranks that take 3 ticks, but for rank 1, which takes 60.
+std::vector<Measurement> measure_a_slow_rank(int ranks, const Protocol& protocol) {
+  std::vector<Measurement> results(static_cast<std::size_t>(ranks));
+  on_ranks(ranks, [&](World& world, ProcessGroup& transport) {
     EventCounter counter(transport.size());
     NoProbe probe;
-    const auto run = [&] {
-      if (world.rank() == 1) wait(60);
-    };
-    samples[static_cast<std::size_t>(world.rank())] =
-        measure({run}, {.warmup = 0, .reps = 2}, world, counter, probe).front().samples_s;
+    FakeTime time;
+    const auto run = [&] { time.pass(world.rank() == 1 ? 60 : 3); };
+    results[static_cast<std::size_t>(world.rank())] =
+        measure({run}, protocol, world, counter, probe, {}, time.clock()).front();
   });
-  CHECK(samples[0][0] >= 0.06);
-  CHECK(samples[0] == samples[1]);
-  CHECK(samples[0] == samples[2]);
+  return results;
+}
+
+}  // namespace
+
+TEST_CASE("a sample is the slowest rank's, on every rank") {
+  for (const auto& result : measure_a_slow_rank(3, {.warmup = 0, .reps = 2})) {
+    CHECK(result.samples_s == seconds_of({60, 60}));
+  }
 }
 
 TEST_CASE("every rank's own samples are kept, on every rank") {
-  std::vector<Measurement> results(2);
-  on_ranks(2, [&](World& world, ProcessGroup& transport) {
-    EventCounter counter(transport.size());
-    NoProbe probe;
-    const auto run = [&] {
-      if (world.rank() == 1) wait(30);
-    };
-    results[static_cast<std::size_t>(world.rank())] =
-        measure({run}, {.warmup = 0, .reps = 3}, world, counter, probe).front();
-  });
-  CHECK(results[0].rank_samples_s == results[1].rank_samples_s);
-  REQUIRE(results[0].rank_samples_s.size() == 2);
-  CHECK(results[0].rank_samples_s[1] == results[0].samples_s);
-  for (const auto sample : results[0].rank_samples_s[0]) CHECK(sample < 0.03);
+  for (const auto& result : measure_a_slow_rank(2, {.warmup = 0, .reps = 3})) {
+    CHECK(result.rank_samples_s == std::vector{seconds_of({3, 3, 3}), seconds_of({60, 60, 60})});
+  }
 }
 
 TEST_CASE("memory is the largest rank's") {

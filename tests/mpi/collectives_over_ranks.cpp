@@ -50,7 +50,8 @@ class Checker {
     return agreed(words_of(one) + ", all-reduce", all_reduce_is_right(one)) &&
            agreed(words_of(one) + ", bits", bits_are_the_same(one)) &&
            agreed(words_of(one) + ", reduce-scatter", reduce_scatter_is_right(one)) &&
-           agreed(words_of(one) + ", all-gather", all_gather_is_right(one));
+           agreed(words_of(one) + ", all-gather", all_gather_is_right(one)) &&
+           agreed(words_of(one) + ", deferred reductions", leases_are_right(one));
   }
 
  private:
@@ -104,6 +105,23 @@ class Checker {
     const auto place = full.narrow(0, one.count * comm_.rank(), one.count);
     comm_.all_gather(one.in_place ? place.copy_(mine) : mine, full);
     return full.equal(values);
+  }
+
+  // Two deferred reductions at once, read after other collectives and after memory was asked for again.
+  bool leases_are_right(const Case& one) {
+    const auto ranks = comm_.size();
+    const auto shards =
+        comm_.defer_reduction(Collective::reduce_scatter, partial(one, numbers(one.count * ranks, comm_.rank())));
+    const auto sums = comm_.defer_reduction(Collective::all_reduce, partial(one, numbers(one.count, comm_.rank())));
+    for (int i = 0; i < 3; ++i) summed(one, fractions(one.count, comm_.rank() + i));
+    const auto sum = sum_of_numbers(one.count * ranks, ranks).narrow(0, one.count * comm_.rank(), one.count);
+    return total(shards).equal(sum) && total(sums).equal(sum_of_numbers(one.count, ranks));
+  }
+
+  static at::Tensor total(const std::vector<at::Tensor>& terms) {
+    auto sum = at::zeros(terms.front().sizes());
+    for (const auto& term : terms) sum += term.to(at::kFloat);
+    return sum;
   }
 
   World& world_;

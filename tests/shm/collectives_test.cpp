@@ -212,6 +212,18 @@ TEST_CASE("ranks that call different collectives, sizes or memory fail") {
   }
 }
 
+TEST_CASE("a rank that gives registered memory back before its peers do is refused") {
+  const auto complaints = on_ranks(2, {.partials = 1 << 16, .gathered = 0}, [](SharedCollectives& collectives) {
+    std::vector<float> numbers(64);
+    const auto* const partial = collectives.alloc_partial(256);
+    collectives.exchange_partials("deferred", 256, partial);
+    if (collectives.rank() == 0) collectives.give_back(partial);
+    collectives.all_reduce(Dtype::fp32, numbers.data(), numbers.data(), 64);
+  });
+  CHECK_THAT(complaints[0], Contains("rank 0 of this host holds 0 blocks") && Contains("rank 1 holds 1"));
+  CHECK_THAT(complaints[1], Contains("rank 1 of this host holds 1 blocks") && Contains("rank 0 holds 0"));
+}
+
 TEST_CASE("memory says what it is") {
   const auto thrown = on_ranks(2, {.partials = 1 << 16, .gathered = 1 << 16}, [](SharedCollectives& collectives) {
     const auto* const partial = collectives.alloc_partial(100);

@@ -85,6 +85,28 @@ std::string text_of(const PlayedCase& played) {
       where_names[static_cast<std::size_t>(played.to)], played.in_place ? " in place" : "", played.numbers);
 }
 
+// The partials of all ranks are still what each of them put there.
+void Player::read_again(const Lease& lease) const {
+  const auto bytes = lease.played.count * bytes_of(lease.played.dtype);
+  std::vector<std::byte> expected(bytes);
+  for (std::size_t rank = 0; rank < lease.terms.size(); ++rank) {
+    put_terms(lease.played, static_cast<int>(rank), lease.played.count, expected.data());
+    if (std::equal(expected.begin(), expected.end(), lease.terms[rank])) continue;
+    throw std::runtime_error(fmt::format("rank {}: {}: the partial of rank {} was overwritten while it was leased",
+                                         collectives_.rank(), text_of(lease.played), rank));
+  }
+}
+
+void Player::give_back(const Memory& memory) {
+  const auto lease =
+      std::find_if(leases_.begin(), leases_.end(), [&](const Lease& one) { return one.mine == memory.at; });
+  if (lease != leases_.end()) {
+    read_again(*lease);
+    leases_.erase(lease);
+  }
+  collectives_.give_back(memory.at);
+}
+
 Player::~Player() {
   for (const auto& memory : kept_) {
     if (memory.shared) collectives_.give_back(memory.at);
@@ -110,7 +132,7 @@ Player::Memory Player::take(Where where, std::size_t bytes, Dtype dtype) {
 void Player::give_back_old_ones() {
   std::erase_if(kept_, [&](Memory& memory) {
     if (memory.kept_for-- > 0) return false;
-    if (memory.shared) collectives_.give_back(memory.at);
+    if (memory.shared) give_back(memory);
     const bool intact = std::all_of(memory.own.end() - (memory.own.empty() ? 0 : guards), memory.own.end(),
                                     [](std::byte byte) { return byte == guard; });
     if (!intact) throw std::runtime_error("bytes behind the buffer were written");
@@ -159,6 +181,7 @@ void Player::call(const PlayedCase& played, const std::byte* from, std::byte* to
   if (!collectives_.is_partial(from)) return collectives_.all_reduce(played.dtype, from, to, played.count);
   // A deferred reduction: the reader makes the sum later.
   const auto terms = collectives_.exchange_partials("deferred", bytes, from);
+  leases_.push_back({.played = played, .terms = terms, .mine = from});
   dawdle(played.slow_reader == collectives_.rank(), played.numbers);
   for (std::size_t i = 0; i < played.count; ++i) {
     float total = 0;

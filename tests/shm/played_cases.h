@@ -55,13 +55,22 @@ class Player {
     bool shared = false;         ///< to be given back
     int kept_for = 0;
   };
+  /// The peers' partials of an exchange, which stay as they are until this rank's is given back.
+  struct Lease {
+    PlayedCase played;
+    std::vector<const std::byte*> terms;
+    const std::byte* mine;
+  };
   Memory take(Where where, std::size_t bytes, Dtype dtype);
   void give_back_old_ones();
+  void give_back(const Memory& memory);
+  void read_again(const Lease& lease) const;
   void call(const PlayedCase& played, const std::byte* from, std::byte* to);
   void check(const PlayedCase& played, const std::byte* result) const;
 
   SharedCollectives& collectives_;
   std::vector<Memory> kept_;
+  std::vector<Lease> leases_;
   Uses uses_;
 };
 

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -63,11 +62,10 @@ std::int64_t needed_bytes(const CommShape& shape) {
 double seconds_of(int calls, CommCase& one, World& world, DeviceProbe& probe) {
   probe.synchronize();
   world.barrier();
-  const auto start = std::chrono::steady_clock::now();
+  const double begin_s = steady_clock_s();
   for (int i = 0; i < calls; ++i) one.call();
   probe.synchronize();
-  const double mine_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return max_over_ranks(world, {mine_s}).front();
+  return max_over_ranks(world, {steady_clock_s() - begin_s}).front();
 }
 
 // As many calls as take long enough for a barrier and a clock not to matter; the same on all ranks. The quickest of a

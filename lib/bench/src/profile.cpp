@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 namespace tpsp {
 namespace {
@@ -18,10 +17,6 @@ std::vector<double> mean_over_ranks(World& world, const std::vector<double>& min
 }
 
 }  // namespace
-
-double steady_clock_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 void Timeline::start() {
   intervals_.clear();

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <random>
 #include <span>
@@ -13,25 +12,17 @@
 namespace tpsp {
 namespace {
 
-double timed(const Workload& workload, World& world, DeviceProbe& probe) {
-  probe.synchronize();
-  world.barrier();
-  const auto start = std::chrono::steady_clock::now();
-  workload();
-  probe.synchronize();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 /// Interleaved candidates, with what is known of each so far.
 class InterleavedRuns {
  public:
   InterleavedRuns(std::span<const Candidate> candidates, const Protocol& protocol, World& world, DeviceProbe& probe,
-                  const ProtocolListener& listener)
+                  const ProtocolListener& listener, const Clock& now_s)
       : candidates_(candidates),
         protocol_(protocol),
         world_(world),
         probe_(probe),
         listener_(listener),
+        now_s_(now_s),
         results_(candidates.size()),
         turns_(candidates.size()),
         random_(protocol.seed) {
@@ -51,6 +42,15 @@ class InterleavedRuns {
   }
 
  private:
+  double timed(const Workload& workload) {
+    probe_.synchronize();
+    world_.barrier();
+    const double begin_s = now_s_();
+    workload();
+    probe_.synchronize();
+    return now_s_() - begin_s;
+  }
+
   void report_step(std::string_view phase, int done) const {
     if (listener_) listener_(phase, done);
   }
@@ -62,7 +62,7 @@ class InterleavedRuns {
     double last_s = 0;
     for (bool settled = protocol_.warmup == 0; !settled; ++warmup) {
       report_step("warm-up", warmup);
-      const double mine_s = timed(candidates_[which].work, world_, probe_);
+      const double mine_s = timed(candidates_[which].work);
       const double now_s = max_over_ranks(world_, {mine_s}).front();
       results_[which].forwards_s += mine_s;
       const bool stopped_falling = warmup > 0 && now_s > still_falling * last_s;
@@ -76,7 +76,7 @@ class InterleavedRuns {
     auto& counter = candidates_[which].counter;
     counter.reset();
     probe_.reset_peaks();
-    const double mine_s = timed(candidates_[which].work, world_, probe_);
+    const double mine_s = timed(candidates_[which].work);
     result.counts = counter.counts();
     result.allocated_bytes = std::max(result.allocated_bytes, probe_.peak_allocated_bytes());
     result.reserved_bytes = std::max(result.reserved_bytes, probe_.peak_reserved_bytes());
@@ -125,6 +125,7 @@ class InterleavedRuns {
   World& world_;
   DeviceProbe& probe_;
   const ProtocolListener& listener_;
+  const Clock& now_s_;
   std::vector<Measurement> results_;
   std::vector<std::size_t> turns_;
   std::mt19937_64 random_;
@@ -154,22 +155,23 @@ std::string_view to_string(Stop stop) {
 }
 
 std::vector<Measurement> measure(const std::vector<Candidate>& candidates, const Protocol& protocol, World& world,
-                                 DeviceProbe& probe, const ProtocolListener& listener) {
+                                 DeviceProbe& probe, const ProtocolListener& listener, const Clock& now_s) {
   const std::span all(candidates);
   const auto together = protocol.order == Order::random ? all.size() : std::size_t{1};
   std::vector<Measurement> results;
   for (std::size_t first = 0; first < all.size(); first += together) {
-    auto some = InterleavedRuns(all.subspan(first, together), protocol, world, probe, listener).run();
+    auto some = InterleavedRuns(all.subspan(first, together), protocol, world, probe, listener, now_s).run();
     std::move(some.begin(), some.end(), std::back_inserter(results));
   }
   return results;
 }
 
 std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
-                                 EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener) {
+                                 EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener,
+                                 const Clock& now_s) {
   std::vector<Candidate> candidates;
   for (const auto& work : workloads) candidates.push_back({.work = work, .counter = counter});
-  return measure(candidates, protocol, world, probe, listener);
+  return measure(candidates, protocol, world, probe, listener, now_s);
 }
 
 }  // namespace tpsp

@@ -29,11 +29,11 @@ std::vector<Column> identity() {
     column_of<&Row::case_id>("case_id", "", "hash of the case without its plan: rows that have it in common are compared with each other, where machine, build and versions are the same too", "as key"),
     column_of<&Row::run_id>("run_id", "", "the run that the row belongs to", "start time in UTC and four random digits, from rank 0"),
     column_of<&Row::suite>("suite", "", "the suite that the case belongs to; empty without one", "the suite's name"),
-
   };
 }
 
-std::vector<Column> measured() {
+// What was run, and how often.
+std::vector<Column> protocol() {
   return {
     setting(count_of_model<&Row::seq_padded>("seq_padded", "tokens", "tokens of one sequence as computed", "seq, rounded up where the plan splits the sequence")),
     setting(count_of_model<&Row::vocab_padded>("vocab_padded", "tokens", "vocabulary as computed", "the model's vocabulary, rounded up where the plan splits it")),
@@ -45,7 +45,12 @@ std::vector<Column> measured() {
     setting(column_of<&Row::reps>("reps", "forwards", "measured forwards, or repetitions of a collective", "--reps, or when the repetitions were ended")),
     column_of<&Row::stop>("stop", "", "what ended the repetitions: noise (the interval was narrow enough), time (it was used up) or reps (their number was reached)", "the protocol"),
     setting(column_of<&Row::calls>("calls", "calls", "calls of a collective in one repetition, which its time is divided by; empty for a forward", "as many as take 200 us, tried out before")),
+  };
+}
 
+// How long it took, on which rank, and against the baseline.
+std::vector<Column> times() {
+  return {
     column_of<&Row::latency_s>("latency_s", "s", "time of one forward, or one call of a collective", "clock; slowest rank of each repetition, median of the repetitions", brief),
     column_of<&Row::latency_low_s>("latency_low_s", "s", "lower end of the 95% interval of latency_s", "order statistics of the repetitions; empty for fewer than six", brief),
     column_of<&Row::latency_high_s>("latency_high_s", "s", "upper end of the 95% interval of latency_s", "order statistics of the repetitions; empty for fewer than six", brief),
@@ -70,7 +75,12 @@ std::vector<Column> measured() {
     column_of<&Row::ratio_low>("ratio_low", "", "lower end of the 95% interval of ratio", "as ratio"),
     column_of<&Row::ratio_high>("ratio_high", "", "upper end of the 95% interval of ratio", "as ratio"),
     column_of<&Row::verdict>("verdict", "", "faster, same or slower than the baseline, or undecided (too few repetitions, or too noisy)", "where the interval of ratio lies: below 1, around it and within 10% of it, above it; of two runs, by a margin of 2%", brief),
+  };
+}
 
+// Where one forward spent its time, and what the machine could have done.
+std::vector<Column> parts() {
+  return {
     column_of<&Row::split_s>("split_s", "s", "time of the forward that was split into the parts below", "one forward apart from the timed ones with a clock around each part; mean of the ranks"),
     column_of<&Row::gemm_s>("gemm_s", "s", "GEMMs with weights", "part of split_s"),
     column_of<&Row::attention_s>("attention_s", "s", "attention between the QKV and output projections", "part of split_s"),
@@ -87,7 +97,11 @@ std::vector<Column> measured() {
     column_of<&Row::gemm_fraction>("gemm_fraction", "", "rate of the GEMMs over the peak", "product_flops / gemm_s / peak_flops_per_s"),
     column_of<&Row::limit_s>("limit_s", "s", "time of a forward that did nothing but its arithmetic, at the peak", "(product_flops + causal attention's) / peak_flops_per_s"),
     column_of<&Row::limit_fraction>("limit_fraction", "", "limit_s over the measured latency", "limit_s / latency_s"),
+  };
+}
 
+std::vector<Column> memory() {
+  return {
     column_of<&Row::predicted_bytes>("predicted_bytes", "bytes", "weights and peak activations, predicted", "a forward on tensors without storage", brief),
     column_of<&Row::allocated_bytes>("allocated_bytes", "bytes", "peak memory held by tensors, weights included", "allocator; peak of each rank, maximum over the ranks", brief),
     column_of<&Row::allocated_after_bytes>("allocated_after_bytes", "bytes", "memory held by tensors after the forward", "allocator; maximum over the ranks"),
@@ -99,7 +113,11 @@ std::vector<Column> measured() {
     column_of<&Row::collective_bytes>("collective_bytes", "bytes", "buffers of collectives that live at the allocated peak", "as activations_bytes"),
     column_of<&Row::resident_bytes>("resident_bytes", "bytes", "tensors of others that live at the allocated peak, such as an earlier plan's model that was kept", "as activations_bytes"),
     column_of<&Row::before_head_bytes>("before_head_bytes", "bytes", "peak above the weights before the head (output projection) runs", "allocator; maximum over the ranks"),
+  };
+}
 
+std::vector<Column> collectives_and_check() {
+  return {
     column_of<&Row::all_reduces>("all_reduces", "calls", "all-reduces of one forward", "events of redistribute, one rank"),
     column_of<&Row::all_gathers>("all_gathers", "calls", "all-gathers of one forward", "events of redistribute, one rank"),
     column_of<&Row::reduce_scatters>("reduce_scatters", "calls", "reduce-scatters of one forward", "events of redistribute, one rank"),
@@ -110,7 +128,12 @@ std::vector<Column> measured() {
     column_of<&Row::max_rel_err>("max_rel_err", "", "largest difference over the largest logit of the reference", "the check"),
     column_of<&Row::error_bound>("error_bound", "", "the largest max_rel_err that passes the check: twice the root mean square of what rounding makes", "dtype, sizes, layers and ranks: see docs/method.md"),
     column_of<&Row::wrong>("wrong", "elements", "elements of a collective's results that are not what they must be, over all ranks", "two checked calls, one before the timed ones and one after", brief),
+  };
+}
 
+// Where, with what and when it was measured.
+std::vector<Column> provenance() {
+  return {
     column_of<&Row::host>("host", "", "machines of the ranks, separated by +", "gethostname"),
     column_of<&Row::device_name>("device_name", "", "processor or GPU of rank 0", "CUDA runtime or /proc/cpuinfo"),
     column_of<&Row::cores>("cores", "", "processors of rank 0's machine", "the system"),
@@ -128,7 +151,12 @@ std::vector<Column> measured() {
     column_of<&Row::utc_time>("utc_time", "", "when the case began, in UTC", "clock of rank 0"),
     column_of<&Row::warnings>("warnings", "", "what may have disturbed the measurement: flags separated by ;", "the samples, and the system's counters on all machines", brief),
     column_of<&Row::message>("message", "", "why status is not ok", "the check, or what the case lacked"),
+  };
+}
 
+// Lists and texts, in JSON Lines alone.
+std::vector<Column> raw_data() {
+  return {
     column_of<&Row::samples_s>("samples_s", "s", "every repetition, in the order of time", "clock; slowest rank of each repetition", raw),
     column_of<&Row::rank_samples_s>("rank_samples_s", "s", "every repetition of every rank, a list for each rank", "clock", raw),
     column_of<&Row::plan_text>("plan_text", "", "the plan file", "as it was read", raw),
@@ -142,7 +170,10 @@ std::vector<Column> measured() {
 std::vector<Column> standard_columns() {
   auto columns = identity();
   for (const CaseField& field : case_fields()) columns.push_back(field.column);
-  std::ranges::move(measured(), std::back_inserter(columns));
+  for (const auto& group :
+       {protocol(), times(), parts(), memory(), collectives_and_check(), provenance(), raw_data()}) {
+    std::ranges::copy(group, std::back_inserter(columns));
+  }
   return columns;
 }
 

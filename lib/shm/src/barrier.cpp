@@ -34,7 +34,7 @@ std::string text_of(const OpDescriptor& op) {
 }  // namespace
 
 OpDescriptor describe(std::string_view name, std::uint64_t bytes, std::uint64_t offset) {
-  OpDescriptor op{.name = {}, .bytes = bytes, .offset = offset, .place = 0};
+  OpDescriptor op{.name = {}, .bytes = bytes, .offset = offset};
   std::copy_n(name.data(), std::min(name.size(), op.name.size() - 1), op.name.data());
   return op;
 }
@@ -69,7 +69,16 @@ void Barrier::wait_for(int peer) const {
 
 void Barrier::compare(const OpDescriptor& mine, int peer) const {
   const auto& theirs = op_of(peer);
-  if (theirs.name == mine.name && theirs.bytes == mine.bytes && theirs.place == mine.place) return;
+  if (theirs.name == mine.name && theirs.bytes == mine.bytes && theirs.place == mine.place) {
+    if (theirs.blocks == mine.blocks) return;
+    throw Error(
+        ExitCode::rows_not_ok,
+        {.where = "backend shm",
+         .what = fmt::format("at '{}' rank {} of this host holds {} blocks of registered memory, rank {} holds {}",
+                             text_of(mine), rank_, mine.blocks, peer, theirs.blocks),
+         .why = "a rank that lets go of a block earlier than its peers could write into what they still read",
+         .remedy = "allocate and release registered memory in the same order on all ranks"});
+  }
   throw Error(ExitCode::rows_not_ok, {.where = "backend shm",
                                       .what = fmt::format("rank {} of this host called '{}', rank {} called '{}'",
                                                           rank_, text_of(mine), peer, text_of(theirs)),

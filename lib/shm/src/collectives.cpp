@@ -94,16 +94,21 @@ SharedCollectives::Chunk SharedCollectives::chunk(std::size_t number) {
   return chunk;
 }
 
+void SharedCollectives::wait(OpDescriptor op) {
+  op.blocks = partials_.live() + gathered_.live();
+  barrier_.wait(op);
+}
+
 // Of a gathered result, all ranks must name the same offset.
 void SharedCollectives::wait_at_gathered(std::string_view name, std::size_t bytes, const std::byte* full) {
   auto op = describe(name, bytes);
   op.place = static_cast<std::uint64_t>(full - memory_->common()) + 1;
-  barrier_.wait(op);
+  wait(op);
 }
 
 std::vector<const std::byte*> SharedCollectives::exchange_partials(std::string_view purpose, std::size_t bytes,
                                                                    const void* partial) {
-  barrier_.wait(describe(purpose, bytes, offset_of(partial)));
+  wait(describe(purpose, bytes, offset_of(partial)));
   return partials();
 }
 
@@ -113,7 +118,7 @@ void SharedCollectives::all_reduce(Dtype dtype, const void* partial, void* sum_m
   if (!is_partial(partial)) {
     return reduce_through_stage(dtype, static_cast<const std::byte*>(partial), result, count);
   }
-  barrier_.wait(describe("all-reduce", bytes, offset_of(partial)));
+  wait(describe("all-reduce", bytes, offset_of(partial)));
   const auto terms = partials();
   if (is_gathered(result)) {
     const auto [begin, share] = share_of(count);
@@ -145,7 +150,7 @@ void SharedCollectives::reduce_to_peers(Dtype dtype, std::size_t count) {
       if (theirs + at != mine) std::memcpy(theirs + at, mine, some * bytes_of(dtype));
     }
   }
-  barrier_.wait(describe("all-reduce, summed", count * bytes_of(dtype)));
+  wait(describe("all-reduce, summed", count * bytes_of(dtype)));
 }
 
 void SharedCollectives::reduce_through_stage(Dtype dtype, const std::byte* partial, std::byte* result,
@@ -157,7 +162,7 @@ void SharedCollectives::reduce_through_stage(Dtype dtype, const std::byte* parti
     const auto some = std::min(most, count - done);
     const auto [mine, peers] = chunk(chunks_++);
     std::memcpy(mine, partial + done * size_of_one, some * size_of_one);
-    barrier_.wait(describe("all-reduce, copied", some * size_of_one));
+    wait(describe("all-reduce, copied", some * size_of_one));
     const auto [begin, share] = shared_result ? share_of(some) : Span{.begin = 0, .count = some};
     sum(dtype, result + (done + begin) * size_of_one, peers, begin, share);
   }
@@ -179,7 +184,7 @@ void SharedCollectives::all_gather(const void* shard, void* full, std::size_t sh
     const auto some = std::min(most, shard_bytes - done);
     const auto [mine, peers] = chunk(chunks_++);
     std::memcpy(mine, place + done, some);
-    barrier_.wait(describe("all-gather, copied", some));
+    wait(describe("all-gather, copied", some));
     for (std::size_t peer = 0; peer < ranks; ++peer) {
       if (peer != static_cast<std::size_t>(rank())) std::memcpy(to + peer * shard_bytes + done, peers[peer], some);
     }
@@ -192,7 +197,7 @@ void SharedCollectives::reduce_scatter(Dtype dtype, const void* full, void* shar
   const auto size_of_one = bytes_of(dtype);
   auto* const result = static_cast<std::byte*>(shard);
   if (is_partial(full)) {
-    barrier_.wait(describe("reduce-scatter", ranks * shard_count * size_of_one, offset_of(full)));
+    wait(describe("reduce-scatter", ranks * shard_count * size_of_one, offset_of(full)));
     return sum(dtype, result, partials(), first, shard_count);
   }
   const auto most = stage_bytes / 2 / ranks / size_of_one;  // of each block: every rank reads another one
@@ -204,7 +209,7 @@ void SharedCollectives::reduce_scatter(Dtype dtype, const void* full, void* shar
       std::memcpy(mine + peer * some * size_of_one, from + (peer * shard_count + done) * size_of_one,
                   some * size_of_one);
     }
-    barrier_.wait(describe("reduce-scatter, copied", some * size_of_one));
+    wait(describe("reduce-scatter, copied", some * size_of_one));
     sum(dtype, result + done * size_of_one, peers, static_cast<std::size_t>(rank()) * some, some);
   }
 }

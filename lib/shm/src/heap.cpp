@@ -25,8 +25,9 @@ std::optional<std::size_t> OffsetHeap::take(std::size_t bytes, std::uint64_t epo
 
 void OffsetHeap::give_back(std::size_t offset, std::uint64_t epoch) { blocks_.at(offset).given_back = epoch; }
 
-bool OffsetHeap::is_empty() const {
-  return std::all_of(blocks_.begin(), blocks_.end(), [](const auto& entry) { return entry.second.given_back; });
+std::size_t OffsetHeap::live() const {
+  const auto is_live = [](const auto& entry) { return !entry.second.given_back; };
+  return static_cast<std::size_t>(std::count_if(blocks_.begin(), blocks_.end(), is_live));
 }
 
 }  // namespace tpsp

@@ -8,14 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "tpsp/bench/clock.h"
 #include "tpsp/comm/world.h"
 #include "tpsp/machine/device.h"
 #include "tpsp/parallel/events.h"
 
 namespace tpsp {
-
-/// This host's steady clock.
-double steady_clock_s();
 
 /// An interval of one rank's forward that belongs to one phase alone: where phases nest, the inner one.
 struct PhaseInterval {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tpsp/bench/clock.h"
 #include "tpsp/comm/world.h"
 #include "tpsp/machine/device.h"
 #include "tpsp/parallel/events.h"
@@ -73,9 +74,11 @@ using ProtocolListener = std::function<void(std::string_view phase, int done)>;
 /// Order::sequential each has its own stopping rule and budget; interleaved they stop together, after complete rounds.
 /// Collective; all ranks get the same result but for the counts.
 std::vector<Measurement> measure(const std::vector<Candidate>& candidates, const Protocol& protocol, World& world,
-                                 DeviceProbe& probe, const ProtocolListener& listener = {});
+                                 DeviceProbe& probe, const ProtocolListener& listener = {},
+                                 const Clock& now_s = steady_clock_s);
 /// The same of workloads that share one counter.
 std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
-                                 EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener = {});
+                                 EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener = {},
+                                 const Clock& now_s = steady_clock_s);
 
 }  // namespace tpsp

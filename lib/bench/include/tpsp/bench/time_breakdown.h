@@ -1,7 +1,7 @@
 // What a run's time went to: measured work, and the harness around it.
 #pragma once
 
-#include <chrono>
+#include "tpsp/bench/clock.h"
 
 namespace tpsp {
 
@@ -18,13 +18,13 @@ struct TimeBreakdown {
 class ScopedTimer {
  public:
   explicit ScopedTimer(double& entry_s) : entry_s_(entry_s) {}
-  ~ScopedTimer() { entry_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  ~ScopedTimer() { entry_s_ += steady_clock_s() - begin_s_; }
   ScopedTimer(const ScopedTimer&) = delete;
   ScopedTimer& operator=(const ScopedTimer&) = delete;
 
  private:
   double& entry_s_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  double begin_s_ = steady_clock_s();
 };
 
 }  // namespace tpsp

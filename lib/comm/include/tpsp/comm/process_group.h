@@ -34,8 +34,8 @@ struct ArenaSizes {
 };
 
 /// Collectives over one group of ranks. Tensors are contiguous, float32 or bfloat16, on the process group's device;
-/// all ranks call in the same order with the same sizes, and ask for memory in the same order. Throws Error when the
-/// transport fails.
+/// all ranks call in the same order with the same sizes, and allocate and release between the same two calls. Throws
+/// Error when the transport fails.
 ///
 /// Calls are synchronous for the host on CPU tensors and stream-ordered on CUDA tensors.
 class ProcessGroup {
@@ -50,7 +50,7 @@ class ProcessGroup {
   /// them takes no memory from the system. None may be alive. Collective.
   virtual void reserve(const ArenaSizes& sizes);
   /// Memory for this rank's partial of a sum: a GEMM's result written into it is reduced without a copy. It is written
-  /// once: a peer may read it until the next call on this process group.
+  /// once: peers read it in the collective that it is for.
   virtual at::Tensor alloc_partial(at::IntArrayRef sizes, const at::TensorOptions& options);
   /// Memory for a value that the ranks fill, each its own block, and read once all_gather has returned. It may be one
   /// memory for all ranks: nobody writes into it after that.
@@ -72,8 +72,9 @@ class ProcessGroup {
   virtual void reduce_scatter(const at::Tensor& full, const at::Tensor& shard) = 0;
 
   /// An all_reduce or reduce_scatter of `partial`, left for the consumer to finish while it reads: the result is the
-  /// sum of these tensors, in this order and in fp32. They are read-only, and gone with the next call on this
-  /// process group. Where ranks do not see each other's memory it is one tensor, the finished sum.
+  /// sum of these tensors, in this order and in fp32. They are read-only leases of the peers' memory: it stays as it is
+  /// for as long as they live, whatever collectives run meanwhile. Where ranks do not see each other's memory it is one
+  /// tensor, the finished sum.
   virtual std::vector<at::Tensor> defer_reduction(Collective kind, const at::Tensor& partial);
 };
 

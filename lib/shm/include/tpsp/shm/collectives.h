@@ -31,9 +31,9 @@ class SharedMemory {
 /// peers read; and a gathered buffer, the same bytes for all ranks, of which each writes a part. User memory is copied
 /// through a small staging buffer in the heap.
 ///
-/// A partial buffer is written once: a peer may read it until the next call. So is a gathered buffer, which has the
-/// same offset on all ranks. All ranks make the same calls, with memory of the same kinds; throws Error where they do
-/// not, and what `check_peer` throws where a rank will not arrive.
+/// Registered memory is written once, and read by the peers until it is given back. A gathered buffer has the same
+/// offset on all ranks. All ranks make the same calls, with memory of the same kinds, and take and give back between
+/// the same two calls; throws Error where they do not, and what `check_peer` throws where a rank will not arrive.
 class SharedCollectives {
  public:
   /// The staging buffer at the start of each rank's heap, for user memory: two halves, used alternately.
@@ -44,7 +44,7 @@ class SharedCollectives {
   int rank() const { return barrier_.rank(); }
   int size() const { return barrier_.size(); }
 
-  /// Null where the arena is full. All ranks take and give back in the same order.
+  /// Null where the arena is full.
   std::byte* alloc_partial(std::size_t bytes);
   std::byte* alloc_gathered(std::size_t bytes);
   void give_back(const std::byte* memory);
@@ -58,7 +58,7 @@ class SharedCollectives {
   /// `full` is this rank's full-size partial; `shard` may be its part of `full`.
   void reduce_scatter(Dtype dtype, const void* full, void* shard, std::size_t shard_count);
   /// Waits for all ranks, which give the same `purpose`, and returns every rank's partial buffer; `partial` must be
-  /// one. They may be read until the next call.
+  /// one. They stay as they are until it is given back, whatever is called in between.
   std::vector<const std::byte*> exchange_partials(std::string_view purpose, std::size_t bytes, const void* partial);
 
  private:
@@ -74,6 +74,7 @@ class SharedCollectives {
   Span share_of(std::size_t count) const;
   Chunk chunk(std::size_t number);
   std::uint64_t offset_of(const void* partial) const;
+  void wait(OpDescriptor op);
   void wait_at_gathered(std::string_view name, std::size_t bytes, const std::byte* full);
   std::vector<const std::byte*> partials() const;
   void reduce_to_peers(Dtype dtype, std::size_t count);

@@ -11,7 +11,8 @@ namespace tpsp {
 /// Hands out offsets, first fit. Ranks that take and give back in the same order get the same offsets.
 ///
 /// A block that is given back may still be read by a slower peer. It is handed out again only in a later epoch: after
-/// this rank's next barrier all peers have finished reading.
+/// this rank's next barrier all peers have come to where they give theirs back, since all do so between the same two
+/// barriers.
 class OffsetHeap {
  public:
   static constexpr std::size_t alignment = 4096;
@@ -24,7 +25,8 @@ class OffsetHeap {
 
   /// The largest capacity that the calls up to now have needed.
   std::size_t high_water() const { return high_water_; }
-  bool is_empty() const;
+  /// Blocks that have not been given back.
+  std::size_t live() const;
 
  private:
   struct Block {
