@@ -25,7 +25,7 @@ configured_with_tests() {
 }
 
 build_program() {
-  local options=(-DTPSP_BUILD_TESTS=OFF)
+  local options=(-DTPSP_BUILD_TESTS=OFF -DTPSP_UNITY=ON)
   if configured_with_tests; then options=(); fi  # so that this does not undo the work of scripts/test.sh
   configure "${options[@]}"
   build tpsp-bench

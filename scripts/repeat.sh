@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command several times, or two in alternation (A B A B ...), so that tpsp-bench compare can set runs against runs.
+# Runs a command several times, or two in alternation (A B B A ...), so that tpsp-bench compare can set runs against runs.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -12,6 +12,7 @@ $usage
 
 Runs COMMAND N times, or A and B in alternation, N times each, and ends where one fails, with its exit code. After exit
 code 3, a row that is not ok (such as a case that does not fit in memory), it goes on, and ends with 3 after the last.
+Every other round begins with B, so that a machine that grows slower does so for both.
 tpsp-bench appends a run to its results file each time:
 
   scripts/repeat.sh 5 'mpirun -n 2 old/tpsp-bench --out before.jsonl' -- \\
@@ -48,8 +49,10 @@ shift
 allow_mpirun_as_root
 for ((round = 1; round <= runs; ++round)); do
   if [ $# = 3 ] && [ "$2" = -- ]; then
-    run "$round" bash -c "$1"
-    run "$round" bash -c "$3"
+    first=$1 second=$3
+    if ((round % 2 == 0)); then first=$3 second=$1; fi
+    run "$round" bash -c "$first"
+    run "$round" bash -c "$second"
   else
     run "$round" "$@"
   fi

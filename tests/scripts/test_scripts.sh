@@ -136,7 +136,7 @@ in_tree scripts/bench.sh --seq 256
 check "bench passes its options on" \
   called 'mpirun -n 2 build/tpsp-bench --out results/local/latest.csv --out results/local/latest.jsonl --seq 256$'
 check "bench leaves no rows of an earlier run" [ ! -e "$scratch/tree/results/local/latest.csv" ]
-check "bench builds the program alone" called 'cmake .*-DTPSP_BUILD_TESTS=OFF'
+check "bench builds the program alone, with its sources together" called 'cmake .*-DTPSP_BUILD_TESTS=OFF -DTPSP_UNITY=ON'
 
 mkdir -p "$scratch/tree/build"
 echo 'TPSP_BUILD_TESTS:BOOL=ON' >"$scratch/tree/build/CMakeCache.txt"
@@ -205,14 +205,14 @@ a --out my file
 a --out my file
 CALLS
 in_tree scripts/repeat.sh 2 'a 1 && a 2' -- 'b 3'
-check "repeat alternates two commands" calls_are <<'CALLS'
+check "repeat alternates two commands, and which of them is first" calls_are <<'CALLS'
 id -u
 a 1
 a 2
 b 3
+b 3
 a 1
 a 2
-b 3
 CALLS
 check "repeat says which run it is on stderr alone" [ ! -s "$scratch/out" ]
 fake b '[ "$1" != 3 ] || exit 4'
@@ -228,8 +228,8 @@ check "goes on after it" calls_are <<'CALLS'
 id -u
 a 1
 b 3
-a 1
 b 3
+a 1
 CALLS
 check "and ends with 3 as well" [ "$status" = 3 ]
 in_tree scripts/repeat.sh --help

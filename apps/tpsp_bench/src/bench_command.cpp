@@ -183,7 +183,7 @@ void run_job(Run& run, const BenchJob& job, ProcessGroup& comm) {
              .breakdown = &run.breakdown});
 }
 
-void log_time_breakdown(const TimeBreakdown& breakdown, double total_s, spdlog::logger& log) {
+void log_times_of_forwards(const TimeBreakdown& breakdown, double total_s, spdlog::logger& log) {
   const auto share = [&](double part_s) { return total_s > 0 ? 100 * part_s / total_s : 0; };
   const auto harness_s = total_s - breakdown.forwards_s - breakdown.profile_s - breakdown.check_s -
                          breakdown.weights_s - breakdown.machine_s;
@@ -250,7 +250,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     }
     agree(world, [&] { output->finish(); });
   }
-  log_time_breakdown(run->breakdown, total_s, *log);
+  log_times_of_forwards(run->breakdown, total_s, *log);
   return run->code;
 }
 

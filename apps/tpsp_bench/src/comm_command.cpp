@@ -15,7 +15,7 @@
 namespace tpsp {
 namespace {
 
-void log_time_breakdown(const TimeBreakdown& breakdown, double total_s, spdlog::logger& log) {
+void log_times_of_collectives(const TimeBreakdown& breakdown, double total_s, spdlog::logger& log) {
   const auto share = [&](double part_s) { return total_s > 0 ? 100 * part_s / total_s : 0; };
   log.info("{:.1f} s: collectives {:.1f}%, checks {:.1f}%, harness {:.1f}%", total_s, share(breakdown.forwards_s),
            share(breakdown.check_s), share(total_s - breakdown.forwards_s - breakdown.check_s));
@@ -74,7 +74,7 @@ ExitCode comm_command(const CommandLine& line, const Parts& parts, World& world)
                     .breakdown = &breakdown});
     agree(world, [&] { output->finish(); });
   }
-  log_time_breakdown(breakdown, total_s, *log);
+  log_times_of_collectives(breakdown, total_s, *log);
   return code;
 }
 

@@ -114,7 +114,7 @@ void add(HostChange& host, const HostChange& rank) {
   host.swapped_bytes = std::max(host.swapped_bytes, rank.swapped_bytes);
 }
 
-std::vector<HostChange> by_host(const std::vector<std::string>& texts) {
+std::vector<HostChange> changes_by_host(const std::vector<std::string>& texts) {
   std::map<std::string, HostChange> hosts;
   for (const auto& text : texts) {
     const auto rank = nlohmann::json::parse(text).get<HostChange>();
@@ -201,7 +201,7 @@ void MachineWatch::begin() { before_ = std::make_shared<const MachineCounters>(r
 std::vector<Warning> MachineWatch::end(World& world) {
   const auto after = read_counters(root_);
   const nlohmann::json change = change_between(host_in(root_), before_ ? *before_ : after, after);
-  return warnings_of(by_host(world.exchange(change.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))));
+  return warnings_of(changes_by_host(world.exchange(change.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))));
 }
 
 }  // namespace tpsp

@@ -43,7 +43,7 @@ std::string encode(const std::filesystem::path& root, int threads) {
   return facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::vector<HostSetup> by_host(const std::vector<std::string>& texts) {
+std::vector<HostSetup> setups_by_host(const std::vector<std::string>& texts) {
   std::map<std::string, HostSetup> hosts;
   for (const auto& text : texts) {
     const auto facts = nlohmann::json::parse(text);
@@ -160,7 +160,7 @@ std::vector<Warning> build_warnings() {
 }  // namespace
 
 std::vector<Warning> setup_warnings(World& world, int threads, const std::filesystem::path& root) {
-  auto warnings = core_warnings(by_host(world.exchange(encode(root, threads))));
+  auto warnings = core_warnings(setups_by_host(world.exchange(encode(root, threads))));
   for (auto& warning : build_warnings()) warnings.push_back(std::move(warning));
   return warnings;
 }

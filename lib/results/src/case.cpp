@@ -8,8 +8,6 @@
 namespace tpsp {
 namespace {
 
-constexpr auto brief = Detail::brief;
-constexpr auto raw = Detail::raw;
 constexpr bool once = false;
 constexpr bool repeatable = true;
 constexpr bool in_suite = true;

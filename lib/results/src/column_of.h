@@ -9,6 +9,9 @@
 
 namespace tpsp {
 
+inline constexpr auto brief = Detail::brief;
+inline constexpr auto raw = Detail::raw;
+
 template <typename Field>
 constexpr Kind kind = std::integral<Field>         ? Kind::integer
                       : std::floating_point<Field> ? Kind::number

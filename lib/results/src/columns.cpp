@@ -16,9 +16,6 @@ Column setting(Column column) {
   return column;
 }
 
-constexpr auto brief = Detail::brief;
-constexpr auto raw = Detail::raw;
-
 // clang-format off
 // What the program knows of a row before the case is looked at.
 std::vector<Column> identity() {
