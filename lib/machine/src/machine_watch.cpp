@@ -201,7 +201,8 @@ void MachineWatch::begin() { before_ = std::make_shared<const MachineCounters>(r
 std::vector<Warning> MachineWatch::end(World& world) {
   const auto after = read_counters(root_);
   const nlohmann::json change = change_between(host_in(root_), before_ ? *before_ : after, after);
-  return warnings_of(changes_by_host(world.exchange(change.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))));
+  return warnings_of(
+      changes_by_host(world.exchange(change.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))));
 }
 
 }  // namespace tpsp
