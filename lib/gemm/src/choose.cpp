@@ -9,8 +9,8 @@
 namespace tpsp {
 namespace {
 
-constexpr double most_flops = 8e9;  // some 50 ms of a core that does 150 GFLOP/s
-constexpr int calls = 3;
+constexpr double flops_of_a_part = 8e9;  // some 50 ms of a core that does 150 GFLOP/s
+constexpr int calls_of_a_kernel = 3;
 
 }  // namespace
 
@@ -20,7 +20,7 @@ std::vector<double> time_kernels(const std::vector<GemmKernel>& kernels, std::in
     throw bad_input({.where = "GEMM", .what = fmt::format("no GEMM of [{}, {}] with [{}, {}]", m, k, n, k)});
   }
   const c10::InferenceMode no_gradients;
-  const auto [rows, columns, features] = part_of({m, n, k}, most_flops);
+  const auto [rows, columns, features] = part_of({m, n, k}, flops_of_a_part);
   const auto x = numbers(rows, features, dtype, at::kCPU);
   const auto out = at::empty({rows, columns}, x.options());
   std::vector<GemmWeight> weights;
@@ -29,7 +29,7 @@ std::vector<double> time_kernels(const std::vector<GemmKernel>& kernels, std::in
     weights.back().multiply(x, out);
   }
   std::vector<std::vector<double>> samples(kernels.size());
-  for (int call = 0; call < calls; ++call) {
+  for (int call = 0; call < calls_of_a_kernel; ++call) {
     for (std::size_t i = 0; i < weights.size(); ++i) {
       samples[i].push_back(seconds_of([&] { weights[i].multiply(x, out); }));
     }
