@@ -12,7 +12,7 @@ $usage
 
 Runs COMMAND N times, or A and B in alternation, N times each, and ends where one fails, with its exit code. After exit
 code 3, a row that is not ok (such as a case that does not fit in memory), it goes on, and ends with 3 after the last.
-Every other round begins with B, so that a machine that grows slower does so for both.
+Every other round begins with B, so that a machine that grows slower does so for both; an even N balances them.
 tpsp-bench appends a run to its results file each time:
 
   scripts/repeat.sh 5 'mpirun -n 2 old/tpsp-bench --out before.jsonl' -- \\

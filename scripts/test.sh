@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/common.sh
 
 scripts/setup.sh --with-tests
-configure -DTPSP_BUILD_TESTS=ON -DTPSP_WERROR=ON
+configure -DTPSP_BUILD_TESTS=ON -DTPSP_WERROR=ON -DTPSP_UNITY=OFF
 build all
 allow_mpirun_as_root
 say "running the tests"

@@ -14,7 +14,10 @@ namespace {
 /// A probe that reads nothing.
 class NoProbe final : public DeviceProbe {
  public:
-  void synchronize() override { ++synchronized; }
+  void synchronize() override {
+    ++synchronized;
+    if (on_synchronize) on_synchronize();
+  }
   void reset_peaks() override {}
   void release_unused() override {}
   std::int64_t allocated_bytes() const override { return allocated / 2; }
@@ -24,6 +27,7 @@ class NoProbe final : public DeviceProbe {
   std::int64_t available_bytes(const World&) const override { return 0; }
 
   int synchronized = 0;
+  std::function<void()> on_synchronize{};
   std::int64_t allocated = 0;
 };
 
@@ -188,6 +192,14 @@ TEST_CASE("the device is waited for before and after each repetition") {
   NoProbe probe;
   measure_alone({[] {}}, {.warmup = 0, .reps = 3}, probe);
   CHECK(probe.synchronized == 6);
+}
+
+TEST_CASE("a sample has the device's work to its end, and none from before") {
+  NoProbe probe;
+  FakeTime time;
+  probe.on_synchronize = [&] { time.pass(probe.synchronized % 2 == 1 ? 100 : 7); };
+  const auto result = measure_alone({[&] { time.pass(5); }}, {.warmup = 0, .reps = 3}, probe, time).front();
+  CHECK(result.samples_s == seconds_of({12, 12, 12}));
 }
 
 namespace {

@@ -32,7 +32,7 @@ TEST_CASE("the preview of tp+sp shows Megatron's five pairs of collectives and t
 }
 
 TEST_CASE("the preview as JSON has the same numbers") {
-  constexpr std::int64_t one_reduction = 2 * 256 * 4096 * 4;  // batch, seq, hidden, fp32; of two ranks, half, twice
+  constexpr std::int64_t one_reduction = 2 * 256 * 4096 * 4;  // an all-reduce of two ranks sends 2 (1/2) of it
   const TemporaryFolder folder;
   const Run run(folder, llama_7b + " --json");
   REQUIRE(run.code() == 0);

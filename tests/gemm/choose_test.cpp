@@ -26,7 +26,7 @@ TEST_CASE("each kernel gets a time, in the order of the question") {
 
 TEST_CASE("a GEMM too large to run is timed in part, and its time is scaled up", "[timed]") {
   at::set_num_threads(1);
-  bool scaled = false;  // what disturbs one of the two measurements passes
+  bool scaled = false;  // a disturbance of one measurement does not last
   for (int attempt = 0; attempt < 5 && !scaled; ++attempt) {
     const auto start = std::chrono::steady_clock::now();
     const auto large = time_kernels({GemmKernel::plain}, 1 << 16, 1 << 14, 1 << 11, at::kFloat).front();

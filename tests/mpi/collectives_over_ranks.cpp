@@ -113,7 +113,10 @@ class Checker {
     const auto shards =
         comm_.defer_reduction(Collective::reduce_scatter, partial(one, numbers(one.count * ranks, comm_.rank())));
     const auto sums = comm_.defer_reduction(Collective::all_reduce, partial(one, numbers(one.count, comm_.rank())));
-    for (int i = 0; i < 3; ++i) summed(one, fractions(one.count, comm_.rank() + i));
+    for (int i = 0; i < 3; ++i) {
+      summed(one, fractions(one.count, comm_.rank() + i));
+      if (!all_gather_is_right(one)) return false;
+    }
     const auto sum = sum_of_numbers(one.count * ranks, ranks).narrow(0, one.count * comm_.rank(), one.count);
     return total(shards).equal(sum) && total(sums).equal(sum_of_numbers(one.count, ranks));
   }

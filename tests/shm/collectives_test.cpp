@@ -212,16 +212,33 @@ TEST_CASE("ranks that call different collectives, sizes or memory fail") {
   }
 }
 
-TEST_CASE("a rank that gives registered memory back before its peers do is refused") {
-  const auto complaints = on_ranks(2, {.partials = 1 << 16, .gathered = 0}, [](SharedCollectives& collectives) {
-    std::vector<float> numbers(64);
-    const auto* const partial = collectives.alloc_partial(256);
-    collectives.exchange_partials("deferred", 256, partial);
-    if (collectives.rank() == 0) collectives.give_back(partial);
-    collectives.all_reduce(Dtype::fp32, numbers.data(), numbers.data(), 64);
+TEST_CASE("a rank that holds other registered memory than its peers is refused") {
+  const auto complaints = [](auto give_back) {
+    return on_ranks(2, {.partials = 1 << 16, .gathered = 0}, [&](SharedCollectives& collectives) {
+      std::vector<float> numbers(64);
+      const auto* const first = collectives.alloc_partial(256);
+      const auto* const second = collectives.alloc_partial(256);
+      collectives.exchange_partials("deferred", 256, first);
+      collectives.exchange_partials("deferred", 256, second);
+      give_back(collectives, first, second);
+      collectives.all_reduce(Dtype::fp32, numbers.data(), numbers.data(), 64);
+    });
+  };
+  const auto earlier = complaints([](auto& collectives, const auto* first, const auto*) {
+    if (collectives.rank() == 0) collectives.give_back(first);
   });
-  CHECK_THAT(complaints[0], Contains("rank 0 of this host holds 0 blocks") && Contains("rank 1 holds 1"));
-  CHECK_THAT(complaints[1], Contains("rank 1 of this host holds 1 blocks") && Contains("rank 0 holds 0"));
+  const auto another = complaints([](auto& collectives, const auto* first, const auto* second) {
+    collectives.give_back(collectives.rank() == 0 ? first : second);
+  });
+  for (const auto& one : {earlier, another}) {
+    CHECK_THAT(one[0], Contains("rank 0 of this host holds other registered memory than rank 1"));
+    CHECK_THAT(one[1], Contains("rank 1 of this host holds other registered memory than rank 0"));
+  }
+  const auto alike = complaints([](auto& collectives, const auto* first, const auto* second) {
+    collectives.give_back(collectives.rank() == 0 ? first : second);
+    collectives.give_back(collectives.rank() == 0 ? second : first);
+  });
+  CHECK(alike == nothing_on(2));
 }
 
 TEST_CASE("memory says what it is") {

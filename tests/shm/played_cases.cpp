@@ -140,6 +140,11 @@ void Player::give_back_old_ones() {
   });
 }
 
+void Player::finish() {
+  for (auto& memory : kept_) memory.kept_for = 0;
+  give_back_old_ones();
+}
+
 void Player::play(const PlayedCase& played) {
   give_back_old_ones();
   const auto ranks = static_cast<std::size_t>(collectives_.size());
@@ -223,6 +228,7 @@ std::vector<std::string> play_on_threads(int ranks, const std::vector<PlayedCase
   return on_ranks(ranks, arenas, [&](SharedCollectives& collectives) {
     Player player(collectives);
     for (const auto& played : cases) player.play(played);
+    player.finish();
     const std::lock_guard lock(mutex);
     uses.partials += player.uses().partials;
     uses.gathered += player.uses().gathered;

@@ -46,6 +46,8 @@ class Player {
 
   /// Throws std::runtime_error where a result has other bits than the sum in rank order.
   void play(const PlayedCase& played);
+  /// Gives everything back, and throws as `play` does.
+  void finish();
   const Uses& uses() const { return uses_; }
 
  private:

@@ -31,8 +31,11 @@ class ChangingProcessGroup final : public ForwardingProcessGroup {
   std::vector<at::Tensor> defer_reduction(Collective kind, const at::Tensor& partial) override {
     auto terms = ForwardingProcessGroup::defer_reduction(kind, partial);
     if (!change_) return terms;
-    terms.front() = terms.front().clone();  // what the others read stays as it is
-    change_(terms.front());
+    // What the others read stays as it is, and is released when they release it.
+    const auto changed = terms.front().clone();
+    change_(changed);
+    terms.front() = at::from_blob(
+        changed.data_ptr(), changed.sizes(), [changed, original = terms.front()](void*) {}, changed.options());
     return terms;
   }
 

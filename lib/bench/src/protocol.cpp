@@ -16,13 +16,13 @@ namespace {
 class InterleavedRuns {
  public:
   InterleavedRuns(std::span<const Candidate> candidates, const Protocol& protocol, World& world, DeviceProbe& probe,
-                  const ProtocolListener& listener, const Clock& now_s)
+                  const ProtocolListener& listener, const Clock& clock)
       : candidates_(candidates),
         protocol_(protocol),
         world_(world),
         probe_(probe),
         listener_(listener),
-        now_s_(now_s),
+        clock_(clock),
         results_(candidates.size()),
         turns_(candidates.size()),
         random_(protocol.seed) {
@@ -45,10 +45,10 @@ class InterleavedRuns {
   double timed(const Workload& workload) {
     probe_.synchronize();
     world_.barrier();
-    const double begin_s = now_s_();
+    const double begin_s = clock_();
     workload();
     probe_.synchronize();
-    return now_s_() - begin_s;
+    return clock_() - begin_s;
   }
 
   void report_step(std::string_view phase, int done) const {
@@ -63,11 +63,11 @@ class InterleavedRuns {
     for (bool settled = protocol_.warmup == 0; !settled; ++warmup) {
       report_step("warm-up", warmup);
       const double mine_s = timed(candidates_[which].work);
-      const double now_s = max_over_ranks(world_, {mine_s}).front();
+      const double slowest_s = max_over_ranks(world_, {mine_s}).front();
       results_[which].forwards_s += mine_s;
-      const bool stopped_falling = warmup > 0 && now_s > still_falling * last_s;
+      const bool stopped_falling = warmup > 0 && slowest_s > still_falling * last_s;
       settled = warmup + 1 >= protocol_.warmup && (stopped_falling || warmup + 1 >= most);
-      last_s = now_s;
+      last_s = slowest_s;
     }
   }
 
@@ -125,7 +125,7 @@ class InterleavedRuns {
   World& world_;
   DeviceProbe& probe_;
   const ProtocolListener& listener_;
-  const Clock& now_s_;
+  const Clock& clock_;
   std::vector<Measurement> results_;
   std::vector<std::size_t> turns_;
   std::mt19937_64 random_;
@@ -155,12 +155,12 @@ std::string_view to_string(Stop stop) {
 }
 
 std::vector<Measurement> measure(const std::vector<Candidate>& candidates, const Protocol& protocol, World& world,
-                                 DeviceProbe& probe, const ProtocolListener& listener, const Clock& now_s) {
+                                 DeviceProbe& probe, const ProtocolListener& listener, const Clock& clock) {
   const std::span all(candidates);
   const auto together = protocol.order == Order::random ? all.size() : std::size_t{1};
   std::vector<Measurement> results;
   for (std::size_t first = 0; first < all.size(); first += together) {
-    auto some = InterleavedRuns(all.subspan(first, together), protocol, world, probe, listener, now_s).run();
+    auto some = InterleavedRuns(all.subspan(first, together), protocol, world, probe, listener, clock).run();
     std::move(some.begin(), some.end(), std::back_inserter(results));
   }
   return results;
@@ -168,10 +168,10 @@ std::vector<Measurement> measure(const std::vector<Candidate>& candidates, const
 
 std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
                                  EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener,
-                                 const Clock& now_s) {
+                                 const Clock& clock) {
   std::vector<Candidate> candidates;
   for (const auto& work : workloads) candidates.push_back({.work = work, .counter = counter});
-  return measure(candidates, protocol, world, probe, listener, now_s);
+  return measure(candidates, protocol, world, probe, listener, clock);
 }
 
 }  // namespace tpsp

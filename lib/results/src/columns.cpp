@@ -76,7 +76,7 @@ std::vector<Column> times() {
 }
 
 // Where one forward spent its time, and what the machine could have done.
-std::vector<Column> parts() {
+std::vector<Column> profile_and_limits() {
   return {
     column_of<&Row::split_s>("split_s", "s", "time of the forward that was split into the parts below", "one forward apart from the timed ones with a clock around each part; mean of the ranks"),
     column_of<&Row::gemm_s>("gemm_s", "s", "GEMMs with weights", "part of split_s"),
@@ -168,7 +168,7 @@ std::vector<Column> standard_columns() {
   auto columns = identity();
   for (const CaseField& field : case_fields()) columns.push_back(field.column);
   for (const auto& group :
-       {protocol(), times(), parts(), memory(), collectives_and_check(), provenance(), raw_data()}) {
+       {protocol(), times(), profile_and_limits(), memory(), collectives_and_check(), provenance(), raw_data()}) {
     std::ranges::copy(group, std::back_inserter(columns));
   }
   return columns;

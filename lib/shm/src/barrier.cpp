@@ -69,21 +69,21 @@ void Barrier::wait_for(int peer) const {
 
 void Barrier::compare(const OpDescriptor& mine, int peer) const {
   const auto& theirs = op_of(peer);
-  if (theirs.name == mine.name && theirs.bytes == mine.bytes && theirs.place == mine.place) {
-    if (theirs.blocks == mine.blocks) return;
-    throw Error(
-        ExitCode::rows_not_ok,
-        {.where = "backend shm",
-         .what = fmt::format("at '{}' rank {} of this host holds {} blocks of registered memory, rank {} holds {}",
-                             text_of(mine), rank_, mine.blocks, peer, theirs.blocks),
-         .why = "a rank that lets go of a block earlier than its peers could write into what they still read",
-         .remedy = "allocate and release registered memory in the same order on all ranks"});
+  if (theirs.name != mine.name || theirs.bytes != mine.bytes || theirs.place != mine.place) {
+    throw Error(ExitCode::rows_not_ok, {.where = "backend shm",
+                                        .what = fmt::format("rank {} of this host called '{}', rank {} called '{}'",
+                                                            rank_, text_of(mine), peer, text_of(theirs)),
+                                        .why = "all ranks must call the same collectives in the same order",
+                                        .remedy = "give all ranks the same plan, model and lengths"});
   }
-  throw Error(ExitCode::rows_not_ok, {.where = "backend shm",
-                                      .what = fmt::format("rank {} of this host called '{}', rank {} called '{}'",
-                                                          rank_, text_of(mine), peer, text_of(theirs)),
-                                      .why = "all ranks must call the same collectives in the same order",
-                                      .remedy = "give all ranks the same plan, model and lengths"});
+  if (theirs.held != mine.held) {
+    throw internal_error(
+        {.where = "backend shm",
+         .what = fmt::format("at '{}' rank {} of this host holds other registered memory than rank {}", text_of(mine),
+                             rank_, peer),
+         .why =
+             "a rank that releases a block between other collectives than its peers could write into what they read"});
+  }
 }
 
 }  // namespace tpsp

@@ -25,9 +25,16 @@ std::optional<std::size_t> OffsetHeap::take(std::size_t bytes, std::uint64_t epo
 
 void OffsetHeap::give_back(std::size_t offset, std::uint64_t epoch) { blocks_.at(offset).given_back = epoch; }
 
-std::size_t OffsetHeap::live() const {
-  const auto is_live = [](const auto& entry) { return !entry.second.given_back; };
-  return static_cast<std::size_t>(std::count_if(blocks_.begin(), blocks_.end(), is_live));
+// A sum of well mixed offsets, so that no order matters.
+std::uint64_t OffsetHeap::fingerprint() const {
+  std::uint64_t sum = 0;
+  for (const auto& [offset, block] : blocks_) {
+    if (block.given_back) continue;
+    auto mixed = (std::uint64_t{offset} + 1) * 0x9E3779B97F4A7C15U;
+    mixed = (mixed ^ (mixed >> 32U)) * 0xD6E8FEB86659FD93U;
+    sum += mixed ^ (mixed >> 32U);
+  }
+  return sum;
 }
 
 }  // namespace tpsp

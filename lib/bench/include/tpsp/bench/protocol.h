@@ -72,13 +72,13 @@ using ProtocolListener = std::function<void(std::string_view phase, int done)>;
 
 /// Warms the candidates up and times them, each repetition behind a barrier and up to the device's last kernel. With
 /// Order::sequential each has its own stopping rule and budget; interleaved they stop together, after complete rounds.
-/// Collective; all ranks get the same result but for the counts.
+/// Collective; all ranks get the same result but for the counts. `clock` is this rank's own; only differences count.
 std::vector<Measurement> measure(const std::vector<Candidate>& candidates, const Protocol& protocol, World& world,
                                  DeviceProbe& probe, const ProtocolListener& listener = {},
-                                 const Clock& now_s = steady_clock_s);
+                                 const Clock& clock = steady_clock_s);
 /// The same of workloads that share one counter.
 std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
                                  EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener = {},
-                                 const Clock& now_s = steady_clock_s);
+                                 const Clock& clock = steady_clock_s);
 
 }  // namespace tpsp

@@ -50,7 +50,7 @@ class ProcessGroup {
   /// them takes no memory from the system. None may be alive. Collective.
   virtual void reserve(const ArenaSizes& sizes);
   /// Memory for this rank's partial of a sum: a GEMM's result written into it is reduced without a copy. It is written
-  /// once: peers read it in the collective that it is for.
+  /// once, before its collective: peers may read it until it is released.
   virtual at::Tensor alloc_partial(at::IntArrayRef sizes, const at::TensorOptions& options);
   /// Memory for a value that the ranks fill, each its own block, and read once all_gather has returned. It may be one
   /// memory for all ranks: nobody writes into it after that.

@@ -21,7 +21,7 @@ struct Sharded {
   EventId event = no_event;  ///< of the redistribution, add or norm that it comes from
   at::Tensor gather_slot{};  ///< the `alloc_gathered` that `local` is a block of: gathering it needs no copy
   std::vector<at::Tensor>
-      partials{};  ///< of a deferred reduction: read-only, kept by this value; see DeferredReduction
+      partials{};  ///< of a deferred reduction: read-only, kept by this value; see ProcessGroup::defer_reduction
 
   /// What this rank's part is the sum of: the partials, in their order and in fp32, or `local` alone.
   std::vector<at::Tensor> terms() const { return partials.empty() ? std::vector{local} : partials; }

@@ -19,7 +19,7 @@ struct OpDescriptor {
   std::uint64_t offset = 0;     ///< of this rank's partial in its own heap, where it is there
   std::uint64_t place =
       0;  ///< 1 + the offset of the result in the common memory, 0 for user memory; the same on all ranks
-  std::uint64_t blocks = 0;  ///< of registered memory that this rank holds; the same on all ranks
+  std::uint64_t held = 0;  ///< names the blocks of registered memory that this rank holds; the same on all ranks
 };
 OpDescriptor describe(std::string_view name, std::uint64_t bytes, std::uint64_t offset = 0);
 

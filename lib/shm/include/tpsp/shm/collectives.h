@@ -31,9 +31,10 @@ class SharedMemory {
 /// peers read; and a gathered buffer, the same bytes for all ranks, of which each writes a part. User memory is copied
 /// through a small staging buffer in the heap.
 ///
-/// Registered memory is written once, and read by the peers until it is given back. A gathered buffer has the same
-/// offset on all ranks. All ranks make the same calls, with memory of the same kinds, and take and give back between
-/// the same two calls; throws Error where they do not, and what `check_peer` throws where a rank will not arrive.
+/// Registered memory is written before its collective, and read by the peers until it is given back. A gathered buffer
+/// has the same offset on all ranks. All ranks make the same calls, with memory of the same kinds, and take and give
+/// back between the same two calls; throws Error where they do not, and what `check_peer` throws where a rank will not
+/// arrive.
 class SharedCollectives {
  public:
   /// The staging buffer at the start of each rank's heap, for user memory: two halves, used alternately.

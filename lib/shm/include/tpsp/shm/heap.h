@@ -8,7 +8,8 @@
 
 namespace tpsp {
 
-/// Hands out offsets, first fit. Ranks that take and give back in the same order get the same offsets.
+/// Hands out offsets, first fit. Ranks that take in the same order, and give back between the same two barriers, get
+/// the same offsets.
 ///
 /// A block that is given back may still be read by a slower peer. It is handed out again only in a later epoch: after
 /// this rank's next barrier all peers have come to where they give theirs back, since all do so between the same two
@@ -25,8 +26,8 @@ class OffsetHeap {
 
   /// The largest capacity that the calls up to now have needed.
   std::size_t high_water() const { return high_water_; }
-  /// Blocks that have not been given back.
-  std::size_t live() const;
+  /// The same for ranks that hold the same blocks; 0 where none is out.
+  std::uint64_t fingerprint() const;
 
  private:
   struct Block {
