@@ -15,7 +15,7 @@ code 3, a row that is not ok (such as a case that does not fit in memory), it go
 Every other round begins with B, so that a machine that grows slower does so for both; an even N balances them.
 tpsp-bench appends a run to its results file each time:
 
-  scripts/repeat.sh 5 'mpirun -n 2 old/tpsp-bench --out before.jsonl' -- \\
+  scripts/repeat.sh 6 'mpirun -n 2 old/tpsp-bench --out before.jsonl' -- \\
     'mpirun -n 2 new/tpsp-bench --out after.jsonl'
   tpsp-bench compare before.jsonl after.jsonl
 HELP

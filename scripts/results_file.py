@@ -13,9 +13,8 @@ from pathlib import Path
 FORMAT = json.loads((Path(__file__).resolve().parent / "columns.json").read_text(encoding="utf-8"))
 COLUMNS = FORMAT["columns"]
 SCHEMAS = range(FORMAT["oldest_schema"], FORMAT["schema"] + 1)
-NAMES = {column.get("former_name", name): name for name, column in COLUMNS.items()}  # an earlier schema's: today's
+FORMER = {column["former_name"]: name for name, column in COLUMNS.items() if "former_name" in column}
 RAW = {name for name, column in COLUMNS.items() if column["detail"] == "raw"}
-MEASURED = {name for name, column in COLUMNS.items() if column["of"] == "measurement"}
 
 # What a case is, in the order that names are made of it; plan and seq differ within a picture.
 CASE = ("device", "model", "layers", "batch", "dtype", "world", "threads", "backend", "device_name")
@@ -62,12 +61,12 @@ def csv_rows(path, text):
         if not cells:
             continue
         if header is None:
-            header = [NAMES.get(name, name) for name in cells]
+            header = [FORMER.get(name, name) for name in cells]
         elif "collective" in header and len(cells) == len(header) and cells[header.index("collective")]:
             continue
         elif len(cells) == len(header):
-            row = {name: cell for name, cell in zip(header, map(typed, header, cells)) if cell is not None}
-            rows.append(today(row))
+            row = today(dict(zip(header, map(typed, header, cells))))
+            rows.append({name: cell for name, cell in row.items() if cell is not None})
         elif number <= text.count("\n"):
             raise BadFile(f"{path}:{number}: {len(cells)} cells under {len(header)} column names; the line is damaged")
         require_columns(f"{path}:{number}", header, rows[-1] if rows else {})
@@ -87,17 +86,22 @@ def json_rows(path, text):
             raise BadFile(f"{path}:{number}: no results file: the line is not JSON ({error})") from error
         if isinstance(row, dict) and row.get("collective"):
             continue
-        require_columns(f"{path}:{number}", row if isinstance(row, dict) else (), row)
-        rows.append(today({NAMES.get(name, name): cell for name, cell in row.items() if cell not in (None, "", [])}))
+        row = today(row) if isinstance(row, dict) else {}
+        require_columns(f"{path}:{number}", row, row)
+        rows.append({name: cell for name, cell in row.items() if cell not in (None, "", [])})
     return rows
 
 
 def today(row):
-    """The row with the values of an earlier schema under their names of today."""
-    if row.get("schema") == FORMAT["schema"]:
-        return row
+    """The row with the columns and values of an earlier schema under their names of today."""
+    named = {FORMER.get(name, name): cell for name, cell in row.items()}
     return {name: COLUMNS.get(name, {}).get("former_values", {}).get(cell, cell) if isinstance(cell, str) else cell
-            for name, cell in row.items()}
+            for name, cell in named.items()}
+
+
+def require_schema(where, schema, remedy):
+    if schema not in SCHEMAS:
+        raise BadFile(f"{where}: schema {schema}, and this script knows {SCHEMAS.start} to {SCHEMAS[-1]}; {remedy}")
 
 
 def require_columns(where, names, row):
@@ -107,9 +111,8 @@ def require_columns(where, names, row):
     for name in ("batch", "layers", "seq", "world"):
         if row and not isinstance(row.get(name), int):
             raise BadFile(f"{where}: {name} is '{row.get(name, '')}', which is no number; the line is damaged")
-    if row and row.get("schema", 1) not in SCHEMAS:
-        raise BadFile(f"{where}: schema {row.get('schema', 1)}, and this script knows {SCHEMAS.start} to "
-                      f"{SCHEMAS[-1]}; take the script of the version that wrote the file")
+    if row:
+        require_schema(where, row.get("schema", 1), "take the script of the version that wrote the file")
 
 
 def typed(name, cell):
@@ -202,8 +205,8 @@ def metrics(rows):
     names = varying(rows)
     for row in measured(rows):
         series = " ".join([row["plan"], *map(str, case_words(row, names))])
-        numbers = {name: value for name, value in row.items()
-                   if isinstance(value, (int, float)) and name in MEASURED | (row.keys() - COLUMNS.keys())}
+        numbers = {name: value for name, value in row.items() if isinstance(value, (int, float))
+                   and COLUMNS.get(name, {}).get("of", "measurement") == "measurement"}
         yield row["seq"], {f"{name}/{series}": value for name, value in numbers.items()}
 
 

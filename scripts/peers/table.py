@@ -68,10 +68,11 @@ class Results:
             key = row["dtype"], int(row["seq"]), row["plan"], PEER
             self.forwards.add(key, number, row["median_s"])
             return
-        if int(row["schema"]) not in results_file.SCHEMAS:
-            fail(f"{name}: schema {row['schema']}, and this script knows {results_file.SCHEMAS.start} to "
-                 f"{results_file.SCHEMAS[-1]}; measure again with scripts/peers.sh")
-        row = results_file.today({results_file.NAMES.get(name, name): cell for name, cell in row.items()})
+        try:
+            results_file.require_schema(name, int(row["schema"]), "measure again with scripts/peers.sh")
+        except results_file.BadFile as error:
+            fail(error)
+        row = results_file.today(row)
         if row.get("collective"):
             key = row["dtype"], row["collective"], int(row["message_bytes"]), row["buffer"], row["backend"]
             self.collectives.add(key, number, row["latency_s"])

@@ -4,9 +4,9 @@
 
 #include <set>
 
+#include "support/forwarding.h"
 #include "support/process_groups.h"
 #include "tpsp/comm/backend.h"
-#include "tpsp/comm/forwarding.h"
 #include "tpsp/comm/threads.h"
 
 using namespace tpsp;

@@ -34,8 +34,7 @@ class MlpStackModel final : public Model {
       at::relu_(value.local);
       delta = {.value = layers.gemm(layers.arrive(std::move(value), down), down), .module = down};
     }
-    const auto value = layers.add_norm(stream, std::move(delta), "last_norm", "head", eps);
-    return redistribute(layers.gemm(value, "head"), plan_.at("head").output, context, logits_module);
+    return layers.logits(layers.add_norm(stream, std::move(delta), "last_norm", "head", eps), "head");
   }
 
  private:

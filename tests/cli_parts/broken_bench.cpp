@@ -4,8 +4,8 @@
 #include <memory>
 #include <stdexcept>
 
+#include "support/forwarding.h"
 #include "tpsp/cli/program.h"
-#include "tpsp/comm/forwarding.h"
 
 namespace tpsp {
 namespace {

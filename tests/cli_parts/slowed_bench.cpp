@@ -4,8 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "support/forwarding.h"
 #include "tpsp/cli/program.h"
-#include "tpsp/comm/forwarding.h"
 #include "tpsp/core/environment.h"
 
 namespace tpsp {

@@ -1,7 +1,7 @@
 // The plans that come with the program, against one rank that holds everything.
 
 #include "support/forward_on_ranks.h"
-#include "tpsp/comm/forwarding.h"
+#include "support/forwarding.h"
 
 using namespace tpsp;
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "mutation/faults.h"
-#include "tpsp/comm/forwarding.h"
+#include "support/forwarding.h"
 
 namespace tpsp {
 namespace {

@@ -190,12 +190,11 @@ TEST_CASE("results of a newer tpsp-bench are refused before anything else in the
 }
 
 TEST_CASE("rows of the schema before are read under the names of today") {
-  const auto csv = read_back("r.csv", "schema,plan,placement,collective\n2,,in,seam\n2,,out,all-reduce\n3,,in,seam\n");
+  const auto csv = read_back("r.csv", "plan,placement,collective,schema\n,in,seam,2\n,out,all-reduce,2\n");
   CHECK(csv.at(0).buffer == "registered");
   CHECK(csv.at(0).collective == "fused-add-norm");
   CHECK(csv.at(1).buffer == "user");
   CHECK(csv.at(1).collective == "all-reduce");
-  CHECK(csv.at(2).buffer == "in");
   const auto jsonl = read_back("r.jsonl", "{\"schema\":2,\"placement\":\"in\",\"collective\":\"seam\"}\n");
   CHECK(jsonl.at(0).buffer == "registered");
   CHECK(jsonl.at(0).collective == "fused-add-norm");

@@ -4,7 +4,6 @@ four runs: fp32 on 1, 2 and 4 ranks, and bf16 on 2 with a last row that ran out 
 import csv
 import json
 import os
-import re
 import shutil
 import sqlite3
 import struct
@@ -147,6 +146,12 @@ class Values(unittest.TestCase):
         lines, cells = results_file.read(EXAMPLE), results_file.read(EXAMPLE.with_suffix(".csv"))
         self.assertEqual([{k: v for k, v in row.items() if k not in results_file.RAW} for row in lines], cells)
 
+    def test_what_the_rows_share_is_nothing_that_was_measured(self):
+        rows = [row | {"warnings": ["other-load"]} for row in results_file.read(EXAMPLE)]
+        shared = results_file.shared(rows)
+        self.assertIn("model", shared)
+        self.assertNotIn("warnings", shared)
+
     def test_a_name_made_of_digits_stays_text(self):
         cells = {"key": "0123456789012345", "case_id": "1234567890123456", "turns": "7", "plan": "7", "baseline": "7"}
         with open(EXAMPLE.with_suffix(".csv"), newline="") as file:
@@ -163,7 +168,7 @@ class Values(unittest.TestCase):
         with open(EXAMPLE.with_suffix(".csv")) as file:
             columns = next(csv.reader(file))
         used = {*columns, *(name for row in ROWS for name in row), *results_file.CASE, *results_file.NEEDED}
-        self.assertEqual(used - {*results_file.COLUMNS, *results_file.NAMES}, set())
+        self.assertEqual(used - {*results_file.COLUMNS, *results_file.FORMER}, set())
 
 
 class OtherRows(InFolder):

@@ -15,9 +15,9 @@
 #include <utility>
 #include <vector>
 
+#include "support/forwarding.h"
 #include "tpsp/comm/backend.h"
 #include "tpsp/comm/dry.h"
-#include "tpsp/comm/forwarding.h"
 #include "tpsp/comm/threads.h"
 #include "tpsp/models/llama.h"
 

@@ -6,7 +6,7 @@
 #include <functional>
 #include <utility>
 
-#include "tpsp/comm/forwarding.h"
+#include "support/forwarding.h"
 
 namespace tpsp {
 

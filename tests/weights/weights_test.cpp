@@ -7,7 +7,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "tpsp/models/config.h"
+#include "tpsp/models/llama.h"
 
 using namespace tpsp;
 
@@ -150,6 +150,6 @@ TEST_CASE("tokens are the same for the same seed and differ for another") {
 TEST_CASE("one rank's resident weights are parameters times the element size") {
   const auto config = load_model("llama-tiny");
   const auto plan = lower({.name = "none", .source = "none", .rules = {}}, modules_of(config), 1);
-  CHECK(ResidentWeights(plan, 0, recipe).bytes() == 4 * config.parameters());
-  CHECK(ResidentWeights(plan, 0, {.dtype = at::kBFloat16}).bytes() == 2 * config.parameters());
+  CHECK(ResidentWeights(plan, 0, recipe).bytes() == 4 * Llama(config).parameters());
+  CHECK(ResidentWeights(plan, 0, {.dtype = at::kBFloat16}).bytes() == 2 * Llama(config).parameters());
 }

@@ -43,7 +43,7 @@ const std::vector<OptionSpec>& option_table() {
   static const auto table = with_case_options({
       {"suite", "NAME|FILE", "", "many cases and their protocol: smoke, hpml, ...", "Case", {bench}},
       {"threads", "N", "1", "that --peaks computes with", "Machine", {info}},
-      {"gemm", "NAME", "auto", "GEMMs with packed weights, plain ones, or\nthe faster one if no larger (auto)", "Machine", {bench}, once, in_suite},
+      {"gemm", "NAME", "auto", "GEMMs with packed weights, plain ones, or\nthe faster one if hardly larger (auto)", "Machine", {bench}, once, in_suite},
       {"peaks", "on|off", "on", "measure what the machine can do first", "Machine", {bench}, once, in_suite},
       {"bind", "auto|off", "auto", "give unbound ranks cores of their own", "Machine", {bench, comm}, once, in_suite},
       {"warmup", "N", "1", "untimed forwards, at least; 0 for none", "Protocol", {bench}, once, in_suite},

@@ -40,7 +40,7 @@ LayerName layer_name(const std::string& name) {
 }
 
 std::string module_line(const PreviewModule& module) {
-  const bool logits = module.name == "logits";
+  const bool logits = module.name == logits_module;
   const auto& module_plan = module.module_plan;
   const auto shape = fmt::format("{}", fmt::join(module.weight_shape, "x"));
   const auto style = module_plan.rule.empty() ? "-" : to_string(module_plan.style);

@@ -10,7 +10,11 @@ Mesh::Mesh(World& world, int tp) : world_(world) {
                      .what = fmt::format("{} ranks do not divide into tensor-parallel groups of {}", world.size(), tp),
                      .remedy = "use a multiple of the group's size"});
   }
-  if (tp != world.size()) tp_group_ = world.split(world.rank() / tp);
+  if (tp == world.size()) {
+    dp_group_ = std::make_unique<SerialWorld>();
+    return;
+  }
+  tp_group_ = world.split(world.rank() / tp);
   dp_group_ = world.split(world.rank() % tp);
 }
 

@@ -53,8 +53,8 @@ class WindowMemory final : public SharedMemory {
     int size = 0;
     TPSP_MPI(MPI_Comm_rank(host, &rank));
     TPSP_MPI(MPI_Comm_size(host, &size));
-    const auto mine = page + heap_bytes_ + (rank == 0 ? place_bytes + common_bytes_ : 0);
-    require_room(host, static_cast<std::size_t>(size) * (page + heap_bytes_) + place_bytes + common_bytes_);
+    const auto mine = page + heap_bytes_ + (rank == 0 ? state_bytes + common_bytes_ : 0);
+    require_room(host, static_cast<std::size_t>(size) * (page + heap_bytes_) + state_bytes + common_bytes_);
     void* base = nullptr;
     TPSP_MPI(MPI_Win_allocate_shared(static_cast<MPI_Aint>(mine), 1, MPI_INFO_NULL, host, static_cast<void*>(&base),
                                      &window_));
@@ -73,10 +73,10 @@ class WindowMemory final : public SharedMemory {
   std::size_t heap_bytes() const override { return heap_bytes_; }
   std::byte* heap_of(int rank) override { return parts_[static_cast<std::size_t>(rank)]; }
   std::size_t common_bytes() const override { return common_bytes_; }
-  std::byte* common() override { return parts_.front() + heap_bytes_ + place_bytes; }
+  std::byte* common() override { return parts_.front() + heap_bytes_ + state_bytes; }
 
  private:
-  static constexpr std::size_t place_bytes = round_to_page(sizeof(BarrierState));
+  static constexpr std::size_t state_bytes = round_to_page(sizeof(BarrierState));
 
   // MPI promises no alignment of its own, so each part has a page more than it needs.
   std::byte* part_of(int peer) const {
@@ -95,7 +95,7 @@ class WindowMemory final : public SharedMemory {
       std::memset(begin, 0, bytes);
     };
     fill(heap_of(rank), heap_bytes_);
-    if (rank == 0) fill(heap_of(0) + heap_bytes_, place_bytes);
+    if (rank == 0) fill(heap_of(0) + heap_bytes_, state_bytes);
     const auto share = round_to_page(common_bytes_ / static_cast<std::size_t>(size));
     const auto begin = std::min(common_bytes_, share * static_cast<std::size_t>(rank));
     fill(common() + begin, std::min(share, common_bytes_ - begin));
@@ -143,7 +143,10 @@ MpiHost::MpiHost(World& world, std::string name) : name_(std::move(name)), world
   }
 }
 
-MpiHost::~MpiHost() { MPI_Comm_free(&host_); }
+// Waits for the other ranks, as ~MpiWorld does.
+MpiHost::~MpiHost() {
+  if (std::uncaught_exceptions() == 0) MPI_Comm_free(&host_);
+}
 
 std::shared_ptr<SharedMemory> MpiHost::make_memory(std::size_t heap_bytes, std::size_t common_bytes) {
   return std::make_shared<WindowMemory>(host_, heap_bytes, common_bytes);

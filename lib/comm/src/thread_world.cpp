@@ -55,37 +55,34 @@ void ThreadGroup::check() {
 }
 
 std::vector<std::string> ThreadWorld::exchange(const std::string& mine) {
-  group_.texts[static_cast<std::size_t>(rank_)] = mine;
-  group_.wait();
-  auto all = group_.texts;
-  group_.wait();
+  group_->texts[static_cast<std::size_t>(rank_)] = mine;
+  group_->wait();
+  auto all = group_->texts;
+  group_->wait();
   return all;
 }
 
-// Rank 0 makes the groups of all colors and posts them.
+// Rank 0 makes the groups of all colors.
 std::unique_ptr<World> ThreadWorld::split(int color) {
   using Groups = std::map<std::string, std::shared_ptr<ThreadGroup>>;
   const auto colors = exchange(std::to_string(color));
-  if (rank_ == 0) {
-    auto groups = std::make_shared<Groups>();
+  const auto groups = group_->share(rank_, [&] {
+    auto all = std::make_shared<Groups>();
     for (const auto& one : colors) {
-      auto& group = (*groups)[one];
-      if (!group) group = group_.make_part(static_cast<int>(std::count(colors.begin(), colors.end(), one)));
+      auto& group = (*all)[one];
+      if (!group) group = group_->make_part(static_cast<int>(std::count(colors.begin(), colors.end(), one)));
     }
-    group_.posted = groups;
-  }
-  group_.wait();
-  const auto group = std::static_pointer_cast<Groups>(group_.posted)->at(colors[static_cast<std::size_t>(rank_)]);
-  group_.wait();
-  if (rank_ == 0) group_.posted.reset();
-  const auto before = std::count(colors.begin(), colors.begin() + rank_, colors[static_cast<std::size_t>(rank_)]);
-  return std::make_unique<ThreadWorld>(group, static_cast<int>(before));
+    return all;
+  });
+  const auto& mine = colors[static_cast<std::size_t>(rank_)];
+  const auto before = std::count(colors.begin(), colors.begin() + rank_, mine);
+  return std::make_unique<ThreadWorld>(groups->at(mine), static_cast<int>(before));
 }
 
 void ThreadWorld::abort(ExitCode code) noexcept { std::_Exit(static_cast<int>(code)); }
 
 void run_threads(int size, const std::function<void(World&)>& body) {
-  ThreadGroup group(size);
+  const auto group = std::make_shared<ThreadGroup>(size);
   std::vector<std::exception_ptr> errors(static_cast<std::size_t>(size));
   std::vector<std::thread> threads;
   for (int rank = 0; rank < size; ++rank) {
@@ -97,7 +94,7 @@ void run_threads(int size, const std::function<void(World&)>& body) {
         // an echo: the rank that failed has left its own exception
       } catch (...) {
         errors[static_cast<std::size_t>(rank)] = std::current_exception();
-        group.fail();
+        group->fail();
       }
     });
   }

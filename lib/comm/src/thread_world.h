@@ -3,13 +3,14 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "tpsp/comm/world.h"
 
 namespace tpsp {
 
-/// What the threads of one run_threads call share.
+/// What the ranks of one ThreadWorld share.
 class ThreadGroup {
  public:
   explicit ThreadGroup(int size) : texts(static_cast<std::size_t>(size)), size_(size) {}
@@ -24,10 +25,21 @@ class ThreadGroup {
   /// A group of some of these ranks, which fails with this one.
   std::shared_ptr<ThreadGroup> make_part(int size);
 
+  /// What `make` gives on rank 0, on every rank: a shared_ptr. All ranks call.
+  template <typename Make>
+  auto share(int rank, const Make& make) -> decltype(make()) {
+    if (rank == 0) posted_ = make();
+    wait();
+    auto shared = std::static_pointer_cast<typename decltype(make())::element_type>(posted_);
+    wait();
+    if (rank == 0) posted_.reset();
+    return shared;
+  }
+
   std::vector<std::string> texts;  ///< one slot a rank, written before a wait and read after it
-  std::shared_ptr<void> posted;    ///< likewise, by rank 0
 
  private:
+  std::shared_ptr<void> posted_;  ///< by rank 0, before a wait
   std::mutex mutex_;
   std::condition_variable arrived_;
   int size_;
@@ -39,24 +51,21 @@ class ThreadGroup {
 
 class ThreadWorld final : public World {
  public:
-  ThreadWorld(ThreadGroup& group, int rank) : group_(group), rank_(rank) {}
-  /// Keeps `group`.
-  ThreadWorld(const std::shared_ptr<ThreadGroup>& group, int rank) : owned_(group), group_(*group), rank_(rank) {}
+  ThreadWorld(std::shared_ptr<ThreadGroup> group, int rank) : group_(std::move(group)), rank_(rank) {}
 
   int rank() const override { return rank_; }
-  int size() const override { return group_.size(); }
+  int size() const override { return group_->size(); }
   int local_rank() const override { return rank_; }
-  int local_size() const override { return group_.size(); }
+  int local_size() const override { return group_->size(); }
   std::vector<std::string> exchange(const std::string& mine) override;
-  void barrier() override { group_.wait(); }
+  void barrier() override { group_->wait(); }
   std::unique_ptr<World> split(int color) override;
   [[noreturn]] void abort(ExitCode code) noexcept override;
 
-  ThreadGroup& group() const { return group_; }
+  ThreadGroup& group() const { return *group_; }
 
  private:
-  std::shared_ptr<ThreadGroup> owned_{};
-  ThreadGroup& group_;
+  std::shared_ptr<ThreadGroup> group_;
   int rank_;
 };
 

@@ -45,12 +45,6 @@ void check_sizes(const LlamaConfig& config, const YamlMap& map) {
 
 }  // namespace
 
-std::int64_t LlamaConfig::parameters() const {
-  const auto kv = kv_heads * head_dim();
-  return layers * (2 * hidden * hidden + 2 * hidden * kv + 3 * hidden * ffn) + 2 * hidden * vocabulary +
-         (2 * layers + 1) * hidden;
-}
-
 LlamaConfig parse_model(const std::string& name, const std::string& source, std::string_view text) {
   const auto map = YamlMap::parse(text, source);
   map.allow_only({"hidden", "layers", "heads", "kv_heads", "ffn", "ffn_growth", "ffn_multiple_of", "vocabulary",

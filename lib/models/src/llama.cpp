@@ -6,8 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "llama_reference.h"
-#include "tpsp/core/memory_use.h"
 #include "tpsp/nn/attention.h"
 
 namespace tpsp {
@@ -34,9 +32,7 @@ class LlamaModel final : public Model {
       delta = gated(layers, std::move(value), feed_forward);
     }
     auto value = layers.add_norm(stream, std::move(delta), "norm", "output", config_.norm_eps);
-    const MemoryScope scope(MemoryUse::logits);
-    auto logits = layers.gemm(std::exchange(value, {}), "output");
-    return redistribute(std::move(logits), plan_.at("output").output, context, logits_module);
+    return layers.logits(std::move(value), "output");
   }
 
  private:
@@ -81,10 +77,6 @@ RoundingFacts Llama::rounding(std::int64_t seq) const {
 
 std::unique_ptr<Model> Llama::bind(const LoweredPlan& plan, const WeightSource& weights) const {
   return std::make_unique<LlamaModel>(config_, plan, weights);
-}
-
-at::Tensor Llama::reference_logits(const WeightRecipe& recipe, const at::Tensor& tokens) const {
-  return tpsp::reference_logits(config_, recipe, tokens);
 }
 
 // While it rotates: queries and their two halves in fp32.

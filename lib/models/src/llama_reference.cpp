@@ -1,4 +1,7 @@
-#include "llama_reference.h"
+// The unsharded LLaMA that results are checked against, written out in plain ATen operations. Of the code that it
+// checks it uses `make_weight` on unsharded weights and nothing else: no plans, collectives, packed weights or fused
+// kernels.
+#include "tpsp/models/llama.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -90,8 +93,8 @@ class ReferenceModel {
 
 }  // namespace
 
-at::Tensor reference_logits(const LlamaConfig& config, const WeightRecipe& recipe, const at::Tensor& tokens) {
-  return ReferenceModel(config, recipe).logits(tokens);
+at::Tensor Llama::reference_logits(const WeightRecipe& recipe, const at::Tensor& tokens) const {
+  return ReferenceModel(config_, recipe).logits(tokens);
 }
 
 }  // namespace tpsp

@@ -49,24 +49,34 @@ Sharded Layers::embedding(const at::Tensor& tokens, const std::string& module) c
   const auto seq = padded_seq(tokens.size(1));
   const auto ids = at::constant_pad_nd(tokens, {0, seq - tokens.size(1)}).t().contiguous();
   const auto table = weights_.get(module);
-  const auto ranks = context_.tp.size();
   const auto first_row = plan.weight_dim == 0 ? context_.tp.rank() * table.size(0) : 0;
-  const auto hidden = plan.weight_dim == 1 ? table.size(1) * ranks : table.size(1);
-  auto stream = new_sharded({seq, tokens.size(0), hidden}, plan.computed, plan.output, table.options(), context_.tp);
+  auto stream = new_sharded({seq, tokens.size(0), global_size(plan, 1, table.size(1))}, plan.computed, plan.output,
+                            table.options(), context_.tp);
   ops::embedding(table, ids, first_row, stream.local);
   return leave(std::move(stream), module, Use::write);
+}
+
+// What `local` elements of this rank's weight along `dim` are on all ranks together.
+std::int64_t Layers::global_size(const ModulePlan& plan, int dim, std::int64_t local) const {
+  return plan.weight_dim == dim ? local * context_.tp.size() : local;
 }
 
 Sharded Layers::gemm(const Sharded& value, const std::string& module) const {
   const auto& plan = plan_.at(module);
   const auto weight = weights_.product(module);
-  const auto features = plan.weight_dim == 0 ? weight->rows() * context_.tp.size() : weight->rows();
+  const auto features = global_size(plan, 0, weight->rows());
   const EventScope scope(context_.events,
                          {.phase = Phase::gemm, .module = module, .flops = flops_of(value.local, *weight)});
   auto result = new_sharded({value.global[0], value.global[1], features}, plan.computed, plan.output,
                             value.local.options(), context_.tp);
   ops::linear(value.local, *weight, result.local);
   return result;
+}
+
+Sharded Layers::logits(Sharded value, const std::string& module) const {
+  const MemoryScope scope(MemoryUse::logits);
+  auto result = gemm(std::exchange(value, {}), module);
+  return redistribute(std::move(result), plan_.at(module).output, context_, logits_module);
 }
 
 std::vector<Sharded> Layers::gemms(Sharded input, const std::string& container,
@@ -77,7 +87,7 @@ std::vector<Sharded> Layers::gemms(Sharded input, const std::string& container,
     for (const auto& module : modules) results.push_back(gemm(arrive(input, module), module));
     return results;
   }
-  for (const auto& module : modules) input = arrive(std::move(input), module);  // checked; nothing moves
+  for (const auto& module : modules) check_arrival(input.placement, plan_.at(module), module);
   const EventScope scope(context_.events,
                          {.phase = Phase::gemm, .module = container, .flops = flops_of(input.local, fused->weight)});
   const auto seq = input.global[0];
@@ -88,7 +98,7 @@ std::vector<Sharded> Layers::gemms(Sharded input, const std::string& container,
   for (std::size_t i = 0; i < modules.size(); ++i) {
     const auto& plan = plan_.at(modules[i]);
     const auto rows = fused->rows[i];
-    const auto features = plan.weight_dim == 0 ? rows * context_.tp.size() : rows;
+    const auto features = global_size(plan, 0, rows);
     results.push_back(
         {.local = together.narrow(2, first, rows), .global = {seq, batch, features}, .placement = plan.computed});
     first += rows;

@@ -34,7 +34,7 @@ kernels::Rows<T> kernel_rows(const at::Tensor& tensor) {
   return {static_cast<T*>(tensor.data_ptr()), static_cast<std::size_t>(tensor.stride(0))};
 }
 
-/// Up to 64 partials as the kernels take them.
+/// The partials of up to most_ranks ranks, as the kernels take them.
 template <typename T>
 class Terms {
  public:
@@ -45,7 +45,8 @@ class Terms {
   std::span<const T* const> get() const { return {pointers_.data(), count_}; }
 
  private:
-  std::array<const T*, 65> pointers_{};
+  static constexpr std::size_t most_ranks = 64;
+  std::array<const T*, most_ranks> pointers_{};
   std::size_t count_;
 };
 

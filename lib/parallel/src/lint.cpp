@@ -9,6 +9,7 @@
 
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
+#include "tpsp/parallel/events.h"
 
 namespace tpsp {
 namespace {
@@ -51,11 +52,11 @@ void find_unused_rules(const Plan& plan, const LoweredPlan& lowered, const Match
 
 void find_untouched(const Plan& plan, const LoweredPlan& lowered, const Matches& matches,
                     std::vector<Finding>& findings) {
-  std::map<std::string, std::vector<std::string>> untouched;  // by name without layer number
+  std::map<std::string, std::vector<std::string>> untouched;  // by role_or_name
   for (std::size_t i = 0; i < lowered.modules.size(); ++i) {
     const auto& module = lowered.modules[i];
     if (!matches[i].empty() || module.kind == ModuleKind::container) continue;
-    untouched[module.role.empty() ? module.name : module.role].push_back(module.name);
+    untouched[module.role_or_name()].push_back(module.name);
   }
   for (const auto& [kind, modules] : untouched) {
     const Complaint complaint{.where = plan.source,
@@ -85,8 +86,6 @@ void find_overlaps(const Plan& plan, const LoweredPlan& lowered, const Matches& 
   }
 }
 
-bool is_gather(Transition step) { return step == Transition::all_gather || step == Transition::all_gather_slice; }
-
 void find_repeated_gathers(const LoweredPlan& lowered, std::vector<Finding>& findings) {
   std::set<std::string> seen;
   for (const auto& module : lowered.modules) {
@@ -95,9 +94,11 @@ void find_repeated_gathers(const LoweredPlan& lowered, std::vector<Finding>& fin
     std::int64_t gathers = 0;
     for (const auto& entry : module.entries) {
       const auto& reader = lowered.at(entry);
-      if (reader.input && is_gather(transition(*module_plan.input, *reader.input))) ++gathers;
+      if (!reader.input) continue;
+      const auto moved = collective_of(transition(*module_plan.input, *reader.input));
+      if (moved == Collective::all_gather) ++gathers;
     }
-    if (gathers < 2 || !seen.insert(module.role.empty() ? module.name : module.role).second) continue;
+    if (gathers < 2 || !seen.insert(module.role_or_name()).second) continue;
     const Complaint complaint{.where = module_plan.rule,
                               .what = fmt::format("{}: its input is gathered {} times", module.name, gathers),
                               .why = fmt::format("it is brought to {}, and {} of its readers want it replicated",

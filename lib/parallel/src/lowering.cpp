@@ -133,7 +133,7 @@ void derive_container_wants(LoweredPlan& plan) {
 const std::string& LoweredPlan::role_of(const std::string& module) const {
   const auto found =
       std::find_if(modules.begin(), modules.end(), [&](const Module& one) { return one.name == module; });
-  return found == modules.end() || found->role.empty() ? module : found->role;
+  return found == modules.end() ? module : found->role_or_name();
 }
 
 bool LoweredPlan::shards_sequence() const {

@@ -13,73 +13,45 @@ constexpr bool repeatable = true;
 constexpr bool in_suite = true;
 using enum Asked;
 
-std::string text_of(const std::string& value) { return value; }
-template <typename Integer>
-std::string text_of(Integer value) {
-  return value == 0 ? std::string() : std::to_string(value);
-}
-template <typename Field>
-std::string text_of(const std::optional<Field>& value) {
-  return value ? text_of(*value) : std::string();
-}
-
-template <auto Member>
-CaseField field_of(const Column& column, std::vector<CaseOption> options = {}) {
-  return {
-      .text = [](const Case& one) { return text_of(one.*Member); }, .column = column, .options = std::move(options)};
-}
-
-template <auto Member>
-CaseField field(const char* name, const char* unit, const char* meaning, const char* source, Detail detail,
-                std::vector<CaseOption> options = {}) {
-  return field_of<Member>(column_of<Member>(name, unit, meaning, source, detail), std::move(options));
-}
-
-template <auto Member>
-CaseField count(const char* name, const char* unit, const char* meaning, const char* source, Detail detail,
-                std::vector<CaseOption> options = {}) {
-  return field_of<Member>(count_of_model<Member>(name, unit, meaning, source, detail), std::move(options));
-}
-
 // clang-format off
 std::vector<CaseField> all_fields() {
   return {
-    field<&Row::model>("model", "", "model configuration", "--model", brief,
-        {{{forward, preview}, "model", "NAME|FILE", "", "model shapes (default: llama-7b with 2 layers)", "Case", once, in_suite}}),
-    count<&Row::layers>("layers", "", "transformer layers in the measured model", "--layers, else the model's own number", brief,
-        {{{forward, preview}, "layers", "N", "", "layers instead of the model's own", "Case", once, in_suite}}),
-    field<&Row::plan>("plan", "", "parallel plan", "--plan, --tp, --sp", brief,
-        {{{forward, preview}, "plan", "NAME|FILE", "", "tp, tp+sp or a plan file; repeatable (default: both)", "Case", repeatable, in_suite}}),
-    count<&Row::seq>("seq", "tokens", "tokens of one sequence", "--seq", brief,
-        {{{forward, preview}, "seq", "LIST", "256,512,1024", "lengths, as 512 or 256..4096*2", "Case", repeatable, in_suite}}),
-    count<&Row::batch>("batch", "sequences", "sequences in one forward", "--batch", brief,
-        {{{forward, preview}, "batch", "N", "2", "sequences in a batch", "Case", once, in_suite}}),
-    field_of<&Row::collective>(with_former<&Row::collective>(
+    {column_of<&Row::model>("model", "", "model configuration", "--model", brief),
+        {{{forward, preview}, "model", "NAME|FILE", "", "model shapes (default: llama-7b with 2 layers)", "Case", once, in_suite}}},
+    {count_of_model<&Row::layers>("layers", "", "transformer layers in the measured model", "--layers, else the model's own number", brief),
+        {{{forward, preview}, "layers", "N", "", "layers instead of the model's own", "Case", once, in_suite}}},
+    {column_of<&Row::plan>("plan", "", "parallel plan", "--plan, --tp, --sp", brief),
+        {{{forward, preview}, "plan", "NAME|FILE", "", "tp, tp+sp or a plan file; repeatable (default: both)", "Case", repeatable, in_suite}}},
+    {count_of_model<&Row::seq>("seq", "tokens", "tokens of one sequence", "--seq", brief),
+        {{{forward, preview}, "seq", "LIST", "256,512,1024", "lengths, as 512 or 256..4096*2", "Case", repeatable, in_suite}}},
+    {count_of_model<&Row::batch>("batch", "sequences", "sequences in one forward", "--batch", brief),
+        {{{forward, preview}, "batch", "N", "2", "sequences in a batch", "Case", once, in_suite}}},
+    {with_former(
         column_of<&Row::collective>("collective", "", "the collective that was measured alone, all-gather-read (an all-gather, and every rank reads all of it) or fused-add-norm (reduce-scatter, residual sum and RMSNorm, all-gather: what TP+SP does between two sublayers); empty for a forward", "--op of tpsp-bench comm", brief), {.values = {{"seam", "fused-add-norm"}}}),
-        {{{collective}, "op", "LIST", "all", "all-reduce, reduce-scatter, all-gather, fused-add-norm,\nall-gather-read (then every rank reads all of it)\n", "Case", repeatable}}),
-    field<&Row::message_bytes>("message_bytes", "bytes", "size of a collective's full buffer: what an all-gather makes, what a reduce-scatter takes", "--bytes of tpsp-bench comm, rounded down to what the ranks can share", brief,
-        {{{collective}, "bytes", "LIST", "1024..33554432*4", "sizes of the full buffer, as 8M or 1K..32M*4\n", "Case", repeatable}}),
-    field_of<&Row::buffer>(with_former<&Row::buffer>(
+        {{{collective}, "op", "LIST", "all", "all-reduce, reduce-scatter, all-gather, fused-add-norm,\nall-gather-read (then every rank reads all of it)\n", "Case", repeatable}}},
+    {column_of<&Row::message_bytes>("message_bytes", "bytes", "size of a collective's full buffer: what an all-gather makes, what a reduce-scatter takes", "--bytes of tpsp-bench comm, rounded down to what the ranks can share", brief),
+        {{{collective}, "bytes", "LIST", "1024..33554432*4", "sizes of the full buffer, as 8M or 1K..32M*4\n", "Case", repeatable}}},
+    {with_former(
         column_of<&Row::buffer>("buffer", "", "whose memory a collective reads and writes: user (any tensors) or registered (the transport's own memory, written and read in place)", "--buffer of tpsp-bench comm", brief), {.name = "placement", .values = {{"out", "user"}, {"in", "registered"}}}),
-        {{{collective}, "buffer", "NAME", "both", "any memory (user), the transport's own (registered),\nor both", "Case"}}),
-    field<&Row::world>("world", "ranks", "ranks that share the model", "mpirun or srun", brief,
-        {{{preview}, "world", "T", "2", "ranks to preview", "Case", once, in_suite}}),
-    field<&Row::dtype>("dtype", "", "number format of weights and activations", "--dtype", brief,
+        {{{collective}, "buffer", "NAME", "both", "any memory (user), the transport's own (registered),\nor both", "Case"}}},
+    {column_of<&Row::world>("world", "ranks", "ranks that share the model", "mpirun or srun", brief),
+        {{{preview}, "world", "T", "2", "ranks to preview", "Case", once, in_suite}}},
+    {column_of<&Row::dtype>("dtype", "", "number format of weights and activations", "--dtype", brief),
         {{{forward, preview}, "dtype", "TYPE", "fp32", "fp32 or bf16", "Case", once, in_suite},
-         {{collective}, "dtype", "LIST", "fp32", "fp32, bf16", "Case", repeatable}}),
-    field<&Row::device>("device", "", "cpu or cuda", "--device", Detail::full,
-        {{{forward, collective}, "device", "NAME", "auto", "auto, cpu or cuda", "Machine", once, in_suite}}),
-    field<&Row::backend>("backend", "", "library that moves data between the ranks", "--backend", Detail::full,
+         {{collective}, "dtype", "LIST", "fp32", "fp32, bf16", "Case", repeatable}}},
+    {column_of<&Row::device>("device", "", "cpu or cuda", "--device"),
+        {{{forward, collective}, "device", "NAME", "auto", "auto, cpu or cuda", "Machine", once, in_suite}}},
+    {column_of<&Row::backend>("backend", "", "library that moves data between the ranks", "--backend"),
         {{{forward}, "backend", "NAME", "auto", "auto, or one that tpsp-bench info lists", "Machine", once, in_suite},
-         {{collective}, "backend", "LIST", "auto", "of those that tpsp-bench info lists; auto: the best,\nall: those that can serve", "Machine", repeatable}}),
-    field<&Row::threads>("threads", "threads", "compute threads of one rank", "--threads", Detail::full,
-        {{{forward, collective}, "threads", "N", "", "per rank (default: the rank's share of cores)", "Machine", once, in_suite}}),
-    field<&Row::seed>("seed", "", "seed of weights and inputs", "--seed", Detail::full,
+         {{collective}, "backend", "LIST", "auto", "of those that tpsp-bench info lists; auto: the best,\nall: those that can serve", "Machine", repeatable}}},
+    {column_of<&Row::threads>("threads", "threads", "compute threads of one rank", "--threads"),
+        {{{forward, collective}, "threads", "N", "", "per rank (default: the rank's share of cores)", "Machine", once, in_suite}}},
+    {column_of<&Row::seed>("seed", "", "seed of weights and inputs", "--seed"),
         {{{forward}, "seed", "N", "0", "of weights, tokens and order", "Case", once, in_suite},
-         {{collective}, "seed", "N", "0", "of the order", "Case"}}),
-    field<&Row::model_shapes>("model_shapes", "", "everything that the model's configuration says", "--model, --layers", raw),
-    field<&Row::plan_hash>("plan_hash", "", "hash of what the plan does to every module", "the plan file, applied to the model", raw),
-    field<&Row::protocol>("protocol", "", "everything that was asked of the measurement", "the options under Protocol, and --gemm", raw),
+         {{collective}, "seed", "N", "0", "of the order", "Case"}}},
+    {column_of<&Row::model_shapes>("model_shapes", "", "everything that the model's configuration says", "--model, --layers", raw), {}},
+    {column_of<&Row::plan_hash>("plan_hash", "", "hash of what the plan does to every module", "the plan file, applied to the model", raw), {}},
+    {column_of<&Row::protocol>("protocol", "", "everything that was asked of the measurement", "the options under Protocol, and --gemm", raw), {}},
   };
 }
 // clang-format on
@@ -91,11 +63,13 @@ bool is_compared(std::string_view name, const Case& one) {
 }
 
 std::string lines_of(const Case& one, bool compared) {
+  Row row;
+  static_cast<Case&>(row) = one;
   std::string lines;
   for (const auto& field : case_fields()) {
-    const auto text = field.text(one);
+    const auto text_of_field = text(field.column.get(row));
     const bool counts = compared || !is_compared(field.column.name, one);
-    if (!text.empty() && counts) lines += fmt::format("{} {}\n", field.column.name, text);
+    if (!text_of_field.empty() && counts) lines += fmt::format("{} {}\n", field.column.name, text_of_field);
   }
   return lines;
 }

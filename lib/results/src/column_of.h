@@ -60,15 +60,13 @@ Column count_of_model(const char* name, const char* unit, const char* meaning, c
   return column;
 }
 
-/// `column` with what it was called before; its values are read as what they are called now.
-template <auto Member>
-Column with_former(Column column, Former former) {
-  column.set = [values = former.values](Row& row, const Value& value) {
-    read(value, row.*Member);
-    if (row.schema == row_schema) return;
+/// `column` with what it and its values were called in an earlier schema; both are read as what they are called now.
+inline Column with_former(Column column, Former former) {
+  column.set = [set = std::move(column.set), values = former.values](Row& row, const Value& value) {
     for (const auto& [then, now] : values) {
-      if (row.*Member == then) row.*Member = now;
+      if (value == Value(then)) return set(row, now);
     }
+    set(row, value);
   };
   column.former = std::move(former);
   return column;

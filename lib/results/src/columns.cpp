@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "column_of.h"
 #include "tpsp/results/case_fields.h"
@@ -10,14 +11,15 @@
 namespace tpsp {
 namespace {
 
-// What was made of the case's settings, not measured.
-Column setting(Column column) {
-  column.subject = Subject::the_run;
+Column of(Subject subject, Column column) {
+  column.subject = subject;
   return column;
 }
+// What was made of the case's settings, not measured.
+Column setting(Column column) { return of(Subject::the_run, std::move(column)); }
 
 // clang-format off
-// What the program knows of a row before the case is looked at.
+// What identifies a row, and what became of it.
 std::vector<Column> identity() {
   return {
     Column{.name = "schema", .unit = "", .meaning = "version of the meaning of the columns", .source = "the program", .get = [](const Row& row) { return value_of(row.schema); }, .set = read_schema, .kind = Kind::integer, .subject = Subject::the_run},
@@ -87,7 +89,7 @@ std::vector<Column> profile_and_limits() {
     column_of<&Row::fused_add_norm_s>("seam_s", "s", "fused add-norm: reduction over the ranks, residual sum and RMSNorm in one pass over the peers' memory; 0 where the ranks do not share memory, or split the reduction among them (TP on more than two)", "part of split_s"),
     column_of<&Row::other_s>("other_s", "s", "everything else: embedding, rotary positions, activation function; the parts add up to split_s", "part of split_s"),
 
-    column_of<&Row::gemm>("gemm", "", "kernels of the GEMMs: plain (at::mm), onednn and mkl (weights packed once); several separated by +", "--gemm; auto leaves plain for a kernel that is 3% faster and whose form is no larger"),
+    column_of<&Row::gemm>("gemm", "", "kernels of the GEMMs: plain (at::mm), onednn and mkl (weights packed once); several separated by +", "--gemm; auto leaves plain for a kernel that is 3% faster and whose form is at most 2% larger"),
     column_of<&Row::product_flops>("product_flops", "FLOP", "multiplications and additions of one rank's GEMMs with weights", "shapes of rank 0's GEMMs in the preview"),
     column_of<&Row::peak_flops_per_s>("peak_flops_per_s", "FLOP/s", "the best rate of a GEMM that a rank reached while all ranks measured", "measured at the start of the run, and raised by faster rows before this one or interleaved with it; the slowest rank"),
     column_of<&Row::peak_bytes_per_s>("peak_bytes_per_s", "bytes/s", "the memory bandwidth that a rank reached while all ranks measured", "measured at the start of the run; the slowest rank"),
@@ -146,7 +148,7 @@ std::vector<Column> provenance() {
     column_of<&Row::nccl_version>("nccl_version", "", "version of NCCL; empty without CUDA", "NCCL"),
     column_of<&Row::command>("command", "", "the command line of the run", "rank 0"),
     column_of<&Row::utc_time>("utc_time", "", "when the case began, in UTC", "clock of rank 0"),
-    column_of<&Row::warnings>("warnings", "", "what may have disturbed the measurement: flags separated by ;", "the samples, and the system's counters on all machines", brief),
+    of(Subject::measurement, column_of<&Row::warnings>("warnings", "", "what may have disturbed the measurement: flags separated by ;", "the samples, and the system's counters on all machines", brief)),
     column_of<&Row::message>("message", "", "why status is not ok", "the check, or what the case lacked"),
   };
 }

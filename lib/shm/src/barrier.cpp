@@ -39,8 +39,8 @@ OpDescriptor describe(std::string_view name, std::uint64_t bytes, std::uint64_t 
   return op;
 }
 
-Barrier::Barrier(BarrierState& place, int rank, int size, std::function<void(int)> check_peer)
-    : place_(place), rank_(rank), size_(size), check_peer_(std::move(check_peer)) {}
+Barrier::Barrier(BarrierState& state, int rank, int size, std::function<void(int)> check_peer)
+    : state_(state), rank_(rank), size_(size), check_peer_(std::move(check_peer)) {}
 
 void Barrier::wait(const OpDescriptor& mine) {
   ++epoch_;

@@ -25,16 +25,13 @@ std::optional<std::size_t> OffsetHeap::take(std::size_t bytes, std::uint64_t epo
 
 void OffsetHeap::give_back(std::size_t offset, std::uint64_t epoch) { blocks_.at(offset).given_back = epoch; }
 
-// A sum of well mixed offsets, so that no order matters.
+// Blocks are in the order of their offsets, whichever was taken first.
 std::uint64_t OffsetHeap::fingerprint() const {
-  std::uint64_t sum = 0;
+  std::uint64_t hash = 0;
   for (const auto& [offset, block] : blocks_) {
-    if (block.given_back) continue;
-    auto mixed = (std::uint64_t{offset} + 1) * 0x9E3779B97F4A7C15U;
-    mixed = (mixed ^ (mixed >> 32U)) * 0xD6E8FEB86659FD93U;
-    sum += mixed ^ (mixed >> 32U);
+    if (!block.given_back) hash = (hash ^ (offset + 1)) * 0x9E3779B97F4A7C15U;
   }
-  return sum;
+  return hash;
 }
 
 }  // namespace tpsp

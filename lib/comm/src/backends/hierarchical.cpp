@@ -6,9 +6,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <array>
 #include <cstring>
-#include <utility>
 
 #include "../mpi_check.h"
 #include "../mpi_host.h"
@@ -37,16 +35,10 @@ class Scratch {
 class AcrossHosts {
  public:
   /// Collective over the world.
-  explicit AcrossHosts(const World& world) {
-    TPSP_MPI(MPI_Comm_split(mpi_comm(world), world.local_rank(), world.rank(), &comm_));
-    TPSP_MPI(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN));
-    int size = 0;
-    TPSP_MPI(MPI_Comm_size(comm_, &size));
-    size_ = static_cast<std::size_t>(size);
-  }
-  ~AcrossHosts() { MPI_Comm_free(&comm_); }
-  AcrossHosts(const AcrossHosts&) = delete;
-  AcrossHosts& operator=(const AcrossHosts&) = delete;
+  explicit AcrossHosts(World& world)
+      : hosts_(world.split(world.local_rank())),
+        comm_(mpi_comm(*hosts_)),
+        size_(static_cast<std::size_t>(hosts_->size())) {}
 
   std::size_t size() const { return size_; }
 
@@ -82,8 +74,9 @@ class AcrossHosts {
     sum_as<kernels::Bf16>(blocks, out, count);
   }
 
-  MPI_Comm comm_ = MPI_COMM_NULL;
-  std::size_t size_ = 1;
+  std::unique_ptr<World> hosts_;
+  MPI_Comm comm_;
+  std::size_t size_;
   Scratch blocks_;
 };
 

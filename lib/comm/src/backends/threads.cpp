@@ -15,12 +15,7 @@ class ThreadHost final : public ShmHost {
   int size() const override { return group_.size(); }
 
   std::shared_ptr<SharedMemory> make_memory(std::size_t heap_bytes, std::size_t common_bytes) override {
-    if (rank_ == 0) group_.posted = std::make_shared<ProcessMemory>(size(), heap_bytes, common_bytes);
-    group_.wait();
-    auto memory = std::static_pointer_cast<SharedMemory>(group_.posted);
-    group_.wait();
-    if (rank_ == 0) group_.posted.reset();
-    return memory;
+    return group_.share(rank_, [&] { return std::make_shared<ProcessMemory>(size(), heap_bytes, common_bytes); });
   }
 
   void check_peer(int) override { group_.check(); }

@@ -61,7 +61,7 @@ class Architecture {
   /// Bytes that the reference has at its peak for so many sequences, beyond what a forward of an unsharded plan has.
   virtual std::int64_t reference_extra_bytes(std::int64_t batch, std::int64_t seq) const = 0;
 
-  /// The Hugging Face name of a module's weight, and config.json. Throws bad_input where there are none.
+  /// The Hugging Face name of a module's weight, and config.json.
   virtual std::string hugging_face_name(const std::string& module) const = 0;
   virtual std::string hugging_face_config(at::ScalarType dtype) const = 0;
 

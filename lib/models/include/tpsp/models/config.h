@@ -23,8 +23,6 @@ struct LlamaConfig {
   double rope_theta = 10000;
 
   std::int64_t head_dim() const { return hidden / heads; }
-  /// L(2h^2 + 2h kv_heads d + 3hf) + 2hV + (2L+1)h
-  std::int64_t parameters() const;
 };
 
 /// A model from YAML with the keys hidden, layers, heads, vocabulary; optional kv_heads (heads), norm_eps (1e-5),

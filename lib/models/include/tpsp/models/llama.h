@@ -15,8 +15,6 @@ class Llama final : public Architecture {
  public:
   explicit Llama(LlamaConfig config) : config_(std::move(config)) {}
 
-  const LlamaConfig& config() const { return config_; }
-
   std::string name() const override { return config_.name; }
   std::string shapes() const override;
   std::int64_t layers() const override { return config_.layers; }

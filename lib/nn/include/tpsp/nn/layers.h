@@ -28,11 +28,7 @@ class Layers {
   Layers(const LoweredPlan& plan, const WeightSource& weights, const Context& context)
       : plan_(plan), weights_(weights), context_(context) {}
 
-  const ModulePlan& plan_of(const std::string& module) const { return plan_.at(module); }
   const Context& context() const { return context_; }
-  /// The length that is computed: a multiple of the ranks where the plan shards sequences.
-  std::int64_t padded_seq(std::int64_t seq) const;
-
   /// Brings `value` to what the module computes from.
   Sharded arrive(Sharded value, const std::string& module) const;
   /// Brings `value`, in the placement that the module computes, to the one that its rule gives its output.
@@ -46,6 +42,8 @@ class Layers {
   /// The same of several modules that read what has arrived at their container: one GEMM where their weights are fused.
   std::vector<Sharded> gemms(Sharded input, const std::string& container,
                              const std::vector<std::string>& modules) const;
+  /// The GEMM of the module that makes the logits, brought to its output placement. Their memory counts as logits.
+  Sharded logits(Sharded input, const std::string& module) const;
 
   /// stream += delta, and the RMSNorm (Zhang & Sennrich, arXiv:1910.07467) of it, ready for `reader`. Under TP the
   /// delta is all-reduced here; under TP+SP it is reduce-scattered, added and normalised on this rank's tokens, and
@@ -57,6 +55,9 @@ class Layers {
   Sharded swiglu(Sharded gate, const std::string& gate_module, Sharded up, const std::string& up_module) const;
 
  private:
+  /// The length that is computed: a multiple of the ranks where the plan shards sequences.
+  std::int64_t padded_seq(std::int64_t seq) const;
+  std::int64_t global_size(const ModulePlan& plan, int dim, std::int64_t local) const;
   Sharded norm(Sharded input, const std::string& module, double eps) const;
   std::vector<at::Tensor> terms_of(Delta delta, Sharded& stream) const;
 

@@ -30,6 +30,8 @@ struct Module {
   std::vector<WeightDim> dims{};       ///< one for each dimension of the weight
   std::vector<std::string> entries{};  ///< of a container: the modules that read its input
   std::string role{};                  ///< "attention.wq": what the modules of all blocks share; empty outside blocks
+
+  const std::string& role_or_name() const { return role.empty() ? name : role; }
 };
 
 }  // namespace tpsp

@@ -2,9 +2,7 @@
 // it and the keys of a suite file come from this list.
 #pragma once
 
-#include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "tpsp/results/columns.h"
@@ -27,8 +25,7 @@ struct CaseOption {
 };
 
 struct CaseField {
-  std::function<std::string(const Case&)> text;  ///< what is hashed; empty for a field that the case has not
-  Column column;
+  Column column;  ///< its cell, where it is not empty, is a part of the case's key
   std::vector<CaseOption> options;
 };
 const std::vector<CaseField>& case_fields();

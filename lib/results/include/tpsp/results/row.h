@@ -1,4 +1,4 @@
-// One measured case as plain values: what bench makes and report writes. Needs neither LibTorch nor MPI.
+// One measured case as plain values: what bench makes and results files hold. Needs neither LibTorch nor MPI.
 #pragma once
 
 #include <cstdint>

@@ -37,8 +37,8 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 class Barrier {
  public:
   /// `check_peer` is called periodically while this rank waits, with a rank that has not arrived; it throws when
-  /// that rank never will. `place` outlives the barrier.
-  Barrier(BarrierState& place, int rank, int size, std::function<void(int)> check_peer);
+  /// that rank never will. `state` outlives the barrier.
+  Barrier(BarrierState& state, int rank, int size, std::function<void(int)> check_peer);
 
   int rank() const { return rank_; }
   int size() const { return size_; }
@@ -52,11 +52,11 @@ class Barrier {
   const OpDescriptor& op_of(int peer) const;
 
  private:
-  BarrierState::Slot& slot(int rank) const { return place_.slots[static_cast<std::size_t>(rank)]; }
+  BarrierState::Slot& slot(int rank) const { return state_.slots[static_cast<std::size_t>(rank)]; }
   void wait_for(int peer) const;
   void compare(const OpDescriptor& mine, int peer) const;
 
-  BarrierState& place_;
+  BarrierState& state_;
   int rank_;
   int size_;
   std::function<void(int)> check_peer_;
