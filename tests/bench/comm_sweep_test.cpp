@@ -64,7 +64,7 @@ std::string words_of(const Row& row) {
 
 }  // namespace
 
-TEST_CASE("every operation, place and size has a row of each process group, with right results") {
+TEST_CASE("every operation, buffer and size has a row of each process group, with right results") {
   for (const int world : {1, 2, 3, 4}) {
     const auto rows = rows_of(sweep_of({4096, 400'000}), world);
     REQUIRE(rows.size() == 2 * 2 * (4 * 2 + 1));

@@ -1,9 +1,6 @@
 #include "tpsp/bench/protocol.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
-#include <numeric>
 
 #include "support/forward_on_ranks.h"
 

@@ -114,7 +114,6 @@ Sweep sweep_of_stack(const std::shared_ptr<const MlpStack>& stack, int world) {
   }
   sweep.seqs = {5, 16};
   sweep.protocol = {.warmup = 1, .reps = 2};
-  sweep.shares_memory = world > 1;
   return sweep;
 }
 

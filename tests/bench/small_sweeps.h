@@ -19,7 +19,6 @@ inline Sweep sweep_of(const std::vector<Plan>& plans, int world) {
   for (const auto& plan : plans) sweep.plans.push_back(lower(plan, sweep.model->modules(), world));
   sweep.seqs = {6, 16};
   sweep.protocol = {.warmup = 1, .reps = 2};
-  sweep.shares_memory = world > 1;  // as threads do
   return sweep;
 }
 

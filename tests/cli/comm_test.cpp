@@ -55,7 +55,7 @@ TEST_CASE("two backends are interleaved for every collective and buffer, and all
   CHECK_THAT(run.out(), Contains("   size op             type backend buf        time   algbw   busbw  #wrong\n"));
 }
 
-TEST_CASE("sizes may have letters, and types and module_plans are chosen") {
+TEST_CASE("sizes may have letters, and types and buffers are chosen") {
   const TemporaryFolder folder;
   const Run run(folder, "comm --bytes 1K..4K*2,5000 --op all-gather --dtype fp32,bf16 --buffer user --reps 1");
   REQUIRE(run.code() == 0);

@@ -36,9 +36,9 @@ void check_formulas(const Record& row) {
   const auto padded = sequence ? tiny::round_up(seq, ranks) : seq;
   CHECK(integer(row, "seq_padded") == padded);
   CHECK(integer(row, "vocab_padded") == tiny::round_up(tiny::vocabulary, ranks));
-  CHECK(integer(row, "all_reduces") == (sequence ? 0 : tiny::sums));
-  CHECK(integer(row, "reduce_scatters") == (sequence ? tiny::sums : 0));
-  CHECK(integer(row, "all_gathers") == (sequence ? tiny::sums : 0) + 1);
+  CHECK(integer(row, "all_reduces") == (sequence ? 0 : expected_reductions(tiny::layers)));
+  CHECK(integer(row, "reduce_scatters") == (sequence ? expected_reductions(tiny::layers) : 0));
+  CHECK(integer(row, "all_gathers") == (sequence ? expected_reductions(tiny::layers) : 0) + expected_logit_gathers);
   CHECK(integer(row, "comm_bytes") == tiny::bytes_sent(integer(row, "batch") * padded, ranks, element));
   CHECK(integer(row, "weights_bytes") == tiny::weights_bytes(ranks, element));
 }

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "support/expected_collectives.h"
+
 namespace tpsp::tiny {
 
 inline constexpr std::int64_t hidden = 96;
@@ -15,15 +17,12 @@ inline std::int64_t round_up(std::int64_t size, std::int64_t multiple) {
   return (size + multiple - 1) / multiple * multiple;
 }
 
-/// Sums over the ranks in one forward: after the embedding, and after both halves of each layer.
-inline constexpr std::int64_t sums = 2 * layers + 1;
-
 /// Bytes that a rank sends for `batch * seq` computed tokens. An all-reduce sends 2(t-1)/t of its buffer, a
 /// reduce-scatter and an all-gather (t-1)/t each: tp and tp+sp send the same. The logits are gathered last.
 inline std::int64_t bytes_sent(std::int64_t tokens, std::int64_t ranks, std::int64_t element) {
   const auto stream = 2 * tokens * hidden * element;
   const auto logits = tokens * round_up(vocabulary, ranks) * element;
-  return (sums * stream + logits) * (ranks - 1) / ranks;
+  return (expected_reductions(layers) * stream + logits) * (ranks - 1) / ranks;
 }
 
 inline std::int64_t weights_bytes(std::int64_t ranks, std::int64_t element) {

@@ -2,19 +2,18 @@
 
 #include <catch2/catch.hpp>
 
+#include "parallel/placements.h"
 #include "parallel/small_model.h"
 
 using namespace tpsp;
+using namespace tpsp::short_names;
 
 namespace {
 
-constexpr auto replicate = Placement::replicate();
-constexpr auto seq = Placement::shard(seq_dim);
-
-/// "colwise want=replicate natural=shard(feature) out=shard(feature) weight_dim=0"
+/// "colwise want=replicate computed=shard(feature) out=shard(feature) weight_dim=0"
 std::string text_of(const ModulePlan& module_plan) {
   return std::string(to_string(module_plan.style)) + " want=" + text_of(module_plan.input) +
-         " natural=" + to_string(module_plan.computed) + " out=" + to_string(module_plan.output) +
+         " computed=" + to_string(module_plan.computed) + " out=" + to_string(module_plan.output) +
          " weight_dim=" + (module_plan.weight_dim ? std::to_string(*module_plan.weight_dim) : "-");
 }
 
@@ -30,38 +29,40 @@ LoweredPlan lowered(const std::string& rule_text, int world = 2) {
 }  // namespace
 
 TEST_CASE("a column-wise linear takes the replicated input and gives each rank its features") {
-  CHECK(placed("output", "colwise") == "colwise want=replicate natural=shard(feature) out=shard(feature) weight_dim=0");
+  CHECK(placed("output", "colwise") ==
+        "colwise want=replicate computed=shard(feature) out=shard(feature) weight_dim=0");
 }
 
 TEST_CASE("a row-wise linear takes each rank's features and leaves a partial sum, which is all-reduced") {
-  CHECK(placed("output", "rowwise") == "rowwise want=shard(feature) natural=partial out=replicate weight_dim=1");
+  CHECK(placed("output", "rowwise") == "rowwise want=shard(feature) computed=partial out=replicate weight_dim=1");
 }
 
 TEST_CASE("a row-wise embedding is sharded along the vocabulary and leaves a partial sum") {
-  CHECK(placed("tok_embeddings", "rowwise") == "rowwise want=- natural=partial out=replicate weight_dim=0");
+  CHECK(placed("tok_embeddings", "rowwise") == "rowwise want=- computed=partial out=replicate weight_dim=0");
 }
 
 TEST_CASE("a column-wise embedding is sharded along the hidden dimension") {
-  CHECK(placed("tok_embeddings", "colwise") == "colwise want=- natural=shard(feature) out=shard(feature) weight_dim=1");
+  CHECK(placed("tok_embeddings", "colwise") ==
+        "colwise want=- computed=shard(feature) out=shard(feature) weight_dim=1");
 }
 
 TEST_CASE("a norm or linear in sequence style is replicated and works on sharded tokens") {
   const std::string name = GENERATE("norm", "output");
-  CHECK(placed(name, "sequence") == "sequence want=shard(seq) natural=shard(seq) out=shard(seq) weight_dim=-");
+  CHECK(placed(name, "sequence") == "sequence want=shard(seq) computed=shard(seq) out=shard(seq) weight_dim=-");
 }
 
 TEST_CASE("a module in replicate style has the full weight and works on all tokens") {
   const std::string name = GENERATE("norm", "output");
-  CHECK(placed(name, "replicate") == "replicate want=replicate natural=replicate out=replicate weight_dim=-");
+  CHECK(placed(name, "replicate") == "replicate want=replicate computed=replicate out=replicate weight_dim=-");
 }
 
 TEST_CASE("a replicated embedding wants nothing of its input") {
-  CHECK(placed("tok_embeddings", "replicate") == "replicate want=- natural=replicate out=replicate weight_dim=-");
+  CHECK(placed("tok_embeddings", "replicate") == "replicate want=- computed=replicate out=replicate weight_dim=-");
 }
 
 TEST_CASE("a module without a rule is replicated and names no rule") {
   const auto plan = lowered("output colwise");
-  CHECK(text_of(plan.at("norm")) == "replicate want=replicate natural=replicate out=replicate weight_dim=-");
+  CHECK(text_of(plan.at("norm")) == "replicate want=replicate computed=replicate out=replicate weight_dim=-");
   CHECK(plan.at("norm").rule.empty());
 }
 
@@ -76,9 +77,9 @@ TEST_CASE("a rule's in= is kept for the forward pass to check") {
 
 TEST_CASE("a rule's out= is what the result is brought to") {
   CHECK(placed("output", "colwise out=shard(seq)") ==
-        "colwise want=replicate natural=shard(feature) out=shard(seq) weight_dim=0");
+        "colwise want=replicate computed=shard(feature) out=shard(seq) weight_dim=0");
   CHECK(placed("output", "rowwise out=partial") ==
-        "rowwise want=shard(feature) natural=partial out=partial weight_dim=1");
+        "rowwise want=shard(feature) computed=partial out=partial weight_dim=1");
 }
 
 TEST_CASE("want= may say what the style computes from anyway") {

@@ -3,9 +3,11 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
+#include "parallel/placements.h"
 #include "support/thrown.h"
 
 using namespace tpsp;
+using namespace tpsp::short_names;
 
 namespace {
 
@@ -14,11 +16,6 @@ struct Row {
   Placement to;
   Transition step;
 };
-
-constexpr auto replicate = Placement::replicate();
-constexpr auto seq = Placement::shard(seq_dim);
-constexpr auto feature = Placement::shard(feature_dim);
-constexpr auto partial = Placement::partial();
 
 // Every pair but those that end in a partial sum.
 const std::vector<Row> table{

@@ -98,8 +98,9 @@ void Player::read_again(const Lease& lease) const {
 }
 
 void Player::give_back(const Memory& memory) {
-  const auto lease =
-      std::find_if(leases_.begin(), leases_.end(), [&](const Lease& one) { return one.mine == memory.at; });
+  const auto lease = std::find_if(leases_.begin(), leases_.end(), [&](const Lease& one) {
+    return one.terms[static_cast<std::size_t>(collectives_.rank())] == memory.at;
+  });
   if (lease != leases_.end()) {
     read_again(*lease);
     leases_.erase(lease);
@@ -186,7 +187,7 @@ void Player::call(const PlayedCase& played, const std::byte* from, std::byte* to
   if (!collectives_.is_partial(from)) return collectives_.all_reduce(played.dtype, from, to, played.count);
   // A deferred reduction: the reader makes the sum later.
   const auto terms = collectives_.exchange_partials("deferred", bytes, from);
-  leases_.push_back({.played = played, .terms = terms, .mine = from});
+  leases_.push_back({.played = played, .terms = terms});
   dawdle(played.slow_reader == collectives_.rank(), played.numbers);
   for (std::size_t i = 0; i < played.count; ++i) {
     float total = 0;
@@ -223,7 +224,7 @@ void Player::check(const PlayedCase& played, const std::byte* result) const {
 }
 
 std::vector<std::string> play_on_threads(int ranks, const std::vector<PlayedCase>& cases, Uses& uses) {
-  constexpr ArenaSizes arenas{.partials = std::size_t{6} << 20, .gathered = std::size_t{10} << 20};
+  constexpr HeapSizes arenas{.partials = std::size_t{6} << 20, .gathered = std::size_t{10} << 20};
   std::mutex mutex;
   return on_ranks(ranks, arenas, [&](SharedCollectives& collectives) {
     Player player(collectives);

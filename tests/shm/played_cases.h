@@ -61,7 +61,6 @@ class Player {
   struct Lease {
     PlayedCase played;
     std::vector<const std::byte*> terms;
-    const std::byte* mine;
   };
   Memory take(Where where, std::size_t bytes, Dtype dtype);
   void give_back_old_ones();

@@ -43,13 +43,13 @@ inline std::vector<std::string> thrown_on_threads(
 }
 
 /// Bytes of each rank's arena of partial buffers and of the common arena of gathered ones.
-struct ArenaSizes {
+struct HeapSizes {
   std::size_t partials = 0;
   std::size_t gathered = 0;
 };
 
 /// The same with collectives. What a test finds on a rank it throws.
-inline std::vector<std::string> on_ranks(int ranks, const ArenaSizes& arenas,
+inline std::vector<std::string> on_ranks(int ranks, const HeapSizes& arenas,
                                          const std::function<void(SharedCollectives&)>& body) {
   const auto memory =
       std::make_shared<ProcessMemory>(ranks, SharedCollectives::stage_bytes + arenas.partials, arenas.gathered);

@@ -94,7 +94,7 @@ inline void on_ranks(int world, const std::function<void(World&, ProcessGroup&)>
   });
 }
 
-/// ArenaSizes for the forward of any rank on `comm`, so that its values lie where collectives need no copy.
+/// Arenas for the forward of any rank on `comm`, so that its values lie where collectives need no copy.
 inline void reserve_for(ProcessGroup& comm, const LlamaConfig& config, const LoweredPlan& plan,
                         const at::Tensor& tokens, at::ScalarType dtype) {
   DryProcessGroup dry(0, plan.world, comm.shares_memory());

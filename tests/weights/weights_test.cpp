@@ -21,7 +21,7 @@ Module module_named(const std::string& name) {
 }
 
 /// The shards of `ranks` ranks, concatenated again.
-at::Tensor fused(const Module& module, int dim, int ranks, const WeightRecipe& recipe) {
+at::Tensor concatenated(const Module& module, int dim, int ranks, const WeightRecipe& recipe) {
   std::vector<at::Tensor> shards;
   for (int rank = 0; rank < ranks; ++rank) {
     shards.push_back(make_weight(module, {.dim = dim, .rank = rank, .ranks = ranks}, recipe));
@@ -37,7 +37,7 @@ TEST_CASE("shards along the rows are bit-equal slices of one weight for 1, 2, 4 
   for (const auto* name : {"layers.1.attention.wq", "layers.0.feed_forward.w1"}) {
     const auto module = module_named(name);
     const auto full = make_weight(module, {}, recipe);
-    for (const int ranks : {1, 2, 4, 8}) CHECK(at::equal(fused(module, 0, ranks, recipe), full));
+    for (const int ranks : {1, 2, 4, 8}) CHECK(at::equal(concatenated(module, 0, ranks, recipe), full));
   }
 }
 
@@ -45,7 +45,7 @@ TEST_CASE("shards along the columns are bit-equal slices of one weight for 1, 2,
   for (const auto* name : {"layers.1.attention.wo", "layers.0.feed_forward.w2", "tok_embeddings"}) {
     const auto module = module_named(name);
     const auto full = make_weight(module, {}, recipe);
-    for (const int ranks : {1, 2, 4, 8}) CHECK(at::equal(fused(module, 1, ranks, recipe), full));
+    for (const int ranks : {1, 2, 4, 8}) CHECK(at::equal(concatenated(module, 1, ranks, recipe), full));
   }
 }
 
@@ -53,7 +53,7 @@ TEST_CASE("a vocabulary that does not divide is padded with zero rows at the end
   const auto module = module_named("output");  // 515 rows
   const auto full = make_weight(module, {}, recipe);
   for (const int ranks : {2, 4, 8}) {
-    const auto padded = fused(module, 0, ranks, recipe);
+    const auto padded = concatenated(module, 0, ranks, recipe);
     CHECK(padded.size(0) == (515 + ranks - 1) / ranks * ranks);
     CHECK(at::equal(padded.narrow(0, 0, 515), full));
     CHECK(padded.narrow(0, 515, padded.size(0) - 515).abs().sum().item<double>() == 0);

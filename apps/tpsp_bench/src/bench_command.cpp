@@ -50,7 +50,6 @@ void check_export(const BenchOptions& options, const World& world) {
 
 // Every plan's forward without storage, once: its errors come before anything is made, its findings are reported.
 void preview_plans(Sweep& sweep, bool shares_memory, spdlog::logger& log) {
-  sweep.shares_memory = shares_memory;
   sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, shares_memory);
   for (const auto& plan : sweep.plans) {
     for (const auto seq : sweep.seqs) {
@@ -235,9 +234,8 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       if (!cores.note.empty()) log->info("{}", cores.note);
       warn_of_staging(job, parts, backends[i], world, *log);
       const auto comm = backends[i].make(mesh.tp(), job.sweep.device);
-      auto suite = std::move(job.sweep.provenance.suite);
       job.sweep.provenance = provenance;
-      job.sweep.provenance.suite = std::move(suite);
+      job.sweep.provenance.suite = job.suite;
       job.sweep.provenance.device_name = device_name(job.sweep.device);
       job.sweep.backend = comm->backend();
       job.sweep.threads = choose_threads(job.sweep.provenance, job.threads, cores, job.sweep.device, world, *log);

@@ -85,7 +85,7 @@ std::vector<BenchJob> suite_jobs(const CommandLine& line, const Setting& name, c
     }
     if (jobs.empty()) warn_of_replaced_plans(entry, settings, log);
     jobs.push_back(job_of(settings, line, world, log));
-    jobs.back().sweep.provenance.suite = suite.name;
+    jobs.back().suite = suite.name;
   }
   if (!jobs.empty()) return jobs;
   throw bad_input({.where = name.where,

@@ -18,6 +18,7 @@ namespace tpsp {
 struct BenchJob {
   Sweep sweep;
   std::string backend;  ///< as asked for
+  std::string suite{};  ///< that the case is from
   std::optional<int> threads;
   bool peaks = true;
   bool bind = true;  ///< unbound ranks are given cores of their own

@@ -123,8 +123,8 @@ std::string facts_of(const CommOptions& options, const std::vector<Backend>& bac
   std::vector<std::string> names;
   for (const auto& backend : backends) names.push_back(backend.name);
   return fmt::format("collectives {}\nbytes {}\nbackends {}\ndevice {}\nseed {}\nresume {}\nbind {}\n",
-                     join(words, ","), fmt::join(sweep.bytes, ","), join(names, ","), sweep.device.str(), sweep.seed,
-                     options.resume, options.bind) +
+                     join(words, ","), fmt::join(sweep.bytes, ","), join(names, ","), device_kind(sweep.device),
+                     sweep.seed, options.resume, options.bind) +
          to_string(sweep.protocol);
 }
 

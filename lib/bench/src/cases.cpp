@@ -5,6 +5,7 @@
 #include "tpsp/bench/check.h"
 #include "tpsp/bench/sweep.h"
 #include "tpsp/comm/dtype.h"
+#include "tpsp/machine/device.h"
 
 namespace tpsp {
 namespace {
@@ -19,8 +20,6 @@ std::string kept_before(const Sweep& sweep, const LoweredPlan& plan) {
   return facts;
 }
 
-std::string name_of(c10::Device device) { return device.is_cuda() ? "cuda" : "cpu"; }
-
 }  // namespace
 
 Case case_of(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
@@ -31,7 +30,7 @@ Case case_of(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
           .seq = seq,
           .world = plan.world,
           .dtype = std::string(to_string(dtype_of(sweep.dtype))),
-          .device = name_of(sweep.device),
+          .device = device_kind(sweep.device),
           .backend = sweep.backend,
           .threads = sweep.threads,
           .seed = sweep.seed,
@@ -48,7 +47,7 @@ Case case_of(const CommSweep& sweep, const CommShape& shape, const ProcessGroup&
           .buffer = std::string(to_string(shape.buffer)),
           .world = comm.size(),
           .dtype = std::string(to_string(dtype_of(shape.dtype))),
-          .device = name_of(sweep.device),
+          .device = device_kind(sweep.device),
           .backend = std::string(comm.backend()),
           .threads = sweep.threads,
           .seed = sweep.seed,

@@ -66,14 +66,16 @@ CommShape shape_of(CommOp op, Buffer buffer, std::int64_t bytes, int ranks, c10:
 CommCase::CommCase(const CommShape& shape, ProcessGroup& comm, EventSink* events)
     : shape_(shape), comm_(comm), events_(events) {
   shape.buffer == Buffer::user ? make_plain() : make_in_place();
-  if (shape.op == CommOp::all_gather_read) make_alternate();
+  if (shape.op != CommOp::all_gather_read) return;
+  source_ = at::empty_like(input_);
+  if (shape.buffer == Buffer::user) return;
+  alternate();
+  make_in_place();
 }
 
-void CommCase::make_alternate() {
-  source_ = at::empty_like(input_);
+void CommCase::alternate() {
   std::swap(input_, other_input_);
   std::swap(output_, other_output_);
-  shape_.buffer == Buffer::user ? make_plain() : make_in_place();
 }
 
 void CommCase::make_plain() {
@@ -124,22 +126,21 @@ void CommCase::call() {
       const EventScope scope(events_, event_of(Transition::reduce_scatter));
       return comm_.reduce_scatter(input_, output_);
     }
-    case CommOp::all_gather: return gather();
+    case CommOp::all_gather: return gather(input_);
     case CommOp::all_gather_read: return gather_and_read();
     case CommOp::fused_add_norm: return run_fused_add_norm();
   }
 }
 
-void CommCase::gather() {
+void CommCase::gather(const at::Tensor& shard) {
   const EventScope scope(events_, event_of(Transition::all_gather));
-  comm_.all_gather(input_, output_);
+  comm_.all_gather(shard, output_);
 }
 
 void CommCase::gather_and_read() {
-  std::swap(input_, other_input_);
-  std::swap(output_, other_output_);
+  if (shape_.buffer == Buffer::registered) alternate();
   input_.copy_(source_);
-  gather();
+  gather(input_);
   sum_ = at::sum(output_, at::kFloat);
 }
 
@@ -148,8 +149,7 @@ void CommCase::run_fused_add_norm() {
     const EventScope scope(events_, event_of(Transition::reduce_scatter));
     ops::add_norm(stream_, comm_.defer_reduction(Collective::reduce_scatter, input_), weight_, norm_eps, shard_);
   }
-  const EventScope scope(events_, event_of(Transition::all_gather));
-  comm_.all_gather(shard_, output_);
+  gather(shard_);
 }
 
 // Ranks have numbers of their own; the residual stream, which is one for all, has those of the rank after the last, and

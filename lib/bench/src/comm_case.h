@@ -43,8 +43,8 @@ class CommCase {
   void make_in_place();
   void fill(std::uint64_t salt);
   at::Tensor expected(std::uint64_t salt) const;
-  void make_alternate();
-  void gather();
+  void alternate();
+  void gather(const at::Tensor& shard);
   void gather_and_read();
   void run_fused_add_norm();
   Event event_of(Transition transition) const;
@@ -58,8 +58,8 @@ class CommCase {
   at::Tensor output_;
   at::Tensor shard_;   ///< of a fused add-norm: this rank's rows of the output
   at::Tensor stream_;  ///< of a fused add-norm: the residual stream, this rank's rows
-  // Of an all-gather that is read: what a producer writes into input_, and the buffers of every other call. Peers may
-  // read one call's result while the next call is written.
+  // Of an all-gather that is read: what a producer writes into input_ and, of registered buffers, those of every other
+  // call, since peers may read one call's result while the next call is written.
   at::Tensor source_;
   at::Tensor other_input_;
   at::Tensor other_output_;

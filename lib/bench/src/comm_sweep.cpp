@@ -58,14 +58,15 @@ std::int64_t needed_bytes(const CommShape& shape) {
   return most_buffers * shape.bytes() + compared * shape.elements * static_cast<std::int64_t>(sizeof(float));
 }
 
-// Of `calls` calls, behind a barrier: the slowest rank's.
+Workload repeated(int calls, CommCase& one) {
+  return [calls, &one] {
+    for (int i = 0; i < calls; ++i) one.call();
+  };
+}
+
+// The slowest rank's.
 double seconds_of(int calls, CommCase& one, World& world, DeviceProbe& probe) {
-  probe.synchronize();
-  world.barrier();
-  const double begin_s = steady_clock_s();
-  for (int i = 0; i < calls; ++i) one.call();
-  probe.synchronize();
-  return max_over_ranks(world, {steady_clock_s() - begin_s}).front();
+  return max_over_ranks(world, {timed_s(repeated(calls, one), world, probe)}).front();
 }
 
 // As many calls as take long enough for a barrier and a clock not to matter; the same on all ranks. The quickest of a
@@ -109,10 +110,18 @@ struct CommContext {
   std::vector<std::string> hosts;
 };
 
+// Whether a call moves any data between the ranks: one rank moves none, nor does a gather of shards that lie in memory
+// that all ranks read.
+bool moves_data(CommOp op, Buffer buffer, const ProcessGroup& group) {
+  const bool in_place = op == CommOp::all_gather && buffer == Buffer::registered && group.shares_memory();
+  return group.size() > 1 && !in_place;
+}
+
 /// One shape on every process group.
 class ShapeRun {
  public:
-  ShapeRun(const CommContext& context, const CommShape& shape) : context_(context), shape_(shape) {
+  ShapeRun(const CommContext& context, const CommShape& shape)
+      : context_(context), shape_(shape), counter_(context.world.size()) {
     for (const auto* comm : context.comms) rows_.push_back(blank_row(*comm));
   }
 
@@ -134,10 +143,7 @@ class ShapeRun {
       return rows_;
     }
     for (auto* comm : context_.comms) reserve_arena(*comm);
-    for (auto* comm : context_.comms) {
-      counters_.push_back(std::make_unique<EventCounter>(comm->size()));
-      cases_.push_back(std::make_unique<CommCase>(shape_, *comm, counters_.back().get()));
-    }
+    for (auto* comm : context_.comms) cases_.push_back(std::make_unique<CommCase>(shape_, *comm, &counter_));
     auto wrong = check(1);
     measure_all();
     const auto wrong_later = check(2);
@@ -181,19 +187,14 @@ class ShapeRun {
 
   void measure_all() {
     std::vector<int> calls;
-    std::vector<Candidate> candidates;
-    for (std::size_t i = 0; i < cases_.size(); ++i) {
-      auto* const one = cases_[i].get();
-      const int many = calls_a_sample(*one, context_.world, context_.probe);
-      calls.push_back(many);
-      candidates.push_back({.work =
-                                [one, many] {
-                                  for (int call = 0; call < many; ++call) one->call();
-                                },
-                            .counter = *counters_[i]});
+    std::vector<Workload> workloads;
+    for (const auto& one : cases_) {
+      calls.push_back(calls_a_sample(*one, context_.world, context_.probe));
+      workloads.push_back(repeated(calls.back(), *one));
     }
-    const auto measured = measure_with_disturbances(candidates, context_.sweep.protocol, context_.world, context_.probe,
-                                                    [&](auto phase, int done) { report_step(phase, done); });
+    const auto measured =
+        measure_with_disturbances(workloads, context_.sweep.protocol, context_.world, counter_, context_.probe,
+                                  [&](auto phase, int done) { report_step(phase, done); });
     for (std::size_t i = 0; i < rows_.size(); ++i) {
       context_.breakdown.forwards_s += measured.results[i].forwards_s;
       fill_time(rows_[i], *context_.comms[i], measured.results[i], calls[i]);
@@ -202,13 +203,9 @@ class ShapeRun {
   }
 
   void fill_time(Row& row, const ProcessGroup& group, const Measurement& measured, int calls) const {
-    const bool interleaved = rows_.size() > 1 && context_.sweep.protocol.order == Order::random;
-    row.order = interleaved ? "random" : "sequential";
-    if (interleaved) {
-      std::vector<std::string> names;
-      for (const auto& other : rows_) names.push_back(other.backend);
-      row.turns = join(names, ";");
-    }
+    std::vector<std::string> names;
+    for (const auto& other : rows_) names.push_back(other.backend);
+    fill_order(row, context_.sweep.protocol, names);
     row.calls = calls;
     fill_measurement(row, per_call(measured, calls), context_.hosts);
     if (!moves_data(shape_.op, shape_.buffer, group)) return;
@@ -228,7 +225,7 @@ class ShapeRun {
   const CommContext& context_;
   CommShape shape_;
   std::vector<Row> rows_;
-  std::vector<std::unique_ptr<EventCounter>> counters_;
+  EventCounter counter_;
   std::vector<std::unique_ptr<CommCase>> cases_;
 };
 
@@ -259,11 +256,6 @@ std::string_view to_string(Buffer buffer) { return buffer == Buffer::user ? "use
 double bus_bandwidth(CommOp op, double algbw, int ranks) {
   const double rounds = op == CommOp::all_reduce || op == CommOp::fused_add_norm ? 2 : 1;
   return algbw * rounds * (ranks - 1) / ranks;
-}
-
-bool moves_data(CommOp op, Buffer buffer, const ProcessGroup& group) {
-  const bool in_place = op == CommOp::all_gather && buffer == Buffer::registered && group.shares_memory();
-  return group.size() > 1 && !in_place;
 }
 
 std::int64_t smallest_message(const CommSweep& sweep, int ranks) {

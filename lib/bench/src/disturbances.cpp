@@ -4,12 +4,12 @@
 
 namespace tpsp {
 
-Measured measure_with_disturbances(const std::vector<Candidate>& candidates, const Protocol& protocol, World& world,
-                                   DeviceProbe& probe, const ProtocolListener& listener) {
+Measured measure_with_disturbances(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
+                                   EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener) {
   MachineWatch machine;
   bool begun = false;
   Measured measured;
-  measured.results = measure(candidates, protocol, world, probe, [&](std::string_view phase, int done) {
+  measured.results = measure(workloads, protocol, world, counter, probe, [&](std::string_view phase, int done) {
     listener(phase, done);
     if (phase != "timing" || begun) return;
     machine.begin();

@@ -14,7 +14,7 @@ struct Measured {
 };
 
 /// As `measure`. Collective.
-Measured measure_with_disturbances(const std::vector<Candidate>& candidates, const Protocol& protocol, World& world,
-                                   DeviceProbe& probe, const ProtocolListener& listener);
+Measured measure_with_disturbances(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
+                                   EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener);
 
 }  // namespace tpsp

@@ -8,6 +8,7 @@
 
 #include "tpsp/bench/preview.h"
 #include "tpsp/core/environment.h"
+#include "tpsp/core/text.h"
 #include "tpsp/statistics/summary.h"
 
 namespace tpsp {
@@ -79,6 +80,12 @@ Row unmeasured_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq
   row.status = status;
   row.message = message;
   return row;
+}
+
+void fill_order(Row& row, const Protocol& protocol, const std::vector<std::string>& names) {
+  const bool interleaved = names.size() > 1 && protocol.order == Order::random;
+  row.order = to_string(interleaved ? Order::random : Order::sequential);
+  if (interleaved) row.turns = join(names, ";");
 }
 
 void fill_measurement(Row& row, const Measurement& measured, const std::vector<std::string>& hosts) {

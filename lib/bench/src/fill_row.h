@@ -14,6 +14,9 @@ Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq);
 Row unmeasured_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, Status status,
                    const std::string& message);
 
+/// Whether it was interleaved with the others of `names`, plans or backends that were measured together.
+void fill_order(Row& row, const Protocol& protocol, const std::vector<std::string>& names);
+
 /// `hosts` has every rank's host.
 void fill_measurement(Row& row, const Measurement& measured, const std::vector<std::string>& hosts);
 

@@ -34,7 +34,7 @@ std::string words_of(const PlanGroup& plans, std::int64_t seq) {
 
 GroupRun::GroupRun(const SweepContext& context, const PlanGroup& plans)
     : context_(context),
-      counter_(context.world.size()),
+      counter_(context.comm.size()),
       recipe_(recipe_of(context.sweep)),
       weights_(*plans.front(), context.world.rank(), recipe_) {}
 
@@ -65,11 +65,9 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
   reserve(plans, seq);
   context_.probe.release_unused();
   const auto measured = time(plans, tokens, [&](auto phase, int done) { report_step(plans, seq, phase, done); });
-  const bool interleaved = plans.size() > 1 && sweep.protocol.order == Order::random;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     auto& row = rows[i];
-    row.order = interleaved ? "random" : "sequential";
-    if (interleaved) row.turns = join(names_of(plans), ";");
+    fill_order(row, sweep.protocol, names_of(plans));
     row.weights = sweep.weights == WeightPolicy::shared && plans.size() == 1 ? "own" : to_string(sweep.weights);
     fill_measurement(row, measured.results[i], context_.hosts);
     row.warnings.insert(row.warnings.end(), measured.disturbances.begin(), measured.disturbances.end());
@@ -91,12 +89,10 @@ Measured GroupRun::time(const PlanGroup& plans, const at::Tensor& tokens, const 
   for (const auto* plan : plans) models.push_back(model(*plan));
   const Context context{.tp = context_.comm, .events = &counter_};
   const Input input{.tokens = tokens};
-  std::vector<Candidate> candidates;
-  for (const auto& one : models) {
-    candidates.push_back({.work = [&one, &input, &context] { one->forward(input, context); }, .counter = counter_});
-  }
+  std::vector<Workload> forwards;
+  for (const auto& one : models) forwards.emplace_back([&one, &input, &context] { one->forward(input, context); });
   auto measured =
-      measure_with_disturbances(candidates, context_.sweep.protocol, context_.world, context_.probe, listener);
+      measure_with_disturbances(forwards, context_.sweep.protocol, context_.world, counter_, context_.probe, listener);
   for (const auto& one : measured.results) context_.breakdown.forwards_s += one.forwards_s;
   return measured;
 }

@@ -14,9 +14,7 @@ double seconds_for(double flops) { return std::clamp(4 * flops / 1e11, 0.02, 0.4
 
 PeakSearch search_for(const Sweep& sweep) {
   const auto longest = *std::max_element(sweep.seqs.begin(), sweep.seqs.end());
-  const auto previews =
-      sweep.previews ? sweep.previews : std::make_shared<Previews>(sweep.model, sweep.dtype, sweep.shares_memory);
-  const auto flops = previews->of(sweep.plans.front(), sweep.batch, longest).product_flops;
+  const auto flops = sweep.previews->of(sweep.plans.front(), sweep.batch, longest).product_flops;
   PeakSearch search{.sizes = {}, .seconds_each = seconds_for(flops)};
   for (const auto& [rows, columns] : weight_shapes(sweep.plans, sweep.dtype)) {
     search.sizes.push_back({.m = sweep.batch * longest, .n = rows, .k = columns});

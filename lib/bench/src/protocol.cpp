@@ -12,26 +12,27 @@
 namespace tpsp {
 namespace {
 
-/// Interleaved candidates, with what is known of each so far.
+/// Interleaved workloads, with what is known of each so far.
 class InterleavedRuns {
  public:
-  InterleavedRuns(std::span<const Candidate> candidates, const Protocol& protocol, World& world, DeviceProbe& probe,
-                  const ProtocolListener& listener, const Clock& clock)
-      : candidates_(candidates),
+  InterleavedRuns(std::span<const Workload> workloads, const Protocol& protocol, World& world, EventCounter& counter,
+                  DeviceProbe& probe, const ProtocolListener& listener, const Clock& clock)
+      : workloads_(workloads),
         protocol_(protocol),
         world_(world),
+        counter_(counter),
         probe_(probe),
         listener_(listener),
         clock_(clock),
-        results_(candidates.size()),
-        turns_(candidates.size()),
+        results_(workloads.size()),
+        turns_(workloads.size()),
         random_(protocol.seed) {
     std::iota(turns_.begin(), turns_.end(), std::size_t{0});
     for (auto& result : results_) result.rank_samples_s.resize(static_cast<std::size_t>(world.size()));
   }
 
   std::vector<Measurement> run() {
-    for (std::size_t i = 0; i < candidates_.size(); ++i) warm_up(i);
+    for (std::size_t i = 0; i < workloads_.size(); ++i) warm_up(i);
     for (int done = 0; !finished(done); ++done) {
       report_step("timing", done);
       std::shuffle(turns_.begin(), turns_.end(), random_);  // the same on all ranks: same seed, same library
@@ -42,15 +43,6 @@ class InterleavedRuns {
   }
 
  private:
-  double timed(const Workload& workload) {
-    probe_.synchronize();
-    world_.barrier();
-    const double begin_s = clock_();
-    workload();
-    probe_.synchronize();
-    return clock_() - begin_s;
-  }
-
   void report_step(std::string_view phase, int done) const {
     if (listener_) listener_(phase, done);
   }
@@ -62,7 +54,7 @@ class InterleavedRuns {
     double last_s = 0;
     for (bool settled = protocol_.warmup == 0; !settled; ++warmup) {
       report_step("warm-up", warmup);
-      const double mine_s = timed(candidates_[which].work);
+      const double mine_s = timed_s(workloads_[which], world_, probe_, clock_);
       const double slowest_s = max_over_ranks(world_, {mine_s}).front();
       results_[which].forwards_s += mine_s;
       const bool stopped_falling = warmup > 0 && slowest_s > still_falling * last_s;
@@ -73,11 +65,10 @@ class InterleavedRuns {
 
   void take_sample(std::size_t which) {
     auto& result = results_[which];
-    auto& counter = candidates_[which].counter;
-    counter.reset();
+    counter_.reset();
     probe_.reset_peaks();
-    const double mine_s = timed(candidates_[which].work);
-    result.counts = counter.counts();
+    const double mine_s = timed_s(workloads_[which], world_, probe_, clock_);
+    result.counts = counter_.counts();
     result.allocated_bytes = std::max(result.allocated_bytes, probe_.peak_allocated_bytes());
     result.reserved_bytes = std::max(result.reserved_bytes, probe_.peak_reserved_bytes());
     result.allocated_after_bytes = probe_.allocated_bytes();
@@ -97,7 +88,7 @@ class InterleavedRuns {
   bool finished(int done) {
     if (protocol_.reps) return done >= *protocol_.reps;
     if (done < std::max(protocol_.min_reps, 1) ||
-        timed_s_ < protocol_.min_time_s * static_cast<double>(candidates_.size()))
+        timed_s_ < protocol_.min_time_s * static_cast<double>(workloads_.size()))
       return false;
     if (done < next_look_ && timed_s_ < protocol_.max_time_s) return false;
     next_look_ = done + 1 + done / 20;  // a look sorts all samples
@@ -120,9 +111,10 @@ class InterleavedRuns {
     for (auto* field : fields) *field = static_cast<std::int64_t>(*largest++);
   }
 
-  std::span<const Candidate> candidates_;
+  std::span<const Workload> workloads_;
   const Protocol& protocol_;
   World& world_;
+  EventCounter& counter_;
   DeviceProbe& probe_;
   const ProtocolListener& listener_;
   const Clock& clock_;
@@ -154,24 +146,26 @@ std::string_view to_string(Stop stop) {
   return "unknown";
 }
 
-std::vector<Measurement> measure(const std::vector<Candidate>& candidates, const Protocol& protocol, World& world,
-                                 DeviceProbe& probe, const ProtocolListener& listener, const Clock& clock) {
-  const std::span all(candidates);
-  const auto together = protocol.order == Order::random ? all.size() : std::size_t{1};
-  std::vector<Measurement> results;
-  for (std::size_t first = 0; first < all.size(); first += together) {
-    auto some = InterleavedRuns(all.subspan(first, together), protocol, world, probe, listener, clock).run();
-    std::move(some.begin(), some.end(), std::back_inserter(results));
-  }
-  return results;
+double timed_s(const Workload& work, World& world, DeviceProbe& probe, const Clock& clock) {
+  probe.synchronize();
+  world.barrier();
+  const double begin_s = clock();
+  work();
+  probe.synchronize();
+  return clock() - begin_s;
 }
 
 std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
                                  EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener,
                                  const Clock& clock) {
-  std::vector<Candidate> candidates;
-  for (const auto& work : workloads) candidates.push_back({.work = work, .counter = counter});
-  return measure(candidates, protocol, world, probe, listener, clock);
+  const std::span all(workloads);
+  const auto together = protocol.order == Order::random ? all.size() : std::size_t{1};
+  std::vector<Measurement> results;
+  for (std::size_t first = 0; first < all.size(); first += together) {
+    auto some = InterleavedRuns(all.subspan(first, together), protocol, world, counter, probe, listener, clock).run();
+    std::move(some.begin(), some.end(), std::back_inserter(results));
+  }
+  return results;
 }
 
 }  // namespace tpsp

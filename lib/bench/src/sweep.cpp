@@ -100,7 +100,7 @@ bool is_left_out(const SweepContext& context, const PlanGroup& plans, std::int64
   const auto& follower = context.follower;
   if (!follower.is_done) return false;
   std::vector<Row> rows;
-  for (const auto* plan : plans) rows.push_back(blank_row(context.sweep, *plan, seq));
+  for (const auto* plan : plans) rows.push_back(row_of(case_of(context.sweep, *plan, seq), context.sweep.provenance));
   const bool done = std::all_of(rows.begin(), rows.end(), [&](const Row& row) { return follower.is_done(row.key); });
   if (done && follower.left_out) std::for_each(rows.begin(), rows.end(), follower.left_out);
   return done;
@@ -120,11 +120,11 @@ std::vector<GroupTask> tasks_of(const SweepContext& context) {
 }
 
 // Previews, which size the transport's memory, are made of what the backend says; its process groups must say the same.
-void require_same_memory(const Sweep& sweep, const ProcessGroup& comm) {
-  if (sweep.shares_memory == comm.shares_memory()) return;
+void require_same_memory(const Previews& previews, const ProcessGroup& comm) {
+  if (previews.shares_memory() == comm.shares_memory()) return;
   throw internal_error({.where = fmt::format("backend {}", comm.backend()),
                         .what = fmt::format("its shares_memory is {}, and its process groups' is {}",
-                                            sweep.shares_memory, comm.shares_memory()),
+                                            previews.shares_memory(), comm.shares_memory()),
                         .remedy = "make the two the same"});
 }
 
@@ -140,10 +140,10 @@ std::string_view to_string(WeightPolicy policy) {
 }
 
 void run_sweep(const Sweep& asked, World& world, ProcessGroup& comm, const Follower& follower) {
-  require_same_memory(asked, comm);
   const c10::InferenceMode no_gradients;
   auto sweep = asked;
-  if (!sweep.previews) sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, sweep.shares_memory);
+  if (!sweep.previews) sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, comm.shares_memory());
+  require_same_memory(*sweep.previews, comm);
   const auto probe = make_device_probe(sweep.device);
   TimeBreakdown ignored;
   const SweepContext context{.sweep = sweep,

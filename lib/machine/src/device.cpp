@@ -66,6 +66,8 @@ c10::Device cuda_device(const World& world) {
 
 }  // namespace
 
+std::string device_kind(c10::Device device) { return device.is_cuda() ? "cuda" : "cpu"; }
+
 c10::Device choose_device(const std::string& name, const World& world) {
   if (name == "cpu") return c10::kCPU;
   if (name == "cuda") return cuda_device(world);

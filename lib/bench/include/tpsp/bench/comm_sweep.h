@@ -1,4 +1,4 @@
-// Collectives alone: sizes times operations times buffers' places, backends interleaved, a row each.
+// Collectives alone: sizes times operations times buffers, backends interleaved, a row each.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -38,10 +38,6 @@ std::string_view to_string(Buffer buffer);
 /// the part of the buffer that `ranks` ranks must each send, 2(t-1)/t for all-reduce and fused-add-norm, else (t-1)/t.
 double bus_bandwidth(CommOp op, double algbw, int ranks);
 
-/// Whether a call moves any data between the ranks: one rank moves none, nor does a gather of shards that lie in memory
-/// that all ranks read.
-bool moves_data(CommOp op, Buffer buffer, const ProcessGroup& group);
-
 struct CommSweep {
   std::vector<CommOp> ops;
   std::vector<Buffer> buffers;      ///< a fused add-norm is measured in registered buffers only
@@ -56,7 +52,7 @@ struct CommSweep {
 
 /// The least size that `ranks` ranks can share.
 std::int64_t smallest_message(const CommSweep& sweep, int ranks);
-/// Operations, places, dtypes and sizes that will be measured, each by every backend.
+/// Operations, buffers, dtypes and sizes that will be measured, each by every backend.
 std::int64_t comm_cases(const CommSweep& sweep, int ranks);
 
 /// Measures every case with every process group; of one case they are interleaved as the protocol says. A repetition is

@@ -63,6 +63,7 @@ class Previews {
       : model_(std::move(model)), dtype_(dtype), shares_memory_(shares_memory) {}
 
   const Preview& of(const LoweredPlan& plan, std::int64_t batch, std::int64_t seq);
+  bool shares_memory() const { return shares_memory_; }
 
  private:
   std::shared_ptr<const Architecture> model_;

@@ -1,4 +1,4 @@
-// Timing: candidates interleaved, warm-up apart, until the median is known well enough.
+// Timing: workloads interleaved, warm-up apart, until the median is known well enough.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ struct Protocol {
   double min_time_s = 0.5;  ///< each timed for so long always
   double max_noise = 0.01;  ///< then on until half of every median's interval is at most this part of it,
   double max_time_s =
-      60;  ///< or the timed repetitions of all candidates have taken this long, together when interleaved
+      60;  ///< or the timed repetitions of all workloads have taken this long, together when interleaved
 
   Order order = Order::random;
   std::uint64_t seed = 0;  ///< of the random order
@@ -43,12 +43,6 @@ std::string to_string(const Protocol& protocol);
 
 /// What is measured: one piece of work, done by all ranks, that lets go of what it made.
 using Workload = std::function<void()>;
-
-/// A workload, and who counts its collectives.
-struct Candidate {
-  Workload work;
-  EventCounter& counter;
-};
 
 /// What ended the repetitions.
 enum class Stop { noise, time, reps };
@@ -70,13 +64,13 @@ struct Measurement {
 /// Called with what `measure` is about to do: "warm-up" or "timing", how many repetitions are done.
 using ProtocolListener = std::function<void(std::string_view phase, int done)>;
 
-/// Warms the candidates up and times them, each repetition behind a barrier and up to the device's last kernel. With
+/// Seconds that `work` takes on this rank behind a barrier, up to the device's last kernel.
+double timed_s(const Workload& work, World& world, DeviceProbe& probe, const Clock& clock = steady_clock_s);
+
+/// Warms the workloads up and times them, each repetition behind a barrier and up to the device's last kernel. With
 /// Order::sequential each has its own stopping rule and budget; interleaved they stop together, after complete rounds.
-/// Collective; all ranks get the same result but for the counts. `clock` is this rank's own; only differences count.
-std::vector<Measurement> measure(const std::vector<Candidate>& candidates, const Protocol& protocol, World& world,
-                                 DeviceProbe& probe, const ProtocolListener& listener = {},
-                                 const Clock& clock = steady_clock_s);
-/// The same of workloads that share one counter.
+/// `counter` gets the events of all of them. Collective; all ranks get the same result but for the counts. `clock` is
+/// this rank's own; only differences count.
 std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
                                  EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener = {},
                                  const Clock& clock = steady_clock_s);

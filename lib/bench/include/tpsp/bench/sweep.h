@@ -39,8 +39,8 @@ struct Sweep {
   c10::Device device = c10::kCPU;
   Protocol protocol;
   WeightPolicy weights = WeightPolicy::shared;
-  bool shares_memory = false;            ///< the backend's ranks do
-  std::shared_ptr<Previews> previews{};  ///< of `model` and `plans`; made by the sweep where there are none
+  std::shared_ptr<Previews>
+      previews{};  ///< of `model` and `plans`, on a transport as the backend's; made by the sweep where there are none
   GemmPolicy gemm = GemmPolicy::automatic;
   GemmChoice kernels{};  ///< of the weights, as choose_kernels made it of `gemm`
   bool check = true;

@@ -40,6 +40,9 @@ class DeviceProbe {
 /// another name, and for cuda where this build or machine has none.
 c10::Device choose_device(const std::string& name, const World& world);
 
+/// "cpu" or "cuda": the same on all ranks, whichever GPU each has.
+std::string device_kind(c10::Device device);
+
 /// A CPU probe counts the tensors of the thread that makes it, see AllocationMeter.
 std::unique_ptr<DeviceProbe> make_device_probe(c10::Device device);
 
