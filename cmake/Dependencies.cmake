@@ -21,6 +21,18 @@ endif()
 
 include(LibTorch)
 
+# oneDNN, from the Python packages that scripts/setup.sh installs: LibTorch does not export the copy inside it, and has
+# the headers of another version in its own include folder. Without it the other GEMM kernels are there.
+find_path(TPSP_ONEDNN_INCLUDE oneapi/dnnl/dnnl.hpp HINTS "${CMAKE_SOURCE_DIR}/.venv/include")
+find_library(TPSP_ONEDNN NAMES libdnnl.so.3 HINTS "${CMAKE_SOURCE_DIR}/.venv/lib")
+if(TPSP_ONEDNN AND TPSP_ONEDNN_INCLUDE)
+  add_library(tpsp_onednn INTERFACE)
+  add_library(tpsp::onednn ALIAS tpsp_onednn)
+  cmake_path(GET TPSP_ONEDNN PARENT_PATH _onednn_dir)
+  target_link_libraries(tpsp_onednn INTERFACE "${TPSP_ONEDNN}")
+  target_link_options(tpsp_onednn INTERFACE "-Wl,-rpath,${_onednn_dir}")
+endif()
+
 # The headers of Gloo alone: LibTorch holds Gloo's code and needs these to compile against c10d. Debian's libgloo.so
 # must not be linked; two copies of Gloo in one process would take each other's symbols.
 find_path(TPSP_GLOO_INCLUDE gloo/algorithm.h REQUIRED)

@@ -38,8 +38,8 @@ done
 
 skipped=()
 if ! grep -q amx_bf16 /proc/cpuinfo; then
-  say "lib/gemm/src/onednn.cpp is left out: it needs a CPU with AMX"
-  skipped=(--exclude lib/gemm/src/onednn.cpp)
+  say "lib/gemm/src/amx.cpp is left out: it needs a CPU with AMX"
+  skipped=(--exclude lib/gemm/src/amx.cpp)
 fi
 mkdir -p build-coverage/html
 report --txt build-coverage/coverage.txt --html-nested build-coverage/html/index.html 2>>build-coverage/gcovr.log || gcovr_failed

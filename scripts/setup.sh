@@ -72,9 +72,10 @@ install_group() {  # GROUP PIP-ARGUMENT...
 # Without nvcc only the CPU half is built, and it needs a quarter of the download. The tests' oracle and the
 # peers import torch in Python, which needs all of it.
 install_python_packages() {
-  local full cpu_half tests plots
+  local full cpu_half onednn tests plots
   read -r -a full <<<"libtorch $PIP_CMAKE $PIP_TORCH"
   read -r -a cpu_half <<<"libtorch --no-deps $PIP_CMAKE $PIP_TORCH_CPU_RUNTIME $PIP_TORCH"
+  read -r -a onednn <<<"onednn $PIP_ONEDNN"
   read -r -a plots <<<"plots $PIP_PLOTS"
   read -r -a tests <<<"tests $PIP_TEST $PIP_TRACKERS"
   if has_nvcc || [ $full_torch = yes ] || installed "${full[@]}"; then
@@ -82,6 +83,7 @@ install_python_packages() {
   else
     install_group "${cpu_half[@]}"
   fi
+  install_group "${onednn[@]}"
   install_group "${plots[@]}"
   [ $with_tests = no ] || install_group "${tests[@]}"
   [ $with_coverage = no ] || install_group coverage "$PIP_COVERAGE"

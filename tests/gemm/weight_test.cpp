@@ -13,6 +13,7 @@
 #include "allocations.h"
 #include "support/thrown.h"
 #include "tpsp/gemm/weight.h"
+#include "tpsp/machine/memory.h"
 
 using namespace tpsp;
 
@@ -56,11 +57,20 @@ double error(const at::Tensor& out, const at::Tensor& x, const at::Tensor& weigh
   return ((out.to(at::kDouble) - want).abs() / allowed).max().item<double>();
 }
 
-// Bytes that a GEMM allocates while it writes some columns of a wider matrix.
-std::size_t scratch_of(GemmKernel kernel, at::ScalarType dtype) {
+// Bytes that the GEMM of `[m, 300]` allocates.
+std::size_t scratch_of(GemmKernel kernel, at::ScalarType dtype, std::int64_t m) {
   const GemmWeight weight(random_matrix(256, 300, dtype), kernel);
-  const auto x = random_matrix(129, 300, dtype);
-  const auto out = at::empty({129, 600}, x.options()).narrow(1, 100, 256);
+  const auto x = random_matrix(m, 300, dtype);
+  const auto out = at::empty({m, 256}, x.options());
+  weight.multiply(x, out);
+  return allocated_by([&] { weight.multiply(x, out); });
+}
+
+// The same while it writes some columns of a wider matrix.
+std::size_t scratch_of_columns(GemmKernel kernel, at::ScalarType dtype, std::int64_t m) {
+  const GemmWeight weight(random_matrix(256, 300, dtype), kernel);
+  const auto x = random_matrix(m, 300, dtype);
+  const auto out = at::empty({m, 600}, x.options()).narrow(1, 100, 256);
   weight.multiply(x, out);
   return allocated_by([&] { weight.multiply(x, out); });
 }
@@ -147,7 +157,28 @@ TEST_CASE("a packed GEMM allocates no memory") {
   for (const auto& [kernel, dtype] : all_pairs()) {
     if (kernel == GemmKernel::plain) continue;
     CAPTURE(to_string(kernel), at::toString(dtype));
-    CHECK(scratch_of(kernel, dtype) == 0);
+    CHECK(scratch_of(kernel, dtype, 129) == 0);
+    if (kernel != GemmKernel::onednn) CHECK(scratch_of_columns(kernel, dtype, 129) == 0);
+  }
+}
+
+TEST_CASE("onednn copies 256 rows at a time of what is strided, and takes as much on meta") {
+  const c10::InferenceMode no_gradients;
+  const auto copies = [](const at::Tensor& like) {
+    const auto x = at::empty({1000, 150}, like.options()).narrow(1, 0, 75);
+    const auto out = at::empty({1000, 500}, like.options()).narrow(1, 100, 256);
+    const GemmWeight weight(like, GemmKernel::onednn);
+    if (!like.is_meta()) weight.multiply(x, out);
+    const AllocationMeter meter(like.device().type());
+    weight.multiply(x, out);
+    return meter.peak_bytes();
+  };
+  for (const auto& [kernel, dtype] : all_pairs()) {
+    if (kernel != GemmKernel::onednn) continue;
+    CAPTURE(at::toString(dtype));
+    const auto bytes = static_cast<std::int64_t>(256 * (75 + 256) * at::elementSize(dtype));
+    CHECK(copies(at::ones({256, 75}, dtype)) == bytes);
+    CHECK(copies(at::empty({256, 75}, at::TensorOptions().dtype(dtype).device(at::kMeta))) == bytes);
   }
 }
 
@@ -155,8 +186,8 @@ TEST_CASE("a packed GEMM allocates no memory") {
 TEST_CASE("at::mm takes no memory in fp32, and in bf16 a copy of its output in fp32 at most") {
   const c10::InferenceMode no_gradients;
   at::set_num_threads(1);  // the scratch grows with them
-  CHECK(scratch_of(GemmKernel::plain, at::kFloat) == 0);
-  CHECK(scratch_of(GemmKernel::plain, at::kBFloat16) <= 129 * 256 * sizeof(float) + 4096);
+  CHECK(scratch_of_columns(GemmKernel::plain, at::kFloat, 129) == 0);
+  CHECK(scratch_of_columns(GemmKernel::plain, at::kBFloat16, 129) <= 129 * 256 * sizeof(float) + 4096);
 }
 
 TEST_CASE("a weight holds the bytes that it says, and the packed ones nothing else") {

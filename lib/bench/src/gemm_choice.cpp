@@ -22,7 +22,7 @@ std::vector<GemmKernel> candidates(GemmPolicy policy, c10::ScalarType dtype, c10
   if (!kernels.empty()) return kernels;
   throw bad_input({.where = "--gemm packed",
                    .what = "nothing here multiplies packed weights of this dtype",
-                   .why = "fp32 needs LibTorch with MKL, bf16 a CPU that multiplies tiles (AMX)",
+                   .why = "it needs oneDNN; or for fp32 LibTorch with MKL, for bf16 a CPU that multiplies tiles (AMX)",
                    .remedy = "use --gemm auto"});
 }
 

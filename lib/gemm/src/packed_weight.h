@@ -15,6 +15,8 @@ class PackedWeight {
   PackedWeight(const PackedWeight&) = delete;
   PackedWeight& operator=(const PackedWeight&) = delete;
 
+  /// Whether the rows of x and out may lie further apart than they are long.
+  virtual bool takes_strides() const { return true; }
   /// out = x W^T; neither is meta, and there is at least one row.
   virtual void multiply(const at::Tensor& x, const at::Tensor& out) const = 0;
   virtual at::Device device() const = 0;
@@ -33,10 +35,12 @@ inline std::int64_t row_stride(const at::Tensor& matrix) {
 }
 
 std::unique_ptr<const PackedWeight> pack_plain(const at::Tensor& weight);
+std::unique_ptr<const PackedWeight> pack_amx(const at::Tensor& weight);
 std::unique_ptr<const PackedWeight> pack_onednn(const at::Tensor& weight);
 std::unique_ptr<const PackedWeight> pack_mkl(const at::Tensor& weight);
 
 /// Whether this build and CPU can.
+bool amx_packs(at::ScalarType dtype);
 bool onednn_packs(at::ScalarType dtype);
 bool mkl_packs(at::ScalarType dtype);
 

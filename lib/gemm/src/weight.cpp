@@ -13,6 +13,7 @@ namespace tpsp {
 std::string_view to_string(GemmKernel kernel) {
   switch (kernel) {
     case GemmKernel::plain: return "plain";
+    case GemmKernel::amx: return "amx";
     case GemmKernel::onednn: return "onednn";
     case GemmKernel::mkl: return "mkl";
   }
@@ -22,6 +23,7 @@ std::string_view to_string(GemmKernel kernel) {
 std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device) {
   std::vector<GemmKernel> kernels{GemmKernel::plain};
   if (!device.is_cpu() && !device.is_meta()) return kernels;
+  if (amx_packs(dtype)) kernels.push_back(GemmKernel::amx);
   if (onednn_packs(dtype)) kernels.push_back(GemmKernel::onednn);
   if (mkl_packs(dtype)) kernels.push_back(GemmKernel::mkl);
   return kernels;
@@ -62,6 +64,7 @@ void require_weight(const at::Tensor& weight, GemmKernel kernel) {
 std::unique_ptr<const PackedWeight> pack(const at::Tensor& weight, GemmKernel kernel) {
   require_weight(weight, kernel);
   switch (kernel) {
+    case GemmKernel::amx: return pack_amx(weight);
     case GemmKernel::onednn: return pack_onednn(weight);
     case GemmKernel::mkl: return pack_mkl(weight);
     case GemmKernel::plain: break;
@@ -81,6 +84,30 @@ void require_operand(const at::Tensor& matrix, std::string_view name, std::int64
   }
 }
 
+bool is_dense(const at::Tensor& matrix) { return matrix.size(0) <= 1 || matrix.stride(0) == matrix.size(1); }
+
+// Through dense copies of what is strided, some rows at a time. Takes the same memory on meta.
+void multiply_by_copies(const PackedWeight& weight, const at::Tensor& x, const at::Tensor& out) {
+  constexpr std::int64_t copied_rows = 256;  // enough for a kernel's full rate
+  const auto m = x.size(0);
+  const auto block_of = [&](const at::Tensor& matrix) {
+    if (is_dense(matrix)) return at::Tensor();
+    return at::empty({std::min(m, copied_rows), matrix.size(1)}, matrix.options());
+  };
+  const auto x_block = block_of(x);
+  const auto out_block = block_of(out);
+  if (out.is_meta()) return;
+  for (std::int64_t first = 0; first < m; first += copied_rows) {
+    const auto rows = std::min(copied_rows, m - first);
+    const auto x_rows = x.narrow(0, first, rows);
+    const auto out_rows = out.narrow(0, first, rows);
+    const auto dense_x = x_block.defined() ? x_block.narrow(0, 0, rows).copy_(x_rows) : x_rows;
+    const auto dense_out = out_block.defined() ? out_block.narrow(0, 0, rows) : out_rows;
+    weight.multiply(dense_x, dense_out);
+    if (out_block.defined()) out_rows.copy_(dense_out);
+  }
+}
+
 }  // namespace
 
 GemmWeight::GemmWeight(at::Tensor weight, GemmKernel kernel) : kernel_(kernel), packed_(pack(weight, kernel)) {
@@ -97,8 +124,9 @@ void GemmWeight::multiply(const at::Tensor& x, const at::Tensor& out) const {
   if (x.size(0) != out.size(0)) {
     throw refusal(fmt::format("the output has {} rows", out.size(0)), fmt::format("the input has {}", x.size(0)));
   }
-  if (out.is_meta() || out.size(0) == 0) return;
-  packed_->multiply(x, out);
+  if (out.size(0) == 0) return;
+  if (!packed_->takes_strides() && !(is_dense(x) && is_dense(out))) return multiply_by_copies(*packed_, x, out);
+  if (!out.is_meta()) packed_->multiply(x, out);
 }
 
 std::int64_t GemmWeight::bytes() const { return packed_->bytes(); }

@@ -217,24 +217,55 @@ at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, c
   return mixed.squeeze(0).transpose(0, 1).reshape(shape);
 }
 
-void swiglu(const at::Tensor& gate, const at::Tensor& up) {
-  if (gate.is_meta()) return;
-  if (!gate.is_cpu()) {
-    auto activated = gate;
-    at::silu_(activated).mul_(up);
-    return;
-  }
-  const auto to = rows_of(gate);
-  const auto from = rows_of(up);
-  const auto width = static_cast<std::size_t>(gate.size(-1));
+namespace {
+
+// Whether the two are the halves of the rows of one dense tensor.
+bool are_halves(const at::Tensor& gate, const at::Tensor& up) {
+  const auto width = gate.size(-1);
+  return gate.is_alias_of(up) && up.storage_offset() == gate.storage_offset() + width &&
+         gate.strides() == up.strides() && gate.stride(2) == 1 && gate.stride(1) == 2 * width &&
+         gate.stride(0) == gate.size(1) * 2 * width;
+}
+
+void swiglu_rows(const at::Tensor& out, const at::Tensor& gate, const at::Tensor& up, std::int64_t first,
+                 std::int64_t last) {
+  const auto width = gate.size(-1);
   with_element(gate, [&]<typename T>(T) {
-    at::parallel_for(0, to.size(0), grain(gate.size(-1)), [&](std::int64_t begin, std::int64_t end) {
-      const auto rows = static_cast<std::size_t>(end - begin);
-      const auto some_gate = kernel_rows<T>(to.narrow(0, begin, end - begin));
-      const auto some_up = kernel_rows<const T>(from.narrow(0, begin, end - begin));
-      kernels::swiglu(some_gate, {some_gate.data, some_gate.stride}, some_up, rows, width);
+    at::parallel_for(first, last, grain(width), [&](std::int64_t begin, std::int64_t end) {
+      const auto from = [&]<typename E>(kernels::Rows<E> rows) {
+        return kernels::Rows<E>{rows[static_cast<std::size_t>(begin)], rows.stride};
+      };
+      kernels::swiglu(from(kernel_rows<T>(out)), from(kernel_rows<const T>(gate)), from(kernel_rows<const T>(up)),
+                      static_cast<std::size_t>(end - begin), static_cast<std::size_t>(width));
     });
   });
+}
+
+// Row i of the result lies where the inputs of row i / 2 were. So the rows [a, 2a) may be written, in any order and by
+// any thread, once the rows below a have been: threads share these steps, each twice as long as the one before.
+void swiglu_of_halves(const at::Tensor& out, const at::Tensor& gate, const at::Tensor& up) {
+  const auto rows = gate.size(0);
+  for (std::int64_t first = 0; first < rows; first = std::max<std::int64_t>(2 * first, 1)) {
+    swiglu_rows(out, gate, up, first, std::min(rows, std::max<std::int64_t>(2 * first, 1)));
+  }
+}
+
+}  // namespace
+
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
+  if (gate.is_cuda()) {
+    auto activated = gate;
+    return at::silu_(activated).mul_(up);
+  }
+  const bool halves = are_halves(gate, up);
+  const auto out = halves ? gate.as_strided(gate.sizes(), {gate.size(1) * gate.size(2), gate.size(2), 1}) : gate;
+  if (gate.is_meta()) return out;
+  if (halves) {
+    swiglu_of_halves(rows_of(out), rows_of(gate), rows_of(up));
+  } else {
+    swiglu_rows(rows_of(out), rows_of(gate), rows_of(up), 0, out.size(0) * out.size(1));
+  }
+  return out;
 }
 
 }  // namespace tpsp::ops

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -12,16 +13,20 @@ namespace tpsp {
 
 enum class GemmKernel {
   plain,   ///< at::mm on the weight as it is
-  onednn,  ///< oneDNN's micro-kernels over the weight in panels of columns
+  amx,     ///< LibTorch's AMX micro-kernels over the weight in panels of columns
+  onednn,  ///< oneDNN's matmul over the weight in the layout that oneDNN chooses
   mkl,     ///< MKL's GEMM with a packed matrix
 };
-/// "plain", "onednn", "mkl".
+/// "plain", "amx", "onednn", "mkl".
 std::string_view to_string(GemmKernel kernel);
 
-/// The kernels that this build and machine have for a dtype and device: plain first, which is there for all. On the CPU
-/// and the meta device, which stands for it: onednn for bf16 where the CPU multiplies tiles (AMX), mkl for fp32 where
-/// LibTorch comes with MKL.
+/// The kernels that this build and machine have for a dtype and device, in the order of preference: plain first, which
+/// is there for all. On the CPU and the meta device, which stands for it: amx for bf16 where the CPU multiplies tiles,
+/// onednn for the dtypes that it has more than plain loops for, mkl for fp32 where LibTorch comes with MKL.
 std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device);
+
+/// The version of the library behind the onednn kernel, "3.2.0"; empty in a build without it.
+std::string onednn_version();
 
 /// Multiplications and additions of `[m, k]` times a weight `[n, k]`.
 constexpr double product_flops(std::int64_t m, std::int64_t n, std::int64_t k) {
@@ -45,8 +50,9 @@ class GemmWeight {
 
   /// out[m, rows] = x[m, columns] W^T, for any m, summed in fp32 and rounded once. Both have the weight's dtype and
   /// device and contiguous rows; the row stride is free, so that each may be some columns of a wider
-  /// matrix. They do not overlap. Writes into `out` and takes no memory for matrices; on meta it only looks at the
-  /// shapes. Throws bad_input for what does not fit.
+  /// matrix. They do not overlap. Writes into `out`. Takes no memory for matrices, but that onednn copies up to 256
+  /// rows at a time of what is wider than its rows; on meta it takes as much, and computes nothing. Throws bad_input
+  /// for what does not fit.
   void multiply(const at::Tensor& x, const at::Tensor& out) const;
 
   GemmKernel kernel() const { return kernel_; }

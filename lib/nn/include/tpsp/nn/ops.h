@@ -47,8 +47,9 @@ at::Tensor heads_for_queries(const at::Tensor& kv_heads, std::int64_t first, std
 /// keys and values; heads is a multiple of kv heads. Returns `[seq, batch, heads * head_dim]`.
 at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values);
 
-/// silu(gate) * up, written into `gate` (Shazeer, arXiv:2002.05202). Both `[seq, batch, features]`, perhaps slices of
-/// wider tensors.
-void swiglu(const at::Tensor& gate, const at::Tensor& up);
+/// silu(gate) * up (Shazeer, arXiv:2002.05202) of `[seq, batch, features]`, perhaps slices of wider tensors. It is
+/// written over its inputs: into `gate`; or, on the CPU where the two are the halves of one tensor's rows, without gaps
+/// into the first half of that tensor's memory, since dense rows are what every GEMM kernel takes.
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
 
 }  // namespace tpsp::ops
