@@ -15,9 +15,10 @@ std::vector<LoweredPlan> tp_plans(std::int64_t hidden) {
   return {lower(load_plan("tp"), modules_of(config), 2)};
 }
 
-GemmChoice chosen(GemmPolicy policy, const std::vector<LoweredPlan>& plans, at::ScalarType dtype) {
+GemmChoice chosen(GemmPolicy policy, const std::vector<LoweredPlan>& plans, at::ScalarType dtype,
+                  KnownChoices known = {}) {
   SerialWorld world;
-  return choose_kernels(policy, plans, 64, dtype, at::kCPU, world);
+  return choose_kernels(policy, plans, 64, dtype, at::kCPU, world, known);
 }
 
 double relative_size(GemmKernel kernel, std::int64_t rows, std::int64_t columns, at::ScalarType dtype) {
@@ -27,7 +28,7 @@ double relative_size(GemmKernel kernel, std::int64_t rows, std::int64_t columns,
 
 }  // namespace
 
-TEST_CASE("a weight that packing makes more than 2% larger stays plain, unless packed ones are asked for") {
+TEST_CASE("a weight that packing makes more than 0.5% larger stays plain, unless packed ones are asked for") {
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
     const bool packs = packed_kernels(dtype, at::kCPU).size() > 1;
     for (const std::int64_t hidden : {96, 512, 1024}) {
@@ -35,25 +36,47 @@ TEST_CASE("a weight that packing makes more than 2% larger stays plain, unless p
       const auto automatic = chosen(GemmPolicy::automatic, plans, dtype);
       for (const auto& [rows, columns] : weight_shapes(plans, dtype)) {
         CAPTURE(rows, columns, at::toString(dtype));
-        CHECK(relative_size(automatic.at(rows, columns), rows, columns, dtype) <= 1.02);
+        CHECK(relative_size(automatic.at(rows, columns), rows, columns, dtype) <= 1.005);
         if (packs) CHECK(chosen(GemmPolicy::packed, plans, dtype).at(rows, columns) != GemmKernel::plain);
       }
     }
   }
 }
 
-TEST_CASE("a kernel replaces the first only where it is at least 3% faster") {
-  CHECK(quickest({1.0}) == 0);
-  CHECK(quickest({1.0, 0.98}) == 0);
-  CHECK(quickest({1.0, 0.96}) == 1);
-  CHECK(quickest({1.0, 0.96, 0.94}) == 1);
-  CHECK(quickest({1.0, 0.96, 0.90}) == 2);
+TEST_CASE("a kernel replaces the first only where it is faster by more than 3% and the noise") {
+  const auto quiet = [](double seconds) { return std::vector<double>(9, seconds); };
+  CHECK(clearly_fastest({quiet(1.0)}) == 0);
+  CHECK(clearly_fastest({quiet(1.0), quiet(0.98)}) == 0);
+  CHECK(clearly_fastest({quiet(1.0), quiet(0.96)}) == 1);
+  CHECK(clearly_fastest({quiet(1.0), quiet(0.96), quiet(0.94)}) == 1);
+  CHECK(clearly_fastest({quiet(1.0), quiet(0.96), quiet(0.90)}) == 2);
+  std::vector<double> noisy{0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 1.1, 1.1};  // two of nine pairs were slower
+  CHECK(clearly_fastest({quiet(1.0), noisy}) == 0);
+  noisy[7] = 0.9;
+  CHECK(clearly_fastest({quiet(1.0), noisy}) == 1);
 }
 
-TEST_CASE("the best rate that was seen while kernels were tried is kept") {
-  const auto dtype = at::kFloat;
-  const auto choice = chosen(GemmPolicy::automatic, tp_plans(512), dtype);
-  const bool tried = packed_kernels(dtype, at::kCPU).size() > 1;
-  CHECK((choice.best_flops_per_s() > 1e8) == tried);
-  CHECK(chosen(GemmPolicy::plain, tp_plans(512), dtype).best_flops_per_s() == 0);
+TEST_CASE("what is known is taken without a try, and what is tried becomes known") {
+  const auto plans = tp_plans(512);
+  SerialWorld world;
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    const auto kernels = packed_kernels(dtype, at::kCPU);
+    KnownChoices known;
+    for (const auto& [rows, columns] : weight_shapes(plans, dtype)) known[{64, rows, columns}] = kernels.back();
+    const auto choice = choose_kernels(GemmPolicy::automatic, plans, 64, dtype, at::kCPU, world, known);
+    for (const auto& [rows, columns] : weight_shapes(plans, dtype)) CHECK(choice.at(rows, columns) == kernels.back());
+    KnownChoices learnt;
+    const auto tried = choose_kernels(GemmPolicy::packed, plans, 64, dtype, at::kCPU, world, learnt);
+    for (const auto& [size, kernel] : learnt) CHECK(tried.at(size.n, size.k) == kernel);
+    CHECK(learnt.empty() == (kernels.size() <= 2));  // one that packs needs no try
+  }
+}
+
+TEST_CASE("a known kernel that the policy does not allow is not taken") {
+  const auto plans = tp_plans(512);
+  KnownChoices known;
+  for (const auto& [rows, columns] : weight_shapes(plans, at::kFloat)) known[{64, rows, columns}] = GemmKernel::plain;
+  const auto choice = chosen(GemmPolicy::packed, plans, at::kFloat, known);
+  for (const auto& [rows, columns] : weight_shapes(plans, at::kFloat))
+    CHECK(choice.at(rows, columns) != GemmKernel::plain);
 }

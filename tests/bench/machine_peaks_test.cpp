@@ -20,7 +20,7 @@ TEST_CASE("a row that is faster than the peak says so, and raises the peak for i
   const auto [gemm_fraction, limit_fraction] = GENERATE(std::pair(1.06, 0.9), std::pair(0.9, 1.06));
   std::vector<Row> rows{row_with_peak(0.53, 0.5), row_with_peak(gemm_fraction, limit_fraction)};
   Peaks peaks{.gemm_flops_per_s = 1e9, .gemm_kernel = "plain"};
-  look_at_peaks(rows, peaks);
+  look_at_peaks(rows, peaks, 1.0);
   CHECK(rows[0].warnings.empty());
   REQUIRE(rows[1].warnings.size() == 1);
   CHECK(rows[1].warnings.front().flag == "peak-exceeded");
@@ -34,11 +34,29 @@ TEST_CASE("a row that is faster than the peak says so, and raises the peak for i
 TEST_CASE("a row within the peak, or without one, changes nothing") {
   std::vector<Row> rows{row_with_peak(1.0, 0.7), Row()};
   Peaks peaks{.gemm_flops_per_s = 1e9, .gemm_kernel = "plain"};
-  look_at_peaks(rows, peaks);
+  look_at_peaks(rows, peaks, 1.0);
   for (const auto& row : rows) CHECK(row.warnings.empty());
   CHECK(rows[0].gemm_fraction == 1.0);
   CHECK_FALSE(rows[1].peak_flops_per_s);
   CHECK(peaks.gemm_flops_per_s == 1e9);
+}
+
+TEST_CASE("rows are set against the higher of the peaks before and after them, and a drop is a warning") {
+  std::vector<Row> rows{row_with_peak(1.05, 0.8), Row()};
+  Peaks risen{.gemm_flops_per_s = 1.1e9, .gemm_kernel = "plain"};
+  look_at_peaks(rows, risen, 1.1);
+  CHECK(rows[0].warnings.empty());
+  CHECK(rows[0].gemm_fraction.value() == Approx(1.05 / 1.1));
+  CHECK(rows[0].peak_flops_per_s == 1.1e9);
+
+  Peaks held{.gemm_flops_per_s = 1.1e9, .gemm_kernel = "plain"};
+  look_at_peaks(rows, held, 0.96);
+  CHECK(rows[0].warnings.empty());
+  look_at_peaks(rows, held, 0.9);
+  REQUIRE(rows[0].warnings.size() == 1);
+  CHECK(rows[0].warnings.front().flag == "peak-dropped");
+  CHECK_THAT(rows[0].warnings.front().text, Catch::Contains("0.900"));
+  CHECK(rows[1].warnings.empty());
 }
 
 TEST_CASE("the best of what has been seen counts") {

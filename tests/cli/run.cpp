@@ -33,6 +33,7 @@ std::string command_of(const std::string& arguments, const Start& start) {
                                                                       {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
                                                                       {"TPSP_DEVICE", "cpu"},
                                                                       {"TPSP_GEMM", "plain"},
+                                                                      {"TPSP_GEMM_CACHE", "off"},
                                                                       {"TPSP_PEAKS", "off"},
                                                                       {"TPSP_THREADS", "1"}}) {
     if (!start.environment.contains(name)) command += " " + name + "=" + value;

@@ -15,23 +15,37 @@
 
 using namespace tpsp;
 
-TEST_CASE("each kernel gets a time, in the order of the question") {
+TEST_CASE("each kernel gets nine times, in the order of the question") {
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
     const auto kernels = packed_kernels(dtype, at::kCPU);
-    const auto seconds = time_kernels(kernels, 32, 256, 512, dtype);
-    REQUIRE(seconds.size() == kernels.size());
-    for (const auto time : seconds) CHECK(time > 0);
+    const auto samples = time_kernels(kernels, 32, 256, 512, dtype);
+    REQUIRE(samples.size() == kernels.size());
+    for (const auto& of_kernel : samples) {
+      CHECK(of_kernel.size() == 9);
+      CHECK(*std::min_element(of_kernel.begin(), of_kernel.end()) > 0);
+    }
   }
 }
+
+namespace {
+
+// The median of the plain kernel's times.
+double usual_seconds(std::int64_t m, std::int64_t n, std::int64_t k) {
+  auto samples = time_kernels({GemmKernel::plain}, m, n, k, at::kFloat).front();
+  std::sort(samples.begin(), samples.end());
+  return samples[samples.size() / 2];
+}
+
+}  // namespace
 
 TEST_CASE("a GEMM too large to run is timed in part, and its time is scaled up", "[timed]") {
   at::set_num_threads(1);
   bool scaled = false;  // a disturbance of one measurement does not last
   for (int attempt = 0; attempt < 5 && !scaled; ++attempt) {
     const auto start = std::chrono::steady_clock::now();
-    const auto large = time_kernels({GemmKernel::plain}, 1 << 16, 1 << 14, 1 << 11, at::kFloat).front();
+    const auto large = usual_seconds(1 << 16, 1 << 14, 1 << 11);
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-    const auto small = time_kernels({GemmKernel::plain}, 1 << 9, 1 << 11, 1 << 11, at::kFloat).front();
+    const auto small = usual_seconds(1 << 9, 1 << 11, 1 << 11);
     UNSCOPED_INFO("large " << large << " s, small " << small << " s, taken " << taken.count() << " s");
     scaled = large / small == Approx(1024).epsilon(0.9) && large > taken.count();
   }
@@ -104,10 +118,20 @@ TEST_CASE("peaks are those of the best kernel, and are measured together", "[tim
   int calls = 0;
   const auto peaks = measure_peaks(at::kFloat, at::kCPU, {.seconds_each = 0.1}, [&] { ++calls; });
   CHECK(calls == 2);
-  const auto plain = 2.0 * 512 * 2048 * 2048 / time_kernels({GemmKernel::plain}, 512, 2048, 2048, at::kFloat).front();
+  const auto plain = 2.0 * 512 * 2048 * 2048 / usual_seconds(512, 2048, 2048);
   CHECK(peaks.gemm_flops_per_s > 0.8 * plain);
   CHECK(peaks.gemm_flops_per_s < 1e13);
   CHECK(peaks.memory_bytes_per_s > 1e8);
   CHECK(peaks.memory_bytes_per_s < 1e13);
   CHECK_FALSE(peaks.gemm_kernel.empty());
+  const auto again = measure_gemm_rate(peaks.gemm_kernel, peaks.gemm_size, 0.1, at::kFloat, at::kCPU);
+  CHECK(again > 0.5 * peaks.gemm_flops_per_s);
+  CHECK(again < 2 * peaks.gemm_flops_per_s);
+}
+
+TEST_CASE("a rate can not be measured with a kernel that is not here") {
+  CHECK_THAT(complaint_of([] {
+               measure_gemm_rate("abacus", {8, 8, 8}, 0.01, at::kFloat, at::kCPU);
+             }),
+             Catch::Contains("no kernel 'abacus'"));
 }

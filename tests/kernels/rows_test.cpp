@@ -196,3 +196,11 @@ TEMPLATE_TEST_CASE("rotate rotates every pair by its angle, in place too", "", f
     });
   }
 }
+
+TEST_CASE("multiplying and adding in registers counts what it does") {
+  float result = 0;
+  const auto flops = multiply_add(1000, &result);
+  CHECK(result == Approx(24));  // twelve sums, each on its way to 2
+  CHECK(multiply_add(2000, &result) == 2 * flops);
+  CHECK(std::fmod(flops, 2 * 12 * 1000) == 0);
+}

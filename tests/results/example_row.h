@@ -51,6 +51,7 @@ inline Row full_row() {
   row.turns = "tp;tp+sp";
   row.weights = "shared";
   row.gemm = "mkl";
+  row.gemm_cache = "gemm.json";
   row.stop = "noise";
   double number = 0.1;
   for (auto* field : {&row.latency_p10_s,

@@ -1,5 +1,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/headeronly/version.h>
 
 #include <algorithm>
 #include <functional>
@@ -14,6 +16,7 @@
 #include "measuring.h"
 #include "output.h"
 #include "provenance.h"
+#include "tpsp/bench/gemm_cache.h"
 #include "tpsp/bench/machine_peaks.h"
 #include "tpsp/bench/preview.h"
 #include "tpsp/comm/mesh.h"
@@ -103,15 +106,42 @@ OutputPlan output_plan(const BenchOptions& options) {
   return plan;
 }
 
+// What a choice of kernels holds for.
+std::string machine_of(const Sweep& sweep, World& world) {
+  const auto names = world.exchange(cpu_name());
+  const std::set<std::string> cpus(names.begin(), names.end());
+  return fmt::format("{}, LibTorch {}, oneDNN {}, {} ranks with {} threads, {}, --gemm {}", fmt::join(cpus, " and "),
+                     TORCH_VERSION, onednn_version().empty() ? "none" : onednn_version(), world.size(), sweep.threads,
+                     c10::toString(sweep.dtype), to_string(sweep.gemm));
+}
+
+// Chooses the kernels, of what rank 0's cache knows as far as it does, and keeps what is new there. Collective.
+void choose_kernels(Sweep& sweep, std::optional<GemmCache>& cache, World& world, spdlog::logger& log) {
+  const auto longest = *std::max_element(sweep.seqs.begin(), sweep.seqs.end());
+  const auto machine = machine_of(sweep, world);
+  const auto kept = world.exchange(cache ? text_of(cache->of(machine)) : "").front();
+  auto known = choices_in(kept);
+  sweep.kernels =
+      choose_kernels(sweep.gemm, sweep.plans, sweep.batch * longest, sweep.dtype, sweep.device, world, known);
+  if (cache && sweep.gemm != GemmPolicy::plain) sweep.kernels.set_file(cache->file().string());
+  if (!cache || text_of(known) == kept) return;
+  cache->of(machine) = known;
+  try {
+    cache->save();
+  } catch (const Error& error) {
+    log.warn("{}; kernels are chosen anew in every run", error.what());
+  }
+}
+
 /// The peaks of a run's jobs, by what they depend on: the best that any of them has seen counts.
 using KnownPeaks = std::map<std::string, std::shared_ptr<Peaks>>;
 
 // Measures the peaks that rows are compared with, and chooses kernels, with the threads that the job will have.
 // Collective.
-void know_the_machine(BenchJob& job, KnownPeaks& known, World& world, spdlog::logger& log) {
+void know_the_machine(BenchJob& job, KnownPeaks& known, std::optional<GemmCache>& cache, World& world,
+                      spdlog::logger& log) {
   auto& sweep = job.sweep;
-  const auto longest = *std::max_element(sweep.seqs.begin(), sweep.seqs.end());
-  sweep.kernels = choose_kernels(sweep.gemm, sweep.plans, sweep.batch * longest, sweep.dtype, sweep.device, world);
+  choose_kernels(sweep, cache, world, log);
   if (sweep.kernels.untried() > 0) {
     log.warn(
         "too little memory to try the kernels for {} of the shapes of weights; they are multiplied as with --gemm {}",
@@ -122,7 +152,6 @@ void know_the_machine(BenchJob& job, KnownPeaks& known, World& world, spdlog::lo
                                   sweep.provenance.cpus)];
   if (!peaks) peaks = std::make_shared<Peaks>();
   raise(*peaks, machine_peaks(sweep, world));
-  raise(*peaks, {.gemm_flops_per_s = sweep.kernels.best_flops_per_s(), .gemm_kernel = "while kernels were chosen"});
   sweep.peaks = peaks;
   log.info("each rank: GEMMs up to {:.0f} GFLOP/s ({}), memory {:.1f} GB/s", peaks->gemm_flops_per_s / 1e9,
            peaks->gemm_kernel, peaks->memory_bytes_per_s / 1e9);
@@ -227,6 +256,10 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     const Mesh mesh(world, world.size());  // one replica
     RankBinder binder(world);
     KnownPeaks known_peaks;
+    std::optional<GemmCache> cache;  // rank 0's
+    agree(world, [&] {
+      if (world.rank() == 0 && options.gemm_cache) cache.emplace(*options.gemm_cache);
+    });
     for (std::size_t i = 0; i < options.jobs.size(); ++i) {
       auto& job = options.jobs[i];
       // Before the backend takes memory, which belongs to the cores that first touch it.
@@ -241,7 +274,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       job.sweep.threads = choose_threads(job.sweep.provenance, job.threads, cores, job.sweep.device, world, *log);
       {
         const ScopedTimer timer(run->breakdown.machine_s);
-        know_the_machine(job, known_peaks, world, *log);
+        know_the_machine(job, known_peaks, cache, world, *log);
       }
       run_job(*run, job, *comm);
       if (options.export_folder && run->measured) export_case(options, world, *comm);

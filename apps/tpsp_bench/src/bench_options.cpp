@@ -7,6 +7,7 @@
 
 #include "choices.h"
 #include "suite.h"
+#include "tpsp/bench/gemm_cache.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/files.h"
 #include "tpsp/core/text.h"
@@ -25,6 +26,12 @@ GemmPolicy gemm_setting(const Settings& settings) {
   const auto name = choice_setting(settings, "gemm", {"auto", "packed", "plain"});
   if (name == "auto") return GemmPolicy::automatic;
   return name == "packed" ? GemmPolicy::packed : GemmPolicy::plain;
+}
+
+std::optional<std::filesystem::path> gemm_cache_setting(const Settings& settings) {
+  if (!settings.has("gemm-cache")) return default_gemm_cache();
+  const auto& text = settings.at("gemm-cache").text;
+  return text == "off" ? std::nullopt : std::optional<std::filesystem::path>(text);
 }
 
 BenchJob job_of(const Settings& settings, const CommandLine& line, const World& world, spdlog::logger& log) {
@@ -132,6 +139,7 @@ BenchOptions read_options(const CommandLine& line, const World& world, spdlog::l
   options.outs = out_setting(settings);
   options.resume = line.flags.contains("resume");
   if (settings.has("trace")) options.trace = trace_setting(settings, options.jobs);
+  options.gemm_cache = gemm_cache_setting(settings);
   if (settings.has("export")) options.export_folder = settings.at("export").text;
   return options;
 }

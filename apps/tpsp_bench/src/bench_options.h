@@ -30,6 +30,7 @@ struct BenchOptions {
   bool resume = false;
   std::optional<std::string> trace;
   std::optional<std::string> export_folder;
+  std::optional<std::filesystem::path> gemm_cache;  ///< nothing where none is kept
 };
 
 /// Every setting, validated for this world. Entries of a suite that are for another world size, or for a device that

@@ -1,9 +1,11 @@
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <fmt/format.h>
 #include <torch/headeronly/version.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "choices.h"
@@ -15,6 +17,7 @@
 #include "tpsp/core/text.h"
 #include "tpsp/core/width.h"
 #include "tpsp/gemm/peaks.h"
+#include "tpsp/gemm/weight.h"
 #include "tpsp/kernels/kernels.h"
 #include "tpsp/machine/device.h"
 
@@ -36,10 +39,27 @@ std::string cuda_line() {
                      gpus == 0 ? "no GPU visible" : fmt::format("{} GPU{} visible", gpus, gpus == 1 ? "" : "s"));
 }
 
+// The fp32 arithmetic of a thread without any memory, the best of some tries.
+double arithmetic_peak() {
+  constexpr std::size_t some_milliseconds = 4'000'000;
+  constexpr int tries = 10;
+  double best = 0;
+  for (int i = 0; i < tries; ++i) {
+    float sums = 0;
+    const auto start = std::chrono::steady_clock::now();
+    const auto flops = kernels::multiply_add(some_milliseconds, &sums);
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    if (sums > 0) best = std::max(best, flops / taken.count());
+  }
+  return best;
+}
+
 // What one rank can do alone; ranks that share memory bandwidth have less of it each.
 void print_peaks(int threads) {
   at::set_num_threads(threads);
   fmt::print("\npeaks of one process, {} thread{}\n", threads, threads == 1 ? "" : "s");
+  fmt::print("  {:<10} {:.0f} GFLOP/s fp32 in registers, one thread ({}; LibTorch uses {})\n", "arithmetic",
+             arithmetic_peak() / 1e9, kernels::instruction_set(), at::get_cpu_capability());
   double memory = 0;
   for (const auto dtype : all_dtypes) {
     const auto peaks = measure_peaks(scalar_type(dtype), c10::kCPU);
@@ -54,6 +74,7 @@ void print_peaks(int threads) {
 void info_command(const CommandLine& command_line, const Parts& parts) {
   line("tpsp-bench", program_version() + " (" TPSP_BUILD_TYPE ")");
   line("LibTorch", TORCH_VERSION);
+  line("oneDNN", onednn_version().empty() ? "not built in" : onednn_version());
   line("MPI", mpi_version());
   line("CUDA", cuda_line());
   line("host", host_name());

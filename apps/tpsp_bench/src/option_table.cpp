@@ -44,6 +44,7 @@ const std::vector<OptionSpec>& option_table() {
       {"suite", "NAME|FILE", "", "many cases and their protocol: smoke, hpml, ...", "Case", {bench}},
       {"threads", "N", "1", "that --peaks computes with", "Machine", {info}},
       {"gemm", "NAME", "auto", "GEMMs with packed weights, plain ones, or\nthe faster one if hardly larger (auto)", "Machine", {bench}, once, in_suite},
+      {"gemm-cache", "FILE|off", "", "kernels that were the faster ones, for later runs\n(default: tpsp-bench/gemm.json in ~/.cache)", "Machine", {bench}},
       {"peaks", "on|off", "on", "measure what the machine can do first", "Machine", {bench}, once, in_suite},
       {"bind", "auto|off", "auto", "give unbound ranks cores of their own", "Machine", {bench, comm}, once, in_suite},
       {"warmup", "N", "1", "untimed forwards, at least; 0 for none", "Protocol", {bench}, once, in_suite},

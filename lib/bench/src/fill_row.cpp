@@ -64,6 +64,7 @@ Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
   row.weights_bytes = weights.bytes;
   row.predicted_bytes = weights.allocated_bytes + expected.peak_bytes;
   row.gemm = fmt::format("{}", fmt::join(weights.kernels, "+"));
+  row.gemm_cache = sweep.kernels.file();
   row.product_flops = expected.product_flops;
   if (sweep.peaks) {
     row.peak_flops_per_s = sweep.peaks->gemm_flops_per_s;

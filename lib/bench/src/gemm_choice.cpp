@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "out_of_memory.h"
 #include "tpsp/core/error.h"
 #include "tpsp/gemm/choose.h"
 #include "tpsp/machine/memory.h"
+#include "tpsp/statistics/ratio.h"
 
 namespace tpsp {
 namespace {
@@ -37,7 +37,7 @@ std::vector<double> relative_sizes(const std::vector<GemmKernel>& kernels, std::
   return max_over_ranks(world, sizes);
 }
 
-constexpr double largest_automatic = 1.02;
+constexpr double largest_automatic = 1.005;
 
 }  // namespace
 
@@ -77,11 +77,12 @@ std::string_view to_string(GemmPolicy policy) {
   return "unknown";
 }
 
-std::size_t quickest(const std::vector<double>& seconds) {
+std::size_t clearly_fastest(const std::vector<std::vector<double>>& samples) {
   constexpr double clearly_faster = 0.97;
   std::size_t best = 0;
-  for (std::size_t i = 1; i < seconds.size(); ++i) {
-    if (seconds[i] <= clearly_faster * seconds[best]) best = i;
+  for (std::size_t i = 1; i < samples.size(); ++i) {
+    const auto ratio = ratio_of_pairs(samples[i], samples[best]);
+    if (ratio.interval && ratio.interval->high <= clearly_faster) best = i;
   }
   return best;
 }
@@ -95,8 +96,19 @@ KernelChoice GemmChoice::as_function() const {
   return [copy = *this](std::int64_t rows, std::int64_t columns) { return copy.at(rows, columns); };
 }
 
+namespace {
+
+// The samples of the slowest rank, sample by sample. Collective.
+std::vector<std::vector<double>> slowest_samples(const std::vector<std::vector<double>>& mine, World& world) {
+  std::vector<std::vector<double>> slowest;
+  for (const auto& samples : mine) slowest.push_back(max_over_ranks(world, samples));
+  return slowest;
+}
+
+}  // namespace
+
 GemmChoice choose_kernels(GemmPolicy policy, const std::vector<LoweredPlan>& plans, std::int64_t tokens,
-                          c10::ScalarType dtype, c10::Device device, World& world) {
+                          c10::ScalarType dtype, c10::Device device, World& world, KnownChoices& known) {
   GemmChoice choice;
   std::vector<GemmKernel> kernels;
   agree(world, [&] { kernels = candidates(policy, dtype, device); });
@@ -104,23 +116,31 @@ GemmChoice choose_kernels(GemmPolicy policy, const std::vector<LoweredPlan>& pla
   for (const auto kernel : kernels) names += fmt::format("--gemm {}\n", to_string(kernel));
   require_same(world, names);
   for (const auto& [rows, columns] : weight_shapes(plans, dtype)) {
+    const ProductSize size{.m = tokens, .n = rows, .k = columns};
+    const auto found = known.find(size);
+    if (found != known.end() && std::find(kernels.begin(), kernels.end(), found->second) != kernels.end()) {
+      choice.set(rows, columns, found->second);
+      continue;
+    }
     choice.set(rows, columns, kernels.front());
     if (kernels.size() == 1) continue;
+    const auto sizes = relative_sizes(kernels, rows, columns, dtype, world);
+    std::vector<GemmKernel> allowed;
+    for (std::size_t i = 0; i < kernels.size(); ++i) {
+      if (policy != GemmPolicy::automatic || sizes[i] <= largest_automatic) allowed.push_back(kernels[i]);
+    }
+    choice.set(rows, columns, allowed.front());
+    if (allowed.size() == 1) continue;
+    std::vector<std::vector<double>> samples;
     world.barrier();
-    std::vector<double> seconds;
     const bool failed = any_runs_out_of_memory(
-        world, [&, n = rows, k = columns] { seconds = time_kernels(kernels, tokens, n, k, dtype); });
+        world, [&, n = rows, k = columns] { samples = time_kernels(allowed, tokens, n, k, dtype); });
     if (failed) {
       choice.note_untried();
       continue;
     }
-    seconds = max_over_ranks(world, seconds);
-    choice.note_rate(product_flops(tokens, rows, columns) / *std::min_element(seconds.begin(), seconds.end()));
-    const auto sizes = relative_sizes(kernels, rows, columns, dtype, world);
-    for (std::size_t i = 0; i < kernels.size() && policy == GemmPolicy::automatic; ++i) {
-      if (sizes[i] > largest_automatic) seconds[i] = std::numeric_limits<double>::infinity();
-    }
-    choice.set(rows, columns, kernels[quickest(seconds)]);
+    known[size] = allowed[clearly_fastest(slowest_samples(samples, world))];
+    choice.set(rows, columns, known[size]);
   }
   return choice;
 }

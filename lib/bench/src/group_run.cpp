@@ -76,7 +76,12 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
       profile_plan(*plans[i], tokens, row);
     }
   }
-  if (sweep.peaks) look_at_peaks(rows, *sweep.peaks);
+  if (sweep.peaks) {
+    report_step(plans, seq, "peaks");
+    const ScopedTimer timer(context_.breakdown.machine_s);
+    const auto fraction_after = measure_again(sweep, context_.world);
+    look_at_peaks(rows, *sweep.peaks, fraction_after);
+  }
   if (sweep.check) {
     report_step(plans, seq, "check");
     check(plans, seq, rows);

@@ -9,15 +9,18 @@
 namespace tpsp {
 namespace {
 
-// As long as four forwards on a core that does 100 GFLOP/s.
-double seconds_for(double flops) { return std::clamp(4 * flops / 1e11, 0.02, 0.4); }
+std::int64_t longest_of(const Sweep& sweep) { return *std::max_element(sweep.seqs.begin(), sweep.seqs.end()); }
+
+// As long as four forwards on a core that does 100 GFLOP/s, half a second at most.
+double seconds_for(const Sweep& sweep) {
+  const auto flops = sweep.previews->of(sweep.plans.front(), sweep.batch, longest_of(sweep)).product_flops;
+  return std::clamp(4 * flops / 1e11, 0.02, 0.5);
+}
 
 PeakSearch search_for(const Sweep& sweep) {
-  const auto longest = *std::max_element(sweep.seqs.begin(), sweep.seqs.end());
-  const auto flops = sweep.previews->of(sweep.plans.front(), sweep.batch, longest).product_flops;
-  PeakSearch search{.sizes = {}, .seconds_each = seconds_for(flops)};
+  PeakSearch search{.sizes = {}, .seconds_each = seconds_for(sweep)};
   for (const auto& [rows, columns] : weight_shapes(sweep.plans, sweep.dtype)) {
-    search.sizes.push_back({.m = sweep.batch * longest, .n = rows, .k = columns});
+    search.sizes.push_back({.m = sweep.batch * longest_of(sweep), .n = rows, .k = columns});
   }
   return search;
 }
@@ -27,10 +30,18 @@ void look_at_peak(Row& row, Peaks& peaks) {
   const auto fraction = std::max(row.gemm_fraction.value_or(0), row.limit_fraction.value_or(0));
   if (fraction <= 1) return;
   row.warnings.push_back(
-      {"peak-exceeded", fmt::format("it ran at {:.3f} of the peak that was measured before it, which is too low; let "
-                                    "nothing else run while a run begins, and measure again",
+      {"peak-exceeded", fmt::format("it ran at {:.3f} of the peak that was measured before and after it, which is too "
+                                    "low; let nothing else run beside the benchmark, and measure again",
                                     fraction)});
-  raise(peaks, {.gemm_flops_per_s = fraction * *row.peak_flops_per_s, .gemm_kernel = row.gemm});
+  peaks.gemm_flops_per_s = std::max(peaks.gemm_flops_per_s, fraction * *row.peak_flops_per_s);
+}
+
+void warn_of_drop(Row& row, double fraction_after) {
+  constexpr double least = 0.95;
+  if (!row.peak_flops_per_s || fraction_after >= least) return;
+  row.warnings.push_back({"peak-dropped", fmt::format("right after it the machine reached {:.3f} of the peak measured "
+                                                      "before; its clock fell or something else ran",
+                                                      fraction_after)});
 }
 
 void set_against(Row& row, double peak_flops_per_s) {
@@ -57,11 +68,25 @@ void raise(Peaks& peaks, const Peaks& seen) {
   if (seen.gemm_flops_per_s <= peaks.gemm_flops_per_s) return;
   peaks.gemm_flops_per_s = seen.gemm_flops_per_s;
   peaks.gemm_kernel = seen.gemm_kernel;
+  peaks.gemm_size = seen.gemm_size;
 }
 
-void look_at_peaks(std::vector<Row>& rows, Peaks& peaks) {
+double measure_again(const Sweep& sweep, World& world) {
+  auto& peaks = *sweep.peaks;
+  world.barrier();
+  const auto mine =
+      measure_gemm_rate(peaks.gemm_kernel, peaks.gemm_size, seconds_for(sweep), sweep.dtype, sweep.device);
+  const auto slowest = -max_over_ranks(world, {-mine}).front();
+  const auto fraction = slowest / peaks.gemm_flops_per_s;
+  peaks.gemm_flops_per_s = std::max(peaks.gemm_flops_per_s, slowest);
+  return fraction;
+}
+
+void look_at_peaks(std::vector<Row>& rows, Peaks& peaks, double fraction_after) {
+  for (Row& row : rows) set_against(row, peaks.gemm_flops_per_s);
   for (Row& row : rows) look_at_peak(row, peaks);
   for (Row& row : rows) set_against(row, peaks.gemm_flops_per_s);
+  for (Row& row : rows) warn_of_drop(row, fraction_after);
 }
 
 }  // namespace tpsp

@@ -9,13 +9,13 @@
 namespace tpsp {
 namespace {
 
-constexpr double flops_of_a_part = 8e9;  // some 50 ms of a core that does 150 GFLOP/s
-constexpr int calls_of_a_kernel = 3;
+constexpr double flops_of_a_part = 3e9;  // some 20 ms of a core that does 150 GFLOP/s
+constexpr int calls_of_a_kernel = 9;
 
 }  // namespace
 
-std::vector<double> time_kernels(const std::vector<GemmKernel>& kernels, std::int64_t m, std::int64_t n, std::int64_t k,
-                                 at::ScalarType dtype) {
+std::vector<std::vector<double>> time_kernels(const std::vector<GemmKernel>& kernels, std::int64_t m, std::int64_t n,
+                                              std::int64_t k, at::ScalarType dtype) {
   if (m < 1 || n < 1 || k < 1) {
     throw bad_input({.where = "GEMM", .what = fmt::format("no GEMM of [{}, {}] with [{}, {}]", m, k, n, k)});
   }
@@ -28,16 +28,14 @@ std::vector<double> time_kernels(const std::vector<GemmKernel>& kernels, std::in
     weights.emplace_back(numbers(columns, features, dtype, at::kCPU), kernel);
     weights.back().multiply(x, out);
   }
+  const auto scale = product_flops(m, n, k) / product_flops(rows, columns, features);
   std::vector<std::vector<double>> samples(kernels.size());
   for (int call = 0; call < calls_of_a_kernel; ++call) {
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      samples[i].push_back(seconds_of([&] { weights[i].multiply(x, out); }));
+      samples[i].push_back(scale * seconds_of([&] { weights[i].multiply(x, out); }));
     }
   }
-  const auto scale = product_flops(m, n, k) / product_flops(rows, columns, features);
-  std::vector<double> seconds;
-  for (const auto& of_kernel : samples) seconds.push_back(scale * middle(of_kernel));
-  return seconds;
+  return samples;
 }
 
 }  // namespace tpsp

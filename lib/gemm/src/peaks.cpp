@@ -2,12 +2,15 @@
 
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
 #include "onednn_linear.h"
 #include "timing.h"
+#include "tpsp/core/error.h"
 #include "tpsp/gemm/weight.h"
 
 namespace tpsp {
@@ -114,6 +117,7 @@ void measure_products(Peaks& peaks, const PeakSearch& search, at::ScalarType dty
     if (rate <= peaks.gemm_flops_per_s) continue;
     peaks.gemm_flops_per_s = rate;
     peaks.gemm_kernel = candidate.kernel->name;
+    peaks.gemm_size = candidate.size;
   }
 }
 
@@ -151,6 +155,17 @@ Peaks measure_peaks(at::ScalarType dtype, at::Device device, const PeakSearch& s
   if (together) together();
   peaks.memory_bytes_per_s = memory_rate(device);
   return peaks;
+}
+
+double measure_gemm_rate(const std::string& kernel, const ProductSize& size, double seconds, at::ScalarType dtype,
+                         at::Device device) {
+  const c10::InferenceMode no_gradients;
+  const auto kernels = kernels_at_hand(dtype, device);
+  const auto found =
+      std::find_if(kernels.begin(), kernels.end(), [&](const Kernel& one) { return one.name == kernel; });
+  if (found == kernels.end())
+    throw bad_input({.where = "GEMM", .what = fmt::format("there is no kernel '{}'", kernel)});
+  return best_rate({.kernel = &*found, .size = size}, operands_of(size, dtype, device), seconds, device);
 }
 
 }  // namespace tpsp

@@ -170,6 +170,26 @@ void rotate_fp32(float* out, const float* in, const float* cos, const float* sin
 void rotate_bf16(Bf16* out, const Bf16* in, const float* cos, const float* sin, std::size_t heads, std::size_t half) {
   rotate_heads(out, in, cos, sin, heads, half);
 }
+
+// Twelve chains hide the latency of an instruction: four or five cycles, two instructions each.
+double multiply_add_fp32(std::size_t rounds, float* result) {
+  const Floats floats;
+  const auto factor = hn::Set(floats, 0.5F);
+  const auto term = hn::Set(floats, 1.0F);
+  const auto first = [&](float start) { return hn::Set(floats, start + *result); };  // twelve that are not the same
+  auto a = first(0), b = first(1), c = first(2), d = first(3), e = first(4), f = first(5);
+  auto g = first(6), h = first(7), i = first(8), j = first(9), k = first(10), l = first(11);
+  for (std::size_t round = 0; round < rounds; ++round) {
+    a = hn::MulAdd(a, factor, term), b = hn::MulAdd(b, factor, term), c = hn::MulAdd(c, factor, term);
+    d = hn::MulAdd(d, factor, term), e = hn::MulAdd(e, factor, term), f = hn::MulAdd(f, factor, term);
+    g = hn::MulAdd(g, factor, term), h = hn::MulAdd(h, factor, term), i = hn::MulAdd(i, factor, term);
+    j = hn::MulAdd(j, factor, term), k = hn::MulAdd(k, factor, term), l = hn::MulAdd(l, factor, term);
+  }
+  const auto half = hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, d)), hn::Add(e, f));
+  const auto sums = hn::Add(half, hn::Add(hn::Add(hn::Add(g, h), hn::Add(i, j)), hn::Add(k, l)));
+  *result = hn::GetLane(sums);
+  return 2.0 * 12.0 * static_cast<double>(hn::Lanes(floats)) * static_cast<double>(rounds);
+}
 const char* name_of_target() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace tpsp::kernels::HWY_NAMESPACE
@@ -186,6 +206,7 @@ HWY_EXPORT(swiglu_fp32);
 HWY_EXPORT(swiglu_bf16);
 HWY_EXPORT(rotate_fp32);
 HWY_EXPORT(rotate_bf16);
+HWY_EXPORT(multiply_add_fp32);
 HWY_EXPORT(name_of_target);
 
 void sum(float* out, std::span<const float* const> terms, std::size_t count) {
@@ -207,6 +228,9 @@ void rotate(float* out, const float* in, const float* cos, const float* sin, std
 }
 void rotate(Bf16* out, const Bf16* in, const float* cos, const float* sin, std::size_t heads, std::size_t half) {
   HWY_DYNAMIC_DISPATCH(rotate_bf16)(out, in, cos, sin, heads, half);
+}
+double multiply_add(std::size_t rounds, float* result) {
+  return HWY_DYNAMIC_DISPATCH(multiply_add_fp32)(rounds, result);
 }
 std::string instruction_set() { return HWY_DYNAMIC_DISPATCH(name_of_target)(); }
 

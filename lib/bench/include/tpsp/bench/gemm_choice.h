@@ -1,7 +1,6 @@
 // Which kernel multiplies with which weight: asked for, or found by trying.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "tpsp/comm/world.h"
+#include "tpsp/gemm/peaks.h"
 #include "tpsp/gemm/weight.h"
 #include "tpsp/parallel/lowering.h"
 #include "tpsp/weights/weights.h"
@@ -32,18 +32,18 @@ class GemmChoice {
   void set(std::int64_t rows, std::int64_t columns, GemmKernel kernel) { kernels_[{rows, columns}] = kernel; }
   KernelChoice as_function() const;
 
-  /// The best rate of the slowest rank while kernels were tried; 0 where none were.
-  double best_flops_per_s() const { return best_flops_per_s_; }
-  void note_rate(double flops_per_s) { best_flops_per_s_ = std::max(best_flops_per_s_, flops_per_s); }
-
   /// Shapes whose kernels a rank had too little memory to try.
   std::int64_t untried() const { return untried_; }
   void note_untried() { ++untried_; }
 
+  /// The file that choices are kept in, see GemmCache; empty for none.
+  const std::string& file() const { return file_; }
+  void set_file(std::string file) { file_ = std::move(file); }
+
  private:
   std::map<std::pair<std::int64_t, std::int64_t>, GemmKernel> kernels_;
-  double best_flops_per_s_ = 0;
   std::int64_t untried_ = 0;
+  std::string file_;
 };
 
 /// A rank's weights in the forms that their GEMMs want.
@@ -59,15 +59,19 @@ WeightForms weight_forms(const LoweredPlan& plan, c10::ScalarType dtype, const G
 std::set<std::pair<std::int64_t, std::int64_t>> weight_shapes(const std::vector<LoweredPlan>& plans,
                                                               c10::ScalarType dtype);
 
-/// Which of several kernels to take, by their seconds: the first, unless another is at least 3% faster, so that two
-/// runs choose alike.
-std::size_t quickest(const std::vector<double>& seconds);
+/// Which of several kernels to take, by their samples, the i-th of all taken one after the other: the first, unless
+/// another is faster by more than 3% and the noise (the interval of the ratio of pairs ends below 0.97).
+std::size_t clearly_fastest(const std::vector<std::vector<double>>& samples);
 
-/// Chooses for every weight that a rank of `plans` multiplies with, for GEMMs of `tokens` rows: each shape is timed
-/// once, on all ranks at the same time, and the slowest rank's time counts, so that all choose alike. `automatic`
-/// leaves out a form that is more than 2% larger than the plain weight. Where a rank runs out of memory in trying, the
-/// first that the policy allows is taken. Throws bad_input for `packed` where nothing packs. Collective.
+/// Choices of earlier runs, for one machine, setting and policy; on all ranks the same.
+using KnownChoices = std::map<ProductSize, GemmKernel>;
+
+/// Chooses for every weight that a rank of `plans` multiplies with, for GEMMs of `tokens` rows: what `known` has, and
+/// otherwise each shape is timed once, on all ranks at the same time, the slowest rank's times count, so that all
+/// choose alike, and the choice becomes known. `automatic` leaves out a form that is more than 0.5% larger than the
+/// plain weight. Where a rank runs out of memory in trying, the first that the policy allows is taken. Throws bad_input
+/// for `packed` where nothing packs. Collective.
 GemmChoice choose_kernels(GemmPolicy policy, const std::vector<LoweredPlan>& plans, std::int64_t tokens,
-                          c10::ScalarType dtype, c10::Device device, World& world);
+                          c10::ScalarType dtype, c10::Device device, World& world, KnownChoices& known);
 
 }  // namespace tpsp

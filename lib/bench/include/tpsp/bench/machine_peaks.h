@@ -15,8 +15,14 @@ Peaks machine_peaks(const Sweep& sweep, World& world);
 /// Each the larger one.
 void raise(Peaks& peaks, const Peaks& seen);
 
-/// Rows of interleaved plans. Those whose GEMMs, or whose forward, were faster than the peak get a warning, and all
-/// of these rows and those after them the peak that was reached. Nothing for rows without peaks.
-void look_at_peaks(std::vector<Row>& rows, Peaks& peaks);
+/// Measures the GEMM that reached the peak once more, after the cases that it is a limit of: the higher rate counts
+/// from now on. Returns what was reached now, as a fraction of the peak before. Collective.
+double measure_again(const Sweep& sweep, World& world);
+
+/// Rows of interleaved plans, whose peak was measured before them and then again with `fraction_after` of it: all of
+/// them get the peak that is known now. A warning is in those whose GEMMs, or whose forward, were faster than that
+/// nevertheless, which raise it once more, and in all where the rate fell by more than 5%. Nothing for rows without
+/// peaks.
+void look_at_peaks(std::vector<Row>& rows, Peaks& peaks, double fraction_after);
 
 }  // namespace tpsp

@@ -21,13 +21,14 @@ struct ProductSize {
 struct Peaks {
   double gemm_flops_per_s = 0;
   std::string gemm_kernel;  ///< that reached it: as to_string names it, or "onednn-linear"
+  ProductSize gemm_size{};  ///< with which it did
   double memory_bytes_per_s = 0;
 };
 
 /// What measure_peaks tries, and for how long.
 struct PeakSearch {
   std::vector<ProductSize> sizes{};  ///< added to a few large ones, so that no GEMM of a run exceeds the peak
-  double seconds_each = 0.4;         ///< of each candidate that may be the best, a kernel with a size
+  double seconds_each = 0.5;         ///< of each candidate that may be the best, a kernel with a size
 };
 
 /// Measures, within some seconds on a CPU core:
@@ -41,5 +42,10 @@ struct PeakSearch {
 /// of the two.
 Peaks measure_peaks(at::ScalarType dtype, at::Device device, const PeakSearch& search = {},
                     const std::function<void()>& together = {});
+
+/// The best rate of `kernel`, named as in Peaks, with one size within `seconds`: to see whether a peak still holds.
+/// Throws bad_input for a kernel that is not here.
+double measure_gemm_rate(const std::string& kernel, const ProductSize& size, double seconds, at::ScalarType dtype,
+                         at::Device device);
 
 }  // namespace tpsp

@@ -54,6 +54,10 @@ void swiglu(Rows<Bf16> out, Rows<const Bf16> gate, Rows<const Bf16> up, std::siz
 void rotate(float* out, const float* in, const float* cos, const float* sin, std::size_t heads, std::size_t half);
 void rotate(Bf16* out, const Bf16* in, const float* cos, const float* sin, std::size_t heads, std::size_t half);
 
+/// Multiplies and adds in registers alone, `rounds` times in twelve independent vectors, and returns the FLOP that it
+/// did: the rate is the fp32 arithmetic peak of one thread at its present clock. `result` keeps the sums.
+double multiply_add(std::size_t rounds, float* result);
+
 /// The instruction set in use, "AVX3".
 std::string instruction_set();
 

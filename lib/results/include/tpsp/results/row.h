@@ -128,7 +128,8 @@ struct Row : Case, Provenance {
   std::optional<double> other_s;
 
   // against what the machine can do
-  std::string gemm{};  ///< kernels of the GEMMs, "mkl" or "mkl+plain"
+  std::string gemm{};        ///< kernels of the GEMMs, "mkl" or "mkl+plain"
+  std::string gemm_cache{};  ///< the file that chosen kernels are kept in; empty for none
   std::optional<double> product_flops{};
   std::optional<double> peak_flops_per_s{};
   std::optional<double> peak_bytes_per_s{};
