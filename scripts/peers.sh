@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# PyTorch's DTensor and tpsp-bench on the same work on the CPU, interleaved: which is faster, by how much?
+# PyTorch's DTensor and tpsp-bench on the same work on the CPU, interleaved: which is faster, by how much? DTensor runs as
+# it comes and with a malloc that keeps freed memory, and the better of the two counts; beside them, F.linear alone.
 # Installs and builds what is missing, measures with two ranks of one thread, prints a table, and leaves it in peers.md
 # next to the raw results.
 # Usage: scripts/peers.sh [--seq 256,512,1024] [--dtype fp32,bf16] [--layers 2] [--rounds 3] [--reps 5]
@@ -49,6 +50,9 @@ done
 # Both programs are launched the same way: mpirun gives each rank a core.
 launch=(mpirun -n 2)
 
+# glibc's malloc then takes no large block from the system anew, nor gives one back.
+keep_memory=(MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000)
+
 measure() {  # NAME STDOUT COMMAND...: what goes to stderr is in NAME.log
   local name=$1 output=$2
   shift 2
@@ -61,19 +65,24 @@ free_port() {
   .venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-run_dtensor() {  # ROUND DTYPE
-  local name=$out/round-$1-dtensor-$2
-  MASTER_ADDR=127.0.0.1 MASTER_PORT=$(free_port) measure "$name" "$name.csv" "${launch[@]}" .venv/bin/python \
-    scripts/peers/dtensor_llama.py --hidden 4096 --ffn 11008 --heads 32 --vocab 32000 --layers "$layers" --batch 2 \
-    --seq "$seq" --dtype "$2" --warmup 1 --reps "$reps" --min-time 0.5
+run_torch() {  # ROUND PEER DTYPE SCRIPT [VARIABLE=VALUE...]
+  local name=$out/round-$1-$2-$3 script=$4 dtype=$3
+  shift 4
+  MASTER_ADDR=127.0.0.1 MASTER_PORT=$(free_port) measure "$name" "$name.csv" env "$@" "${launch[@]}" .venv/bin/python \
+    "scripts/peers/$script" --hidden 4096 --ffn 11008 --heads 32 --vocab 32000 --layers "$layers" --batch 2 \
+    --seq "$seq" --dtype "$dtype" --warmup 1 --reps "$reps" --min-time 0.5
 }
+
+run_dtensor() { run_torch "$1" dtensor "$2" dtensor_llama.py; }  # ROUND DTYPE
+run_linear() { run_torch "$1" linear "$2" linear.py "${keep_memory[@]}"; }  # ROUND DTYPE
+run_dtensor_kept() { run_torch "$1" dtensor-kept "$2" dtensor_llama.py "${keep_memory[@]}"; }  # ROUND DTYPE
 
 run_forwards() {  # ROUND DTYPE BACKEND
   local name=$out/round-$1-tpsp-bench-$3-$2 check=off
   if [ "$1" = 1 ]; then check=on; fi  # the numbers do not change from round to round
   measure "$name" "$name.log" "${launch[@]}" build/tpsp-bench --backend "$3" --model llama-7b --layers "$layers" \
     --batch 2 --tp --sp --seq "$seq" --dtype "$2" --device cpu --threads 1 --warmup 1 --min-reps "$reps" \
-    --min-time 0.5 --max-noise 100 --check $check --out "$name.csv"
+    --min-time 0.5 --max-noise 100 --check $check --gemm-cache "$out/gemm.json" --out "$name.csv"
 }
 
 run_collectives() {  # ROUND
@@ -86,7 +95,7 @@ run_collectives() {  # ROUND
 run_round() {  # ROUND
   local steps=() dtype backend i
   for dtype in ${dtypes//,/ }; do
-    steps+=("run_dtensor $1 $dtype")
+    steps+=("run_linear $1 $dtype" "run_dtensor $1 $dtype" "run_dtensor_kept $1 $dtype")
     for backend in ${backends//,/ }; do steps+=("run_forwards $1 $dtype $backend"); done
   done
   steps+=("run_collectives $1")
@@ -104,7 +113,7 @@ if [ "$(physical_cores)" -lt 2 ]; then
 fi
 export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=  # not earlier: nproc counts OpenMP's threads where they are set
 mkdir -p "$out"
-rm -f "$out"/round-* "$out/peers.md"
+rm -f "$out"/round-* "$out/peers.md" "$out/gemm.json"
 for ((round = 1; round <= rounds; ++round)); do
   say "round $round of $rounds"
   run_round "$round"

@@ -196,7 +196,7 @@ def measure(forwards, o, device):
             mine[plan] = timed(forwards[plan], device)
         for plan, seconds in zip(mine, slowest(list(mine.values()), device)):
             samples[plan].append(seconds)
-        reps = len(samples[PLANS[0]])
+        reps = len(next(iter(samples.values())))
         if reps >= o.reps and (reps >= MOST_REPS or all(sum(times) >= o.min_time for times in samples.values())):
             return samples
 
@@ -235,15 +235,18 @@ def run(o, mesh, device):
         agree = agree and good
         for plan, samples in measure(forwards, o, device).items():
             low, high = median_interval(samples)
-            cells = ("dtensor", plan, seq, o.dtype, dist.get_world_size(), len(samples), statistics.median(samples),
-                     low, high, difference)
-            say(",".join(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells))
+            say_row("dtensor", plan, seq, o.dtype, dist.get_world_size(), len(samples), statistics.median(samples),
+                    low, high, difference)
     return agree
 
 
 def say(line):
     if dist.get_rank() == 0:
         print(line, flush=True)
+
+
+def say_row(*cells):
+    say(",".join(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells))
 
 
 def fail(message, code=2):

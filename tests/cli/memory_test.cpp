@@ -54,7 +54,7 @@ TEST_CASE("weights that run out of memory are rows that say so, whether or not k
   const TemporaryFolder folder;
   const auto gemm = GENERATE("plain", "auto");
   CAPTURE(gemm);
-  const Run run(folder, options + "--model llama-7b --layers 4 --seq 16,32 --out r.csv",
+  const Run run(folder, options + "--model llama-7b --layers 4 --seq 4,8 --out r.csv",
                 {.environment = {{"TPSP_GEMM", gemm}}, .program = limited_program(folder)});
   CHECK(run.code() == 3);
   const auto rows = read_csv(folder / "r.csv");

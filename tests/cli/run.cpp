@@ -33,9 +33,9 @@ std::string command_of(const std::string& arguments, const Start& start) {
                                                                       {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
                                                                       {"TPSP_DEVICE", "cpu"},
                                                                       {"TPSP_GEMM", "plain"},
-                                                                      {"TPSP_GEMM_CACHE", "off"},
                                                                       {"TPSP_PEAKS", "off"},
-                                                                      {"TPSP_THREADS", "1"}}) {
+                                                                      {"TPSP_THREADS", "1"},
+                                                                      {"XDG_CACHE_HOME", "cache"}}) {
     if (!start.environment.contains(name)) command += " " + name + "=" + value;
   }
   for (const auto& [name, value] : start.environment) command += " " + name + "=" + quoted(value);

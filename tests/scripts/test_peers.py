@@ -39,9 +39,9 @@ class Table(unittest.TestCase):
         with (self.folder / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([header, *rows])
 
-    def peer(self, number, dtype="fp32", seq=256, tp=2, both=4):
+    def peer(self, number, dtype="fp32", seq=256, tp=2, both=4, name="dtensor"):
         rows = [["dtensor", plan, seq, dtype, 2, 5, time, "", "", 0] for plan, time in (("tp", tp), ("tp+sp", both))]
-        self.write(f"round-{number}-dtensor-{dtype}", PEER, *rows)
+        self.write(f"round-{number}-{name}-{dtype}", PEER, *rows)
 
     def forward(self, number, backend, tp, both, dtype="fp32", seq=256, status="ok", header=FORWARD, schema=SCHEMA):
         rows = [[schema, "", status, "pass", plan, seq, dtype, backend, time, 0.9, 0.75][:len(header)]
@@ -79,7 +79,21 @@ class Table(unittest.TestCase):
         self.assertEqual(self.line("fp32", "256", "shm"),
                          ["1.800", "s", "0.800", "(0.500..0.900)", "12.00", "s", "1.200", "(1.100..1.300)",
                           "0.90/0.90", "0.75/0.75"])
-        self.assertEqual(self.line("fp32", "256", "DTensor"), ["2.000", "s", "-", "10.00", "s", "-", "-", "-"])
+        self.assertEqual(self.line("fp32", "256", "DTensor", "as", "is"),
+                         ["2.000", "s", "1.000", "10.00", "s", "1.000", "-", "-"])
+
+    def test_the_better_one_of_the_peers_two_counts_in_each_round(self):
+        for number, (as_is, kept) in enumerate(((4, 5), (5, 4)), 1):
+            self.peer(number, tp=as_is, both=8)
+            self.peer(number, tp=kept, both=4, name="dtensor-kept")
+            self.forward(number, "shm", 2, 2)
+        self.assertEqual(self.line("fp32", "256", "shm")[2:6], ["0.500", "2.000", "s", "0.500"])
+        self.assertEqual(self.line("fp32", "256", "DTensor", "as", "is")[2:4], ["1.125", "(1.000..1.250)"])
+
+    def test_the_bare_products_have_a_line_and_do_not_count_as_a_forward(self):
+        self.peer(1, tp=4)
+        self.write("round-1-linear-fp32", PEER, ["linear", "tp", 256, "fp32", 2, 5, 3, "", "", ""])
+        self.assertEqual(self.line("fp32", "256", "F.linear"), ["3.000", "s", "0.750", "-", "-"])
 
     def test_programs_and_lengths_have_an_order(self):
         for dtype in ("bf16", "fp32"):
@@ -88,7 +102,7 @@ class Table(unittest.TestCase):
                 self.forward(1, backend, 1, 2, dtype=dtype)
         cells = [line.split()[:3:2] for line in self.table().stdout.splitlines() if " 256 " in line]
         self.assertEqual(cells, [[dtype, program] for dtype in ("fp32", "bf16")
-                                 for program in ("DTensor", "shm", "mpi", "gloo")])
+                                 for program in ("DTensor", "shm", "mpi", "gloo")])  # the peer's first word
 
     def test_results_without_fractions_have_no_columns_for_them(self):
         self.peer(1)
@@ -204,6 +218,15 @@ class Peer(unittest.TestCase):
                              ("dtensor", "16", "bf16", "2", "6"))
             low, median, high = (float(row[name]) for name in ("low_s", "median_s", "high_s"))
             self.assertTrue(0 < low <= median <= high, row)
+
+    def test_the_products_alone_have_a_row_for_each_length(self):
+        result = start_ranks(PEERS / "linear.py", "--layers", "1", "--hidden", "512", "--ffn", "1024", "--heads", "4",
+                             "--vocab", "1000", "--seq", "16,64", "--reps", "6", "--min-time", "0", MASTER_PORT=str(free_port()))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        rows = list(csv.DictReader(result.stdout.splitlines()))
+        self.assertEqual([(row["peer"], row["plan"], row["seq"]) for row in rows],
+                         [("linear", "tp", "16"), ("linear", "tp", "64")])
+        self.assertGreater(min(float(row["median_s"]) for row in rows), 0)
 
     def test_sizes_that_ranks_can_not_share_are_refused(self):
         result = start_ranks(PEERS / "dtensor_llama.py", "--seq", "3", MASTER_PORT=str(free_port()))

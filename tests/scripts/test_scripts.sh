@@ -174,9 +174,11 @@ check "peers gives DTensor its shapes" called \
   'mpirun -n 2 .venv/bin/python scripts/peers/dtensor_llama.py .* --layers 3 --batch 2 --seq 64,128 --dtype bf16 .* --reps 7 '
 check "peers gives tpsp-bench the same" called \
   'mpirun -n 2 build/tpsp-bench --backend shm --model llama-7b --layers 3 --batch 2 --tp --sp --seq 64,128 --dtype bf16 .* --min-reps 7 '
+check "peers gives DTensor a malloc that keeps memory too" [ -e "$scratch/tree/peers/round-2-dtensor-kept-bf16.csv" ]
 check "peers runs the programs in order, and in reverse in the second round" in_order \
-  dtensor_llama 'backend shm' 'backend mpi' 'backend gloo .*--check on' 'comm .*--backend shm,mpi,gloo' \
-  'comm .*round-2-comm' 'backend gloo .*--check off' 'backend mpi' 'backend shm' dtensor_llama 'table.py peers$'
+  linear.py dtensor_llama dtensor_llama 'backend shm' 'backend mpi' 'backend gloo .*--check on' 'comm .*--backend shm,mpi,gloo' \
+  'comm .*round-2-comm' 'backend gloo .*--check off' 'backend mpi' 'backend shm' dtensor_llama dtensor_llama linear.py \
+  'table.py peers$'
 check "peers leaves no results of an earlier run" [ ! -e "$scratch/tree/peers/round-9-comm.csv" ]
 check "peers leaves a file for a round and program" [ -e "$scratch/tree/peers/round-2-dtensor-bf16.csv" ]
 

@@ -58,7 +58,7 @@ double arithmetic_peak() {
 void print_peaks(int threads) {
   at::set_num_threads(threads);
   fmt::print("\npeaks of one process, {} thread{}\n", threads, threads == 1 ? "" : "s");
-  fmt::print("  {:<10} {:.0f} GFLOP/s fp32 in registers, one thread ({}; LibTorch uses {})\n", "arithmetic",
+  fmt::print("  {:<10} {:.0f} GFLOP/s (fp32 in registers, one thread, {}; LibTorch {})\n", "arithmetic",
              arithmetic_peak() / 1e9, kernels::instruction_set(), at::get_cpu_capability());
   double memory = 0;
   for (const auto dtype : all_dtypes) {

@@ -66,9 +66,9 @@ std::vector<PreviewModule> module_table(const LoweredPlan& plan) {
 }  // namespace
 
 Preview preview(const Architecture& architecture, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                c10::ScalarType dtype, bool shares_memory) {
+                c10::ScalarType dtype, bool shares_memory, const KernelChoice& kernel) {
   AllocationMeter meter(c10::kMeta);
-  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta});
+  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta, .kernel = kernel});
   DryProcessGroup group(0, plan.world, shares_memory);
   PreviewLog log(meter, plan.head().name);
   const Context context{.tp = group, .events = &log};
@@ -105,7 +105,7 @@ const Preview& Previews::of(const LoweredPlan& plan, std::int64_t batch, std::in
   const std::tuple key{plan.name + "\n" + plan.signature(), plan.world, batch, seq};
   const auto found = previews_.find(key);
   if (found != previews_.end()) return found->second;
-  return previews_.emplace(key, preview(*model_, plan, batch, seq, dtype_, shares_memory_)).first->second;
+  return previews_.emplace(key, preview(*model_, plan, batch, seq, dtype_, shares_memory_, kernel_)).first->second;
 }
 
 }  // namespace tpsp

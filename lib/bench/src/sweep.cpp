@@ -144,6 +144,7 @@ void run_sweep(const Sweep& asked, World& world, ProcessGroup& comm, const Follo
   auto sweep = asked;
   if (!sweep.previews) sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, comm.shares_memory());
   require_same_memory(*sweep.previews, comm);
+  sweep.previews->use(sweep.kernels.as_function());
   const auto probe = make_device_probe(sweep.device);
   TimeBreakdown ignored;
   const SweepContext context{.sweep = sweep,

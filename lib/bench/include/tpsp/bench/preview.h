@@ -15,6 +15,7 @@
 #include "tpsp/models/architecture.h"
 #include "tpsp/parallel/events.h"
 #include "tpsp/parallel/lowering.h"
+#include "tpsp/weights/weights.h"
 
 namespace tpsp {
 
@@ -37,7 +38,7 @@ struct Preview {
   std::int64_t vocab_padded = 0;
   CommCounts layers{};                          ///< of one forward, without the logits
   CommCounts logits{};                          ///< making the logits what the plan wants
-  std::int64_t weights_bytes = 0;               ///< of one rank, as they are before they are packed
+  std::int64_t weights_bytes = 0;               ///< of one rank, in the forms that the kernels want
   double product_flops = 0;                     ///< of rank 0's GEMMs with weights
   double attention_flops = 0;                   ///< of rank 0's attention, the half that the mask leaves
   std::int64_t peak_bytes = 0;                  ///< of one rank at the forward's peak, everything but weights
@@ -51,10 +52,10 @@ struct Preview {
 };
 
 /// Runs the forward of rank 0 on meta tensors with a process group that moves nothing. Needs neither MPI, GPU nor
-/// weights. Where the backend's ranks share memory, a collective needs no buffers of its own. Throws what the real
-/// forward would throw.
+/// weights. Where the backend's ranks share memory, a collective needs no buffers of its own. What a kernel copies
+/// while it multiplies counts: `kernel` says which multiplies with what. Throws what the real forward would throw.
 Preview preview(const Architecture& model, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                c10::ScalarType dtype, bool shares_memory = false);
+                c10::ScalarType dtype, bool shares_memory = false, const KernelChoice& kernel = {});
 
 /// The previews of a run: each is made when it is first asked for, and kept. For one thread.
 class Previews {
@@ -64,11 +65,17 @@ class Previews {
 
   const Preview& of(const LoweredPlan& plan, std::int64_t batch, std::int64_t seq);
   bool shares_memory() const { return shares_memory_; }
+  /// From now on with these kernels, plain ones until then. References from `of` are gone.
+  void use(KernelChoice kernel) {
+    kernel_ = std::move(kernel);
+    previews_.clear();
+  }
 
  private:
   std::shared_ptr<const Architecture> model_;
   c10::ScalarType dtype_;
   bool shares_memory_;
+  KernelChoice kernel_{};
   std::map<std::tuple<std::string, int, std::int64_t, std::int64_t>, Preview> previews_;
 };
 
