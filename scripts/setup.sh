@@ -83,7 +83,7 @@ install_python_packages() {
   else
     install_group "${cpu_half[@]}"
   fi
-  install_group "${onednn[@]}"
+  if [ "$HOSTTYPE" = x86_64 ]; then install_group "${onednn[@]}"; fi  # elsewhere there is no such package
   install_group "${plots[@]}"
   [ $with_tests = no ] || install_group "${tests[@]}"
   [ $with_coverage = no ] || install_group coverage "$PIP_COVERAGE"

@@ -65,6 +65,7 @@ TEST_CASE("what is known is taken without a try, and what is tried becomes known
     for (const auto& [rows, columns] : weight_shapes(plans, dtype)) known[{64, rows, columns}] = kernels.back();
     const auto choice = choose_kernels(GemmPolicy::automatic, plans, 64, dtype, at::kCPU, world, known);
     for (const auto& [rows, columns] : weight_shapes(plans, dtype)) CHECK(choice.at(rows, columns) == kernels.back());
+    if (kernels.size() == 1) continue;
     KnownChoices learnt;
     const auto tried = choose_kernels(GemmPolicy::packed, plans, 64, dtype, at::kCPU, world, learnt);
     for (const auto& [size, kernel] : learnt) CHECK(tried.at(size.n, size.k) == kernel);

@@ -1,6 +1,7 @@
 #include "tpsp/bench/machine_peaks.h"
 
-#include "support/torch_and_catch.h"
+#include "bench/small_sweeps.h"
+#include "tpsp/bench/preview.h"
 
 using namespace tpsp;
 
@@ -57,6 +58,25 @@ TEST_CASE("rows are set against the higher of the peaks before and after them, a
   CHECK(rows[0].warnings.front().flag == "peak-dropped");
   CHECK_THAT(rows[0].warnings.front().text, Catch::Contains("0.900"));
   CHECK(rows[1].warnings.empty());
+}
+
+TEST_CASE("the peak is measured again: a higher rate counts, a lower one is a fraction of it", "[timed]") {
+  auto sweep = standard_sweep(1);
+  sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, false);
+  SerialWorld world;
+  at::set_num_threads(1);
+  sweep.peaks = std::make_shared<Peaks>(
+      Peaks{.gemm_flops_per_s = 5, .gemm_kernel = "plain", .gemm_size = {64, 64, 64}, .measured_flops_per_s = 1});
+  const auto rate = measure_again(sweep, world);
+  CHECK(rate > 1e6);
+  CHECK(sweep.peaks->gemm_flops_per_s == rate);
+  CHECK(sweep.peaks->measured_flops_per_s == rate);
+
+  sweep.peaks->gemm_flops_per_s = 1e16;
+  sweep.peaks->measured_flops_per_s = 1e15;
+  CHECK(measure_again(sweep, world) < 0.95);
+  CHECK(sweep.peaks->gemm_flops_per_s == 1e16);
+  CHECK(sweep.peaks->measured_flops_per_s == 1e15);
 }
 
 TEST_CASE("the best of what has been seen counts") {

@@ -224,8 +224,11 @@ TEST_CASE("SP keeps less than TP above the weights before the head") {
 TEST_CASE("interleaved plans are set against one peak, the best that any of them reached") {
   auto sweep = standard_sweep(1);
   sweep.seqs = {6};
-  sweep.peaks = std::make_shared<Peaks>(
-      Peaks{.gemm_flops_per_s = 1, .gemm_kernel = "plain", .gemm_size = {1, 1, 1}, .memory_bytes_per_s = 1});
+  sweep.peaks = std::make_shared<Peaks>(Peaks{.gemm_flops_per_s = 1,
+                                              .gemm_kernel = "plain",
+                                              .gemm_size = {1, 1, 1},
+                                              .measured_flops_per_s = 1,
+                                              .memory_bytes_per_s = 1});
   const auto rows = rows_of(sweep, 1);
   REQUIRE(rows.size() == 2);
   for (const auto& row : rows) {

@@ -1,10 +1,13 @@
 // Kernels that a run chose, and later runs take.
-#include <catch2/catch.hpp>
+#include "support/torch_and_catch.h"
+// The line above comes first.
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
 #include "run.h"
 #include "tpsp/core/files.h"
+#include "tpsp/gemm/weight.h"
 
 using namespace tpsp;
 
@@ -31,12 +34,13 @@ TEST_CASE("chosen kernels are kept, a later run takes them, and rows name the fi
   const auto first = row_of_run("first.csv");
   CHECK(first.at("gemm_cache") == "kept/gemm.json");
   const auto file = folder / "kept/gemm.json";
+  const auto kernels = packed_kernels(at::kFloat, at::kCPU);
+  if (std::find(kernels.begin(), kernels.end(), GemmKernel::onednn) == kernels.end()) return;
   auto kept = read_file(file, 1 << 20);
   CHECK(kept.find("2 ranks with 1 threads") != std::string::npos);
   for (const auto* const kernel : {"amx", "mkl", "onednn"}) kept = replaced(kept, kernel, "plain");
   write_file(file, kept);
   CHECK(row_of_run("second.csv").at("gemm") == "plain");
-  if (kept.find("plain") == std::string::npos) return;  // nothing to try here
   write_file(file, replaced(kept, "plain", "onednn"));
   CHECK(row_of_run("third.csv").at("gemm").find("onednn") != std::string::npos);
   CHECK(read_file(file, 1 << 20).find("plain") == std::string::npos);  // nothing was tried again

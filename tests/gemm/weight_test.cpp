@@ -120,6 +120,20 @@ TEST_CASE("inputs and outputs may be columns of wider matrices, and the other co
   }
 }
 
+TEST_CASE("many rows between wider ones are all computed") {
+  at::manual_seed(6);
+  for (const auto& [kernel, dtype] : all_pairs()) {
+    for (const std::int64_t m : {257, 600}) {
+      CAPTURE(to_string(kernel), at::toString(dtype), m);
+      const auto w = random_matrix(64, 75, dtype);
+      const auto x = random_matrix(m, 150, dtype).narrow(1, 11, 75);
+      const auto out = at::full({m, 100}, 77, x.options()).narrow(1, 3, 64);
+      GemmWeight(w, kernel).multiply(x, out);
+      CHECK(error(out, x, w) < 1);
+    }
+  }
+}
+
 TEST_CASE("one packed weight serves any number of rows, in any order") {
   at::manual_seed(3);
   const std::int64_t n = 600;

@@ -106,12 +106,25 @@ OutputPlan output_plan(const BenchOptions& options) {
   return plan;
 }
 
+// A file that nobody asked for does not keep a run from starting.
+std::optional<GemmCache> gemm_cache(const BenchOptions& options, spdlog::logger& log) {
+  if (!options.gemm_cache) return std::nullopt;
+  if (options.gemm_cache != default_gemm_cache()) return GemmCache(*options.gemm_cache);
+  try {
+    return GemmCache(*options.gemm_cache);
+  } catch (const Error& error) {
+    log.warn("{}", error.what());
+    return std::nullopt;
+  }
+}
+
 // What a choice of kernels holds for.
 std::string machine_of(const Sweep& sweep, World& world) {
   const auto names = world.exchange(cpu_name());
   const std::set<std::string> cpus(names.begin(), names.end());
-  return fmt::format("{}, LibTorch {}, oneDNN {}, {} ranks with {} threads, {}, --gemm {}", fmt::join(cpus, " and "),
-                     TORCH_VERSION, onednn_version().empty() ? "none" : onednn_version(), world.size(), sweep.threads,
+  return fmt::format("{}, tpsp-bench {}, LibTorch {}, oneDNN {}, {} ranks with {} threads, {}, --gemm {}",
+                     fmt::join(cpus, " and "), program_version(), TORCH_VERSION,
+                     onednn_version().empty() ? "none" : onednn_version(), world.size(), sweep.threads,
                      c10::toString(sweep.dtype), to_string(sweep.gemm));
 }
 
@@ -123,7 +136,8 @@ void choose_kernels(Sweep& sweep, std::optional<GemmCache>& cache, World& world,
   auto known = choices_in(kept);
   sweep.kernels =
       choose_kernels(sweep.gemm, sweep.plans, sweep.batch * longest, sweep.dtype, sweep.device, world, known);
-  if (cache && sweep.gemm != GemmPolicy::plain) sweep.kernels.set_file(cache->file().string());
+  const bool several = sweep.gemm != GemmPolicy::plain && packed_kernels(sweep.dtype, sweep.device).size() > 1;
+  if (cache && several) sweep.kernels.set_file(cache->file().string());
   if (!cache || text_of(known) == kept) return;
   cache->of(machine) = known;
   try {
@@ -229,6 +243,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
   const bool quiet = line.flags.contains("quiet");
   BenchOptions options;
   std::vector<Backend> backends;
+  std::optional<GemmCache> cache;  // rank 0's
   std::optional<Output> output;
   std::optional<Run> run;
   {
@@ -236,6 +251,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     agree(world, [&] {
       options = read_options(line, world, *log);
       check_export(options, world);
+      if (world.rank() == 0) cache = gemm_cache(options, *log);
     });
     agree(world, [&] {
       for (auto& job : options.jobs) {
@@ -256,10 +272,6 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     const Mesh mesh(world, world.size());  // one replica
     RankBinder binder(world);
     KnownPeaks known_peaks;
-    std::optional<GemmCache> cache;  // rank 0's
-    agree(world, [&] {
-      if (world.rank() == 0 && options.gemm_cache) cache.emplace(*options.gemm_cache);
-    });
     for (std::size_t i = 0; i < options.jobs.size(); ++i) {
       auto& job = options.jobs[i];
       // Before the backend takes memory, which belongs to the cores that first touch it.

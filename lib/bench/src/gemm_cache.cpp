@@ -67,14 +67,17 @@ GemmCache::GemmCache(std::filesystem::path file) : file_(std::move(file)) {
   }
 }
 
-void GemmCache::save() const {
+void GemmCache::save() {
+  for (const auto& [machine, choices] : GemmCache(file_).machines_) {  // of runs that ended since this one began
+    machines_[machine].insert(choices.begin(), choices.end());
+  }
   nlohmann::json json = nlohmann::json::object();
   for (const auto& [machine, choices] : machines_) {
     for (const auto& [size, kernel] : choices) json[machine][text_of(size)] = to_string(kernel);
   }
   std::error_code error;
   if (file_.has_parent_path()) std::filesystem::create_directories(file_.parent_path(), error);
-  const auto written = std::filesystem::path(fmt::format("{}.{}", file_.string(), getpid()));
+  const auto written = std::filesystem::path(fmt::format("{}.{}.{}", file_.string(), host_name(), getpid()));
   write_file(written, json.dump(1) + "\n");
   std::filesystem::rename(written, file_, error);
   if (!error) return;

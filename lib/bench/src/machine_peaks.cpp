@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "out_of_memory.h"
 #include "tpsp/bench/preview.h"
 
 namespace tpsp {
@@ -58,7 +59,7 @@ void set_against(Row& row, double peak_flops_per_s) {
 Peaks machine_peaks(const Sweep& sweep, World& world) {
   auto peaks = measure_peaks(sweep.dtype, sweep.device, search_for(sweep), [&] { world.barrier(); });
   const auto least = max_over_ranks(world, {-peaks.gemm_flops_per_s, -peaks.memory_bytes_per_s});
-  peaks.gemm_flops_per_s = -least[0];
+  peaks.gemm_flops_per_s = peaks.measured_flops_per_s = -least[0];
   peaks.memory_bytes_per_s = -least[1];
   return peaks;
 }
@@ -69,15 +70,20 @@ void raise(Peaks& peaks, const Peaks& seen) {
   peaks.gemm_flops_per_s = seen.gemm_flops_per_s;
   peaks.gemm_kernel = seen.gemm_kernel;
   peaks.gemm_size = seen.gemm_size;
+  peaks.measured_flops_per_s = seen.measured_flops_per_s;
 }
 
 double measure_again(const Sweep& sweep, World& world) {
   auto& peaks = *sweep.peaks;
+  double mine = 0;
   world.barrier();
-  const auto mine =
-      measure_gemm_rate(peaks.gemm_kernel, peaks.gemm_size, seconds_for(sweep), sweep.dtype, sweep.device);
+  const bool failed = any_runs_out_of_memory(world, [&] {
+    mine = measure_gemm_rate(peaks.gemm_kernel, peaks.gemm_size, seconds_for(sweep), sweep.dtype, sweep.device);
+  });
+  if (failed) return 1;
   const auto slowest = -max_over_ranks(world, {-mine}).front();
-  const auto fraction = slowest / peaks.gemm_flops_per_s;
+  const auto fraction = slowest / peaks.measured_flops_per_s;
+  peaks.measured_flops_per_s = std::max(peaks.measured_flops_per_s, slowest);
   peaks.gemm_flops_per_s = std::max(peaks.gemm_flops_per_s, slowest);
   return fraction;
 }

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <new>
 #include <string_view>
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"
@@ -48,6 +49,17 @@ Layout chosen_layout(std::int64_t n, std::int64_t k, Type type) {
   return describe(expected_rows, any, n, k, type).weights_desc();
 }
 
+// Runs `work`; a lack of memory in oneDNN is what it is everywhere.
+template <typename Work>
+void with_bad_alloc(const Work& work) {
+  try {
+    work();
+  } catch (const dnnl::error& error) {
+    if (error.status == dnnl_out_of_memory) throw std::bad_alloc();
+    throw;
+  }
+}
+
 /// `[n, k]` of LibTorch is `[k, n]` here.
 class OnednnWeight final : public PackedWeight {
  public:
@@ -58,32 +70,39 @@ class OnednnWeight final : public PackedWeight {
         layout_(chosen_layout(n_, k_, type_of(dtype_))),
         packed_(packed_storage(static_cast<std::int64_t>(layout_.get_size()), weight.device())) {
     if (weight.is_meta()) return;
-    const Layout plain({k_, n_}, type_of(dtype_), dnnl::memory::dims{1, row_stride(weight)});
-    dnnl::memory from(plain, engine(), const_cast<void*>(weight.const_data_ptr()));
-    dnnl::memory to(layout_, engine(), packed_.data_ptr());
     at::internal::lazy_init_num_threads();
-    dnnl::stream stream(engine());
-    dnnl::reorder(from, to).execute(stream, from, to);
-    stream.wait();
+    with_bad_alloc([&] { pack(weight); });
   }
 
   bool takes_strides() const override { return false; }
-
   void multiply(const at::Tensor& x, const at::Tensor& out) const override {
-    const auto type = type_of(dtype_);
-    const dnnl::memory from(rows_of(x.size(0), k_, type), engine(), const_cast<void*>(x.const_data_ptr()));
-    const dnnl::memory weight(layout_, engine(), const_cast<void*>(packed_.const_data_ptr()));
-    const dnnl::memory to(rows_of(x.size(0), n_, type), engine(), out.mutable_data_ptr());
     at::internal::lazy_init_num_threads();  // a thread's first GEMM sets how many threads it uses
-    dnnl::stream stream(engine());
-    matmul_for(x.size(0)).execute(stream, {{DNNL_ARG_SRC, from}, {DNNL_ARG_WEIGHTS, weight}, {DNNL_ARG_DST, to}});
-    stream.wait();
+    with_bad_alloc([&] { multiply_dense(x, out); });
   }
   at::Device device() const override { return packed_.device(); }
   at::ScalarType dtype() const override { return dtype_; }
   std::int64_t bytes() const override { return static_cast<std::int64_t>(packed_.nbytes()); }
 
  private:
+  void pack(const at::Tensor& weight) const {
+    const Layout plain({k_, n_}, type_of(dtype_), dnnl::memory::dims{1, row_stride(weight)});
+    dnnl::memory from(plain, engine(), const_cast<void*>(weight.const_data_ptr()));
+    dnnl::memory to(layout_, engine(), packed_.data_ptr());
+    dnnl::stream stream(engine());
+    dnnl::reorder(from, to).execute(stream, from, to);
+    stream.wait();
+  }
+
+  void multiply_dense(const at::Tensor& x, const at::Tensor& out) const {
+    const auto type = type_of(dtype_);
+    const dnnl::memory from(rows_of(x.size(0), k_, type), engine(), const_cast<void*>(x.const_data_ptr()));
+    const dnnl::memory weight(layout_, engine(), const_cast<void*>(packed_.const_data_ptr()));
+    const dnnl::memory to(rows_of(x.size(0), n_, type), engine(), out.mutable_data_ptr());
+    dnnl::stream stream(engine());
+    matmul_for(x.size(0)).execute(stream, {{DNNL_ARG_SRC, from}, {DNNL_ARG_WEIGHTS, weight}, {DNNL_ARG_DST, to}});
+    stream.wait();
+  }
+
   // A forward has a few numbers of rows, and makes its matmuls once.
   const Matmul& matmul_for(std::int64_t rows) const {
     auto found = matmuls_.find(rows);

@@ -92,7 +92,7 @@ std::vector<Column> profile_and_limits() {
     column_of<&Row::gemm>("gemm", "", "kernels of the GEMMs: plain (at::mm), and amx, onednn and mkl (weights packed once); several separated by +", "--gemm; auto leaves plain for a kernel that is 3% faster and whose form is at most 0.5% larger"),
     column_of<&Row::gemm_cache>("gemm_cache", "", "the file that the kernels chosen by trying are read from and kept in; empty for none", "--gemm-cache"),
     column_of<&Row::product_flops>("product_flops", "FLOP", "multiplications and additions of one rank's GEMMs with weights", "shapes of rank 0's GEMMs in the preview"),
-    column_of<&Row::peak_flops_per_s>("peak_flops_per_s", "FLOP/s", "the best rate of a GEMM that a rank reached while all ranks measured", "measured at the start of the run, and raised by faster rows before this one or interleaved with it; the slowest rank"),
+    column_of<&Row::peak_flops_per_s>("peak_flops_per_s", "FLOP/s", "the best rate of a GEMM that a rank reached while all ranks measured", "measured at the start of the run and after every length, the highest until now; the slowest rank"),
     column_of<&Row::peak_bytes_per_s>("peak_bytes_per_s", "bytes/s", "the memory bandwidth that a rank reached while all ranks measured", "measured at the start of the run; the slowest rank"),
     column_of<&Row::gemm_fraction>("gemm_fraction", "", "rate of the GEMMs over the peak", "product_flops / gemm_s / peak_flops_per_s"),
     column_of<&Row::limit_s>("limit_s", "s", "time of a forward that did nothing but its arithmetic, at the peak", "(product_flops + causal attention's) / peak_flops_per_s"),

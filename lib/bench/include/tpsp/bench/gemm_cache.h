@@ -21,8 +21,9 @@ class GemmCache {
   /// The choices of one machine and setting.
   KnownChoices& of(const std::string& machine) { return machines_[machine]; }
   const std::filesystem::path& file() const { return file_; }
-  /// Replaces the file, whose folder is made if need be, in one step. Throws Error(output_failed) with the reason.
-  void save() const;
+  /// Adds what other runs have kept in the file meanwhile and replaces it in one step; its folder is made if need be.
+  /// Throws Error(output_failed) with the reason.
+  void save();
 
  private:
   std::filesystem::path file_;

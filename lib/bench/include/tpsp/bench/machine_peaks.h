@@ -16,7 +16,8 @@ Peaks machine_peaks(const Sweep& sweep, World& world);
 void raise(Peaks& peaks, const Peaks& seen);
 
 /// Measures the GEMM that reached the peak once more, after the cases that it is a limit of: the higher rate counts
-/// from now on. Returns what was reached now, as a fraction of the peak before. Collective.
+/// from now on. Returns what was reached now, as a fraction of the best that this GEMM has reached before; 1 where a
+/// rank has too little memory for it beside the weights. Collective.
 double measure_again(const Sweep& sweep, World& world);
 
 /// Rows of interleaved plans, whose peak was measured before them and then again with `fraction_after` of it: all of

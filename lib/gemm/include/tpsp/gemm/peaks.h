@@ -20,8 +20,9 @@ struct ProductSize {
 
 struct Peaks {
   double gemm_flops_per_s = 0;
-  std::string gemm_kernel;  ///< that reached it: as to_string names it, or "onednn-linear"
-  ProductSize gemm_size{};  ///< with which it did
+  std::string gemm_kernel;          ///< that reached it: as to_string names it, or "onednn-linear"
+  ProductSize gemm_size{};          ///< with which it did
+  double measured_flops_per_s = 0;  ///< what it reached; less than the peak where a forward was faster
   double memory_bytes_per_s = 0;
 };
 
