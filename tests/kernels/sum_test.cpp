@@ -126,7 +126,7 @@ TEST_CASE("every bfloat16 and what lies around it is rounded to the nearest") {
     }
     on_every_target([&] {
       std::vector<Bf16> out(2 * half);
-      rotate(out.data(), in.data(), cos.data(), sin.data(), 1, half);
+      rotate({out.data(), 2 * half}, {in.data(), 2 * half}, cos.data(), sin.data(), 1, half);
       out.resize(half);
       CHECK((all_bits(out) == expected));  // in brackets: 65536 numbers are not for printing
     });

@@ -7,12 +7,8 @@
 #include <fmt/format.h>
 
 #include <map>
-#include <new>
-#include <string_view>
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow"
-#include <oneapi/dnnl/dnnl.hpp>
-#pragma GCC diagnostic pop
+
+#include "onednn.h"
 #endif
 
 namespace tpsp {
@@ -20,25 +16,12 @@ namespace tpsp {
 #ifdef TPSP_WITH_ONEDNN
 namespace {
 
-using Matmul = dnnl::matmul;
-using Layout = dnnl::memory::desc;
-using Type = dnnl::memory::data_type;
-
-const dnnl::engine& engine() {
-  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
-  return cpu;
-}
-
-Type type_of(at::ScalarType dtype) { return dtype == at::kFloat ? Type::f32 : Type::bf16; }
-
-Layout rows_of(std::int64_t rows, std::int64_t columns, Type type) {
-  return {{rows, columns}, type, dnnl::memory::dims{columns, 1}};
-}
+using namespace onednn;
 
 // `[rows, k]` times `weight`, `[k, n]`. Its kernels take x and out dense alone: with another row stride oneDNN 3.2
 // falls back to plain loops.
 Matmul::primitive_desc describe(std::int64_t rows, const Layout& weight, std::int64_t n, std::int64_t k, Type type) {
-  return {engine(), rows_of(rows, k, type), weight, rows_of(rows, n, type)};
+  return {engine(), dense_rows(rows, k, type), weight, dense_rows(rows, n, type)};
 }
 
 // Rows of x that the layout is chosen for; it serves any other number.
@@ -47,17 +30,6 @@ constexpr std::int64_t expected_rows = 512;
 Layout chosen_layout(std::int64_t n, std::int64_t k, Type type) {
   const Layout any({k, n}, type, dnnl::memory::format_tag::any);
   return describe(expected_rows, any, n, k, type).weights_desc();
-}
-
-// Runs `work`; a lack of memory in oneDNN is what it is everywhere.
-template <typename Work>
-void with_bad_alloc(const Work& work) {
-  try {
-    work();
-  } catch (const dnnl::error& error) {
-    if (error.status == dnnl_out_of_memory) throw std::bad_alloc();
-    throw;
-  }
 }
 
 /// `[n, k]` of LibTorch is `[k, n]` here.
@@ -95,9 +67,9 @@ class OnednnWeight final : public PackedWeight {
 
   void multiply_dense(const at::Tensor& x, const at::Tensor& out) const {
     const auto type = type_of(dtype_);
-    const dnnl::memory from(rows_of(x.size(0), k_, type), engine(), const_cast<void*>(x.const_data_ptr()));
+    const dnnl::memory from(dense_rows(x.size(0), k_, type), engine(), const_cast<void*>(x.const_data_ptr()));
     const dnnl::memory weight(layout_, engine(), const_cast<void*>(packed_.const_data_ptr()));
-    const dnnl::memory to(rows_of(x.size(0), n_, type), engine(), out.mutable_data_ptr());
+    const dnnl::memory to(dense_rows(x.size(0), n_, type), engine(), out.mutable_data_ptr());
     dnnl::stream stream(engine());
     matmul_for(x.size(0)).execute(stream, {{DNNL_ARG_SRC, from}, {DNNL_ARG_WEIGHTS, weight}, {DNNL_ARG_DST, to}});
     stream.wait();
@@ -120,15 +92,9 @@ class OnednnWeight final : public PackedWeight {
   mutable std::map<std::int64_t, Matmul> matmuls_;
 };
 
-bool is_a_kernel(const Matmul::primitive_desc& description) {
-  return std::string_view(description.impl_info_str()).find("ref") == std::string_view::npos;
-}
-
-// Whether it has a kernel of its own for this CPU, for few rows as for many, and not only its plain loops. A library
-// of another version than the header is not trusted.
+// For few rows as for many.
 bool has_kernel(at::ScalarType dtype) {
-  const auto& version = *dnnl::version();
-  if (version.major != DNNL_VERSION_MAJOR || version.minor != DNNL_VERSION_MINOR) return false;
+  if (!is_version_of_header()) return false;
   constexpr std::int64_t side = 256;
   const auto type = type_of(dtype);
   try {

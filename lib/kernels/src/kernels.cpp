@@ -8,8 +8,6 @@
 #define HWY_TARGET_INCLUDE "kernels.cpp"
 #include <hwy/foreach_target.h>
 // After it:
-#include <hwy/contrib/math/math-inl.h>
-
 #include "vectors-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -106,9 +104,7 @@ void add_norm_rows(const AddNorm<T>& job) {
 
 HWY_INLINE FloatVector silu_times(FloatVector gate, FloatVector up) {
   const Floats floats;
-  // Exp is good up to 104, where fp32 has long been infinite.
-  const auto exponent = hn::Min(hn::Neg(gate), hn::Set(floats, 104.0F));
-  const auto denominator = hn::Add(hn::Set(floats, 1.0F), hn::Exp(floats, exponent));
+  const auto denominator = hn::Add(hn::Set(floats, 1.0F), exp2_of(hn::Mul(gate, hn::Set(floats, -log2_e))));
   return hn::Mul(hn::Div(gate, denominator), up);
 }
 
@@ -126,13 +122,68 @@ void swiglu_rows(Rows<T> out, Rows<const T> gate, Rows<const T> up, std::size_t 
   }
 }
 
+HWY_INLINE float largest(const float* row, std::size_t count) {
+  const Floats floats;
+  const std::size_t lanes = hn::Lanes(floats);
+  if (count < lanes) return *std::max_element(row, row + count);
+  auto most = load(row);
+  for (std::size_t i = lanes; i + lanes <= count; i += lanes) most = hn::Max(most, load(row + i));
+  most = hn::Max(most, load(row + count - lanes));  // some of them twice
+  return hn::GetLane(hn::MaxOfLanes(floats, most));
+}
+
 template <typename T>
-void rotate_heads(T* out, const T* in, const float* cos, const float* sin, std::size_t heads, std::size_t half) {
+void causal_exponentials_of(const CausalRows<T>& job) {
+  const Floats floats;
+  const std::size_t lanes = hn::Lanes(floats);
+  const auto factor = hn::Set(floats, job.scale * log2_e);
+  for (std::size_t row = 0; row < job.rows; ++row) {
+    const float* const scores = job.scores + row * job.width;
+    T* const out = job.exponentials + row * job.width;
+    const auto visible = std::min(job.visible + row, job.width);
+    const auto shift = hn::Set(floats, largest(scores, visible));
+    const auto exponential = [&](FloatVector score)
+                                 HWY_ATTR { return exp2_of(hn::Mul(hn::Sub(score, shift), factor)); };
+    auto sum = hn::Zero(floats);
+    std::size_t i = 0;
+    for (; i + lanes <= visible; i += lanes) {
+      const auto x = exponential(load(scores + i));
+      sum = hn::Add(sum, x);
+      store(x, out + i);
+    }
+    if (i < visible) {
+      const auto left = visible - i;
+      const auto x = hn::IfThenElseZero(hn::FirstN(floats, left), exponential(load_some(scores + i, left)));
+      sum = hn::Add(sum, x);
+      store_some(x, out + i, left);
+    }
+    std::fill(out + visible, out + job.width, T{});
+    job.sums[row] = hn::GetLane(hn::SumOfLanes(floats, sum));
+  }
+}
+
+template <typename T>
+void divide_rows_of(Rows<T> out, const float* in, const float* divisors, std::size_t rows, std::size_t width) {
+  const Floats floats;
+  const std::size_t lanes = hn::Lanes(floats);
+  for (std::size_t row = 0; row < rows; ++row) {
+    const float* const from = in + row * width;
+    T* const to = out[row];
+    const auto divisor = hn::Set(floats, divisors[row]);
+    std::size_t i = 0;
+    for (; i + lanes <= width; i += lanes) store(hn::Div(load(from + i), divisor), to + i);
+    if (i < width) store_some(hn::Div(load_some(from + i, width - i), divisor), to + i, width - i);
+  }
+}
+
+template <typename T>
+void rotate_heads(Rows<T> out, Rows<const T> in, const float* cos, const float* sin, std::size_t heads,
+                  std::size_t half) {
   const std::size_t lanes = hn::Lanes(Floats());
   for (std::size_t head = 0; head < heads; ++head) {
-    const T* const first = in + head * 2 * half;
+    const T* const first = in[head];
     const T* const second = first + half;
-    T* const to = out + head * 2 * half;
+    T* const to = out[head];
     std::size_t i = 0;
     for (; i + lanes <= half; i += lanes) {
       const auto a = load(first + i);
@@ -164,10 +215,20 @@ void swiglu_fp32(Rows<float> out, Rows<const float> gate, Rows<const float> up, 
 void swiglu_bf16(Rows<Bf16> out, Rows<const Bf16> gate, Rows<const Bf16> up, std::size_t rows, std::size_t width) {
   swiglu_rows(out, gate, up, rows, width);
 }
-void rotate_fp32(float* out, const float* in, const float* cos, const float* sin, std::size_t heads, std::size_t half) {
+void causal_exponentials_fp32(const CausalRows<float>& job) { causal_exponentials_of(job); }
+void causal_exponentials_bf16(const CausalRows<Bf16>& job) { causal_exponentials_of(job); }
+void divide_rows_fp32(Rows<float> out, const float* in, const float* divisors, std::size_t rows, std::size_t width) {
+  divide_rows_of(out, in, divisors, rows, width);
+}
+void divide_rows_bf16(Rows<Bf16> out, const float* in, const float* divisors, std::size_t rows, std::size_t width) {
+  divide_rows_of(out, in, divisors, rows, width);
+}
+void rotate_fp32(Rows<float> out, Rows<const float> in, const float* cos, const float* sin, std::size_t heads,
+                 std::size_t half) {
   rotate_heads(out, in, cos, sin, heads, half);
 }
-void rotate_bf16(Bf16* out, const Bf16* in, const float* cos, const float* sin, std::size_t heads, std::size_t half) {
+void rotate_bf16(Rows<Bf16> out, Rows<const Bf16> in, const float* cos, const float* sin, std::size_t heads,
+                 std::size_t half) {
   rotate_heads(out, in, cos, sin, heads, half);
 }
 
@@ -204,6 +265,10 @@ HWY_EXPORT(add_norm_fp32);
 HWY_EXPORT(add_norm_bf16);
 HWY_EXPORT(swiglu_fp32);
 HWY_EXPORT(swiglu_bf16);
+HWY_EXPORT(causal_exponentials_fp32);
+HWY_EXPORT(causal_exponentials_bf16);
+HWY_EXPORT(divide_rows_fp32);
+HWY_EXPORT(divide_rows_bf16);
 HWY_EXPORT(rotate_fp32);
 HWY_EXPORT(rotate_bf16);
 HWY_EXPORT(multiply_add_fp32);
@@ -223,10 +288,20 @@ void swiglu(Rows<float> out, Rows<const float> gate, Rows<const float> up, std::
 void swiglu(Rows<Bf16> out, Rows<const Bf16> gate, Rows<const Bf16> up, std::size_t rows, std::size_t width) {
   HWY_DYNAMIC_DISPATCH(swiglu_bf16)(out, gate, up, rows, width);
 }
-void rotate(float* out, const float* in, const float* cos, const float* sin, std::size_t heads, std::size_t half) {
+void causal_exponentials(const CausalRows<float>& job) { HWY_DYNAMIC_DISPATCH(causal_exponentials_fp32)(job); }
+void causal_exponentials(const CausalRows<Bf16>& job) { HWY_DYNAMIC_DISPATCH(causal_exponentials_bf16)(job); }
+void divide_rows(Rows<float> out, const float* in, const float* divisors, std::size_t rows, std::size_t width) {
+  HWY_DYNAMIC_DISPATCH(divide_rows_fp32)(out, in, divisors, rows, width);
+}
+void divide_rows(Rows<Bf16> out, const float* in, const float* divisors, std::size_t rows, std::size_t width) {
+  HWY_DYNAMIC_DISPATCH(divide_rows_bf16)(out, in, divisors, rows, width);
+}
+void rotate(Rows<float> out, Rows<const float> in, const float* cos, const float* sin, std::size_t heads,
+            std::size_t half) {
   HWY_DYNAMIC_DISPATCH(rotate_fp32)(out, in, cos, sin, heads, half);
 }
-void rotate(Bf16* out, const Bf16* in, const float* cos, const float* sin, std::size_t heads, std::size_t half) {
+void rotate(Rows<Bf16> out, Rows<const Bf16> in, const float* cos, const float* sin, std::size_t heads,
+            std::size_t half) {
   HWY_DYNAMIC_DISPATCH(rotate_bf16)(out, in, cos, sin, heads, half);
 }
 double multiply_add(std::size_t rounds, float* result) {

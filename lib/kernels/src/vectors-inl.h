@@ -50,6 +50,25 @@ HWY_INLINE FloatVector as_stored(FloatVector v, const Bf16*) {
   return hn::BitCast(Floats(), hn::ShiftLeft<16>(rounded_bits(v)));
 }
 
+// 2^x for x up to 128, where it is infinity; 2^-126 below -126. The relative error is at most 2^-22: of the polynomial,
+// the best of degree 5 with 2^0 = 1 for [-0.5, 0.5], 2^-23.3, and of fp32 arithmetic. Infinity, or NaN, for NaN: Min
+// gives its second argument or NaN.
+HWY_INLINE FloatVector exp2_of(FloatVector x) {
+  const Floats floats;
+  const auto clamped = hn::Max(hn::Min(x, hn::Set(floats, 128.0F)), hn::Set(floats, -126.0F));
+  const auto power = hn::NearestInt(clamped);
+  const auto f = hn::Sub(clamped, hn::ConvertTo(floats, power));
+  auto p = hn::Set(floats, 0x1.5bba14p-10F);
+  p = hn::MulAdd(p, f, hn::Set(floats, 0x1.3cea88p-7F));
+  p = hn::MulAdd(p, f, hn::Set(floats, 0x1.c6b752p-5F));
+  p = hn::MulAdd(p, f, hn::Set(floats, 0x1.ebf9bcp-3F));
+  p = hn::MulAdd(p, f, hn::Set(floats, 0x1.62e42ap-1F));
+  p = hn::MulAdd(p, f, hn::Set(floats, 1.0F));
+  const hn::RebindToSigned<Floats> words;
+  return hn::BitCast(floats, hn::Add(hn::BitCast(words, p), hn::ShiftLeft<23>(power)));
+}
+inline constexpr float log2_e = 0x1.715476p0F;
+
 // The last few elements go through a buffer, so that there is one path for vectors of every width.
 template <typename T>
 HWY_INLINE FloatVector load_some(const T* from, std::size_t count) {

@@ -29,9 +29,9 @@ void check_full_heads(const Sharded& value, std::int64_t head_dim, const Context
        .remedy = "use a world size that divides the heads, or out=replicate"});
 }
 
-// Scores and their product with the values of `[seq, batch, heads, head_dim]` queries, of the half that the mask
+// Scores and their product with the values of `[batch, heads, seq, head_dim]` queries, of the half that the mask
 // leaves.
-double attention_flops(const at::Tensor& queries) { return product_flops(queries.size(0), 1, queries.numel()); }
+double attention_flops(const at::Tensor& queries) { return product_flops(queries.size(2), 1, queries.numel()); }
 
 // Keys or values for the heads that `queries` has here. Replicated keys are sliced to match sharded queries, also where
 // there are fewer of them than ranks.
@@ -75,11 +75,11 @@ Delta attention(const Layers& layers, Sharded input, const AttentionModules& mod
   check_full_heads(v, head_dim, context, modules.values);
   q.local = ops::rotate(split_heads(q.local, head_dim), rotary);
   k.local = ops::rotate(split_heads(k.local, head_dim), rotary);
-  v.local = v.local.contiguous();  // the fused result of the three is free now
+  v.local = ops::by_head(split_heads(v.local, head_dim));  // the fused result of the three is free now
   {
     const EventScope scope(context.events,
                            {.phase = Phase::attention, .module = modules.container, .flops = attention_flops(q.local)});
-    q.local = ops::causal_attention(q.local, k.local, split_heads(v.local, head_dim));
+    q.local = ops::causal_attention(q.local, k.local, v.local);
   }
   k.local.reset();
   v.local.reset();

@@ -141,6 +141,9 @@ RotaryTable rotary_table(std::int64_t seq, std::int64_t head_dim, double theta, 
 
 namespace {
 
+// [batch, heads, seq, d] seen as [seq, batch, heads, d].
+at::Tensor by_token(const at::Tensor& heads) { return heads.permute({2, 0, 1, 3}); }
+
 void rotate_anywhere(const at::Tensor& heads, const RotaryTable& table, const at::Tensor& turned) {
   const auto half = heads.size(-1) / 2;
   const auto first = heads.narrow(-1, 0, half);
@@ -149,6 +152,12 @@ void rotate_anywhere(const at::Tensor& heads, const RotaryTable& table, const at
   auto turned_second = turned.narrow(-1, half, half);
   at::mul_out(turned_first, first, table.cos).addcmul_(second, table.sin, -1);
   at::mul_out(turned_second, second, table.cos).addcmul_(first, table.sin);
+}
+
+// The heads of one token.
+template <typename T>
+kernels::Rows<T> heads_of(const at::Tensor& heads, std::int64_t s, std::int64_t b) {
+  return {data_of<T>(heads) + s * heads.stride(0) + b * heads.stride(1), static_cast<std::size_t>(heads.stride(2))};
 }
 
 void rotate_on_cpu(const at::Tensor& heads, const RotaryTable& table, const at::Tensor& turned) {
@@ -161,9 +170,9 @@ void rotate_on_cpu(const at::Tensor& heads, const RotaryTable& table, const at::
     at::parallel_for(0, heads.size(0), grain(batch * count * half), [&](std::int64_t begin, std::int64_t end) {
       for (auto s = begin; s < end; ++s) {
         for (std::int64_t b = 0; b < batch; ++b) {
-          kernels::rotate(data_of<T>(turned) + (s * batch + b) * count * 2 * half,
-                          data_of<const T>(heads) + s * heads.stride(0) + b * heads.stride(1), cos + s * half,
-                          sin + s * half, static_cast<std::size_t>(count), static_cast<std::size_t>(half));
+          const auto from = heads_of<const T>(heads, s, b);
+          kernels::rotate(heads_of<T>(turned, s, b), from, cos + s * half, sin + s * half,
+                          static_cast<std::size_t>(count), static_cast<std::size_t>(half));
         }
       }
     });
@@ -173,29 +182,16 @@ void rotate_on_cpu(const at::Tensor& heads, const RotaryTable& table, const at::
 }  // namespace
 
 at::Tensor rotate(const at::Tensor& heads, const RotaryTable& table) {
-  auto turned = at::empty(heads.sizes(), heads.options());
+  auto turned = at::empty({heads.size(1), heads.size(2), heads.size(0), heads.size(3)}, heads.options());
   if (heads.is_cpu()) {
-    rotate_on_cpu(heads, table, turned);
+    rotate_on_cpu(heads, table, by_token(turned));
   } else {
-    rotate_anywhere(heads, table, turned);
+    rotate_anywhere(heads, table, by_token(turned));
   }
   return turned;
 }
 
-namespace {
-
-// Attention knows no batch apart from heads: [seq, batch, heads, d] as [1, batch * heads, seq, d], without a copy.
-at::Tensor batch_as_heads(const at::Tensor& t) {
-  return t.view({t.size(0), t.size(1) * t.size(2), t.size(3)}).transpose(0, 1).unsqueeze(0);
-}
-
-// [seq, batch, kv heads, d] with each head repeated for the queries of its group; LibTorch's CPU kernel wants them
-// equal.
-at::Tensor repeat_heads(const at::Tensor& t, std::int64_t times) {
-  return times == 1 ? t.contiguous() : t.repeat_interleave(times, 2);
-}
-
-}  // namespace
+at::Tensor by_head(const at::Tensor& heads) { return heads.permute({1, 2, 0, 3}).contiguous(); }
 
 at::Tensor heads_for_queries(const at::Tensor& kv_heads, std::int64_t first, std::int64_t count, std::int64_t group) {
   if (kv_heads.is_meta()) {  // which knows no index_select
@@ -203,18 +199,6 @@ at::Tensor heads_for_queries(const at::Tensor& kv_heads, std::int64_t first, std
   }
   const auto queries = at::arange(first, first + count, kv_heads.options().dtype(at::kLong));
   return kv_heads.index_select(2, queries.div(group, /*rounding_mode=*/"floor"));
-}
-
-at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
-  const std::vector<std::int64_t> shape{queries.size(0), queries.size(1), queries.size(2) * queries.size(3)};
-  const auto group = queries.size(2) / keys.size(2);
-  const auto all_keys = repeat_heads(keys, group);
-  const auto all_values = repeat_heads(values, group);
-  if (queries.is_meta()) return at::empty(shape, queries.options());
-  const auto mixed = at::scaled_dot_product_attention(batch_as_heads(queries), batch_as_heads(all_keys),
-                                                      batch_as_heads(all_values), /*attn_mask=*/{},
-                                                      /*dropout_p=*/0.0, /*is_causal=*/true);
-  return mixed.squeeze(0).transpose(0, 1).reshape(shape);
 }
 
 namespace {

@@ -48,11 +48,35 @@ struct Rows {
 void swiglu(Rows<float> out, Rows<const float> gate, Rows<const float> up, std::size_t rows, std::size_t width);
 void swiglu(Rows<Bf16> out, Rows<const Bf16> gate, Rows<const Bf16> up, std::size_t rows, std::size_t width);
 
-/// Rotates the `heads` heads of one token, the pairs (i, i + half) of each by the angle whose cosine and sine are
-/// given: rotary positions (Su et al., arXiv:2104.09864) in the order that Hugging Face's LLaMA has them. `in` and
-/// `out`: [heads, 2 half]; `cos` and `sin`: [half], fp32. `out` may be `in`.
-void rotate(float* out, const float* in, const float* cos, const float* sin, std::size_t heads, std::size_t half);
-void rotate(Bf16* out, const Bf16* in, const float* cos, const float* sin, std::size_t heads, std::size_t half);
+/// Some rows of the scores of causal attention, one query each: the first sees `visible` keys, every further one sees
+/// one more, and no row more than `width`.
+template <typename T>
+struct CausalRows {
+  const float* scores;  ///< [rows, width]
+  T* exponentials;      ///< [rows, width], out; may be the scores
+  float* sums;          ///< [rows], out
+  std::size_t rows;
+  std::size_t width;
+  std::size_t visible;
+  float scale;
+};
+/// exponentials = exp(x), x = scale * (score - the row's largest), for the keys that a row sees, and 0 for the others;
+/// sums = a row's sum of them. The softmax is their quotient. Before it is rounded an exponential has a relative error
+/// of at most 2^-22 (1 + |x|), and none is less than 2^-126.
+void causal_exponentials(const CausalRows<float>& job);
+void causal_exponentials(const CausalRows<Bf16>& job);
+
+/// out = in / divisors, row by row. `in`: [rows, width], `divisors`: [rows].
+void divide_rows(Rows<float> out, const float* in, const float* divisors, std::size_t rows, std::size_t width);
+void divide_rows(Rows<Bf16> out, const float* in, const float* divisors, std::size_t rows, std::size_t width);
+
+/// Rotates the heads of one token, the pairs (i, i + half) of each by the angle whose cosine and sine are given: rotary
+/// positions (Su et al., arXiv:2104.09864) in the order that Hugging Face's LLaMA has them. A row of `in` and `out` is
+/// a head, [2 half]; `cos` and `sin`: [half], fp32. `out` may be `in`.
+void rotate(Rows<float> out, Rows<const float> in, const float* cos, const float* sin, std::size_t heads,
+            std::size_t half);
+void rotate(Rows<Bf16> out, Rows<const Bf16> in, const float* cos, const float* sin, std::size_t heads,
+            std::size_t half);
 
 /// Multiplies and adds in registers alone, `rounds` times in twelve independent vectors, and returns the FLOP that it
 /// did: the rate is the fp32 arithmetic peak of one thread at its present clock. `result` keeps the sums.

@@ -35,16 +35,21 @@ struct RotaryTable {
 };
 RotaryTable rotary_table(std::int64_t seq, std::int64_t head_dim, double theta, const at::TensorOptions& options);
 
-/// Turns the pairs (x_i, x_{i + d/2}) of `[seq, batch, heads, head_dim]`: the half-rotation of Hugging Face's LLaMA.
-/// The heads of one token lie together; the result is contiguous.
+/// Turns the pairs (x_i, x_{i + d/2}) of `[seq, batch, heads, head_dim]`, whose last dimension is contiguous: the
+/// half-rotation of Hugging Face's LLaMA. The result is contiguous, `[batch, heads, seq, head_dim]`.
 at::Tensor rotate(const at::Tensor& heads, const RotaryTable& table);
+
+/// `[seq, batch, heads, head_dim]` as `[batch, heads, seq, head_dim]`, contiguous.
+at::Tensor by_head(const at::Tensor& heads);
 
 /// Of `[seq, batch, kv heads, head_dim]`, the head that each of the query heads first ... first + count - 1 attends to,
 /// where `group` queries share one: `[seq, batch, count, head_dim]`.
 at::Tensor heads_for_queries(const at::Tensor& kv_heads, std::int64_t first, std::int64_t count, std::int64_t group);
 
-/// Causal softmax(QK^T / sqrt(d)) V of `[seq, batch, heads, head_dim]` queries and `[seq, batch, kv heads, head_dim]`
-/// keys and values; heads is a multiple of kv heads. Returns `[seq, batch, heads * head_dim]`.
+/// Causal softmax(QK^T / sqrt(d)) V of queries `[batch, heads, seq, head_dim]`, keys and values `[batch, kv heads, seq,
+/// head_dim]`, all contiguous; heads is a multiple of kv heads. Returns `[seq, batch, heads * head_dim]`. On the CPU
+/// with oneDNN the probabilities are summed in fp32 and rounded to the dtype before they meet the values, as in
+/// FlashAttention (Dao et al., arXiv:2205.14135), but divided after; otherwise it is LibTorch's attention.
 at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values);
 
 /// silu(gate) * up (Shazeer, arXiv:2002.05202) of `[seq, batch, features]`, perhaps slices of wider tensors. It is
