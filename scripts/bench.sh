@@ -10,10 +10,8 @@ ranks=2
 results=results/local/latest  # .csv, .jsonl, .html
 
 run_benchmark() {  # TPSP-BENCH-OPTION...
-  local launch=(mpirun -n "$ranks") share
-  share=$(($(physical_cores) / ranks))
-  # Open MPI binds each of two ranks to a single core, however many there are.
-  if [ "$share" -gt 1 ]; then launch+=(--map-by "slot:PE=$share"); fi
+  # tpsp-bench gives each rank its cores; Open MPI would give each of two a single one, however many there are.
+  local launch=(mpirun -n "$ranks" --bind-to none)
   if [ "$(physical_cores)" -lt "$ranks" ]; then
     say "fewer than $ranks cores: the ranks share one, so times say little"
     launch+=(--oversubscribe)

@@ -3,17 +3,19 @@
 # it comes and with a malloc that keeps freed memory, and the better of the two counts; beside them, F.linear alone.
 # Installs and builds what is missing, measures with two ranks of one thread, prints a table, and leaves it in peers.md
 # next to the raw results.
-# Usage: scripts/peers.sh [--seq 256,512,1024] [--dtype fp32,bf16] [--layers 2] [--rounds 3] [--reps 5]
-#   [--backend shm,mpi,gloo] [--out FOLDER]
+# Usage: scripts/peers.sh [--model llama-7b] [--layers 2] [--batch 2] [--seq 256,512,1024] [--dtype fp32,bf16]
+#   [--rounds 3] [--reps 5] [--backend shm,mpi,gloo] [--out FOLDER]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
 source scripts/common.sh
 
-usage="usage: scripts/peers.sh [--seq LIST] [--dtype LIST] [--layers N] [--rounds N] [--reps N] [--backend LIST] [--out FOLDER]"
+usage="usage: scripts/peers.sh [--model NAME] [--layers N] [--batch N] [--seq LIST] [--dtype LIST] [--rounds N] [--reps N] [--backend LIST] [--out FOLDER]"
+model=llama-7b  # one of configs/models
+layers=2
+batch=2
 seq=256,512,1024
 dtypes=fp32,bf16
-layers=2
 rounds=3
 reps=5  # at least, of each plan in a round
 out=results/local/peers
@@ -25,6 +27,7 @@ is_number() { [[ $1 =~ ^[1-9][0-9]{0,5}$ ]]; }
 is_list_of_numbers() { [[ $1 =~ ^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5})*$ ]]; }
 is_list_of_dtypes() { [[ $1 =~ ^(fp32|bf16)(,(fp32|bf16))*$ ]]; }
 is_list_of_backends() { [[ $1 =~ ^(shm|mpi|gloo)(,(shm|mpi|gloo))*$ ]]; }
+is_model() { [[ $1 =~ ^[a-z0-9-]+$ ]] && [ -e "configs/models/$1.yaml" ]; }
 is_folder() { [ -n "$1" ]; }
 
 take() {  # TEST OPTION [VALUE]
@@ -34,6 +37,8 @@ take() {  # TEST OPTION [VALUE]
 
 while [ $# -gt 0 ]; do
   case $1 in
+    --model) take is_model "${@:1:2}"; model=$2 ;;
+    --batch) take is_number "${@:1:2}"; batch=$2 ;;
     --seq) take is_list_of_numbers "${@:1:2}"; seq=$2 ;;
     --dtype) take is_list_of_dtypes "${@:1:2}"; dtypes=$2 ;;
     --layers) take is_number "${@:1:2}"; layers=$2 ;;
@@ -65,12 +70,17 @@ free_port() {
   .venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+size() {  # KEY: of the model
+  sed -n "s/^$1: *//p" "configs/models/$model.yaml"
+}
+
 run_torch() {  # ROUND PEER DTYPE SCRIPT [VARIABLE=VALUE...]
   local name=$out/round-$1-$2-$3 script=$4 dtype=$3
   shift 4
   MASTER_ADDR=127.0.0.1 MASTER_PORT=$(free_port) measure "$name" "$name.csv" env "$@" "${launch[@]}" .venv/bin/python \
-    "scripts/peers/$script" --hidden 4096 --ffn 11008 --heads 32 --vocab 32000 --layers "$layers" --batch 2 \
-    --seq "$seq" --dtype "$dtype" --warmup 1 --reps "$reps" --min-time 0.5
+    "scripts/peers/$script" --hidden "$(size hidden)" --ffn "$(size ffn)" --heads "$(size heads)" \
+    --kv-heads "$(size kv_heads | grep . || size heads)" --vocab "$(size vocabulary)" --layers "$layers" \
+    --batch "$batch" --seq "$seq" --dtype "$dtype" --warmup 1 --reps "$reps" --min-time 0.5
 }
 
 run_dtensor() { run_torch "$1" dtensor "$2" dtensor_llama.py; }  # ROUND DTYPE
@@ -80,8 +90,8 @@ run_dtensor_kept() { run_torch "$1" dtensor-kept "$2" dtensor_llama.py "${keep_m
 run_forwards() {  # ROUND DTYPE BACKEND
   local name=$out/round-$1-tpsp-bench-$3-$2 check=off
   if [ "$1" = 1 ]; then check=on; fi  # the numbers do not change from round to round
-  measure "$name" "$name.log" "${launch[@]}" build/tpsp-bench --backend "$3" --model llama-7b --layers "$layers" \
-    --batch 2 --tp --sp --seq "$seq" --dtype "$2" --device cpu --threads 1 --warmup 1 --min-reps "$reps" \
+  measure "$name" "$name.log" "${launch[@]}" build/tpsp-bench --backend "$3" --model "$model" --layers "$layers" \
+    --batch "$batch" --tp --sp --seq "$seq" --dtype "$2" --device cpu --threads 1 --warmup 1 --min-reps "$reps" \
     --min-time 0.5 --max-noise 100 --check $check --gemm-cache "$out/gemm.json" --out "$name.csv"
 }
 

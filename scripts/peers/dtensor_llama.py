@@ -57,10 +57,12 @@ def rotate(heads, table):
 
 
 class Attention(nn.Module):
-    def __init__(self, hidden, heads):
+    def __init__(self, hidden, heads, kv_heads):
         super().__init__()
         self.head_dim = hidden // heads
-        self.wq, self.wk, self.wv, self.wo = (linear(hidden, hidden) for _ in range(4))
+        self.grouped = kv_heads != heads
+        self.wq, self.wo = (linear(hidden, hidden) for _ in range(2))
+        self.wk, self.wv = (linear(hidden, kv_heads * self.head_dim) for _ in range(2))
 
     def forward(self, x, table):
         def split(y):  # into the heads of this rank
@@ -68,7 +70,8 @@ class Attention(nn.Module):
 
         queries, keys = rotate(split(self.wq(x)), table), rotate(split(self.wk(x)), table)
         mixed = F.scaled_dot_product_attention(queries.transpose(1, 2), keys.transpose(1, 2),
-                                               split(self.wv(x)).transpose(1, 2), is_causal=True)
+                                               split(self.wv(x)).transpose(1, 2), is_causal=True,
+                                               enable_gqa=self.grouped)
         return self.wo(mixed.transpose(1, 2).flatten(-2))
 
 
@@ -82,11 +85,11 @@ class FeedForward(nn.Module):
 
 
 class Layer(nn.Module):
-    def __init__(self, hidden, ffn, heads):
+    def __init__(self, o):
         super().__init__()
-        self.attention_norm, self.ffn_norm = (nn.RMSNorm(hidden, eps=NORM_EPS) for _ in range(2))
-        self.attention = Attention(hidden, heads)
-        self.feed_forward = FeedForward(hidden, ffn)
+        self.attention_norm, self.ffn_norm = (nn.RMSNorm(o.hidden, eps=NORM_EPS) for _ in range(2))
+        self.attention = Attention(o.hidden, o.heads, o.kv_heads)
+        self.feed_forward = FeedForward(o.hidden, o.ffn)
 
     def forward(self, x, table):
         x = x + self.attention(self.attention_norm(x), table)
@@ -99,7 +102,7 @@ class Llama(nn.Module):
     def __init__(self, o):
         super().__init__()
         self.tok_embeddings = nn.Embedding(o.vocab, o.hidden)
-        self.layers = nn.ModuleList(Layer(o.hidden, o.ffn, o.heads) for _ in range(o.layers))
+        self.layers = nn.ModuleList(Layer(o) for _ in range(o.layers))
         self.norm = nn.RMSNorm(o.hidden, eps=NORM_EPS)
         self.output = linear(o.hidden, o.vocab)
 
@@ -289,23 +292,27 @@ def options():
     for name, default in {"layers": 2, "hidden": 4096, "ffn": 11008, "heads": 32, "vocab": 32000, "batch": 2,
                           "reps": 9, "warmup": 1, "threads": 1}.items():
         parser.add_argument(f"--{name}", type=int, default=default, help="default: %(default)s")
+    parser.add_argument("--kv-heads", type=int, help="default: as many as heads")
     parser.add_argument("--seq", type=lambda text: [int(part) for part in text.split(",")], default=[256, 512, 1024],
                         metavar="LIST", help="lengths (default: 256,512,1024)")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: %(default)s")
     parser.add_argument("--min-time", type=float, default=0.5, metavar="S",
                         help="repetitions go on until a plan has so many seconds of them (default: %(default)s)")
     o = parser.parse_args()
-    if min(o.layers, o.hidden, o.ffn, o.heads, o.vocab, o.batch, o.reps, o.threads, *o.seq) < 1 or o.warmup < 0:
+    o.kv_heads = o.heads if o.kv_heads is None else o.kv_heads
+    if min(o.layers, o.hidden, o.ffn, o.heads, o.kv_heads, o.vocab, o.batch, o.reps, o.threads, *o.seq) < 1 or o.warmup < 0:
         parser.error("sizes and counts are at least 1")
     return o
 
 
 def require_fit(o, world):
     """A size that does not divide evenly over the ranks would give them different work, and is refused."""
-    shared = {"heads": o.heads, "ffn": o.ffn, "vocab": o.vocab} | {f"seq {seq}": seq for seq in o.seq}
+    shared = {"heads": o.heads, "kv heads": o.kv_heads, "ffn": o.ffn, "vocab": o.vocab} | {f"seq {seq}": seq for seq in o.seq}
     odd = [name for name, size in shared.items() if size % world]
     if o.hidden % (2 * o.heads):
         odd.append("hidden over heads")
+    if o.heads % o.kv_heads:
+        odd.append("heads over kv heads")
     if odd:
         fail(f"{', '.join(odd)} can not be shared by {world} ranks; choose other sizes")
 

@@ -22,7 +22,8 @@ import dtensor_llama as peer  # noqa: E402  (from this folder)
 def shapes(o, world):
     """[out, in] of every weight that a rank multiplies with in a forward."""
     columns, ffn_columns = (o.hidden // world, o.hidden), (o.ffn // world, o.hidden)
-    layer = [columns] * 3 + [columns[::-1]] + [ffn_columns] * 2 + [ffn_columns[::-1]]
+    kv_columns = (o.hidden // o.heads * o.kv_heads // world, o.hidden)
+    layer = [columns] + [kv_columns] * 2 + [columns[::-1]] + [ffn_columns] * 2 + [ffn_columns[::-1]]
     return layer * o.layers + [(o.vocab // world, o.hidden)]
 
 

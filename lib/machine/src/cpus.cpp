@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <iterator>
+#include <tuple>
 
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
@@ -69,12 +70,49 @@ bool are_disjoint(const std::vector<Cpus>& ranks) {
   return sum == together(ranks).size();
 }
 
-// hwloc_distrib is not asked: where the division leaves a rest, it gives ranks different numbers of cores.
-std::vector<Cpus> divide(const std::vector<Cpus>& cores, std::size_t ranks) {
+// `each` cores for every rank, the ranks evenly apart.
+std::vector<Cpus> divide(const std::vector<Cpus>& cores, std::size_t ranks, std::size_t each) {
   std::vector<Cpus> shares(ranks);
   for (std::size_t rank = 0; rank < ranks; ++rank) {
     const auto first = rank * cores.size() / ranks;
-    for (std::size_t i = 0; i < cores.size() / ranks; ++i) shares[rank].merge(Cpus(cores[first + i]));
+    for (std::size_t i = 0; i < each; ++i) shares[rank].merge(Cpus(cores[first + i]));
+  }
+  return shares;
+}
+
+using Nodes = std::vector<std::vector<Cpus>>;
+
+std::size_t ranks_that_fit(const Nodes& nodes, std::size_t each) {
+  std::size_t ranks = 0;
+  for (const auto& cores : nodes) ranks += cores.size() / each;
+  return ranks;
+}
+
+// How many of the ranks each node gets: one by one to the node that has most cores for each then.
+std::vector<std::size_t> ranks_of_nodes(const Nodes& nodes, std::size_t ranks, std::size_t each) {
+  std::vector<std::size_t> counts(nodes.size());
+  for (std::size_t rank = 0; rank < ranks; ++rank) {
+    std::size_t best = 0;
+    double best_share = 0;
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      if ((counts[i] + 1) * each > nodes[i].size()) continue;
+      const auto share = static_cast<double>(nodes[i].size()) / static_cast<double>(counts[i] + 1);
+      if (share > best_share) std::tie(best, best_share) = std::tuple(i, share);
+    }
+    ++counts[best];
+  }
+  return counts;
+}
+
+// hwloc_distrib is not asked: where the division leaves a rest, it gives ranks different numbers of cores.
+std::vector<Cpus> divide_by_node(const Nodes& nodes, std::size_t ranks) {
+  auto each = nodes.front().size();
+  for (const auto& cores : nodes) each = std::max(each, cores.size());
+  while (ranks_that_fit(nodes, each) < ranks) --each;
+  const auto counts = ranks_of_nodes(nodes, ranks, each);
+  std::vector<Cpus> shares;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    for (auto& share : divide(nodes[i], counts[i], each)) shares.push_back(std::move(share));
   }
   return shares;
 }
@@ -125,6 +163,20 @@ std::vector<Cpus> HostCores::within(const Cpus& cpus) const {
   return cores;
 }
 
+std::vector<std::vector<Cpus>> HostCores::nodes_within(const Cpus& cpus) const {
+  std::vector<std::vector<Cpus>> nodes;
+  auto left = cpus;  // nodes of memory of another kind repeat the processors of one before them
+  for (hwloc_obj_t node = nullptr;
+       (node = hwloc_get_next_obj_by_type(topology_.get(), HWLOC_OBJ_NUMANODE, node)) != nullptr;) {
+    const auto here = common(cpus_of(node->cpuset), left);
+    if (here.empty()) continue;
+    nodes.push_back(within(here));
+    for (const int cpu : here) left.erase(cpu);
+  }
+  if (!left.empty()) nodes.push_back(within(left));
+  return nodes;
+}
+
 Cpus HostCores::binding() const {
   const Bitmap bitmap;
   const int result = hwloc_get_cpubind(topology_.get(), bitmap.get(), HWLOC_CPUBIND_THREAD);
@@ -157,7 +209,10 @@ Shares share_cores(const HostCores& host, const std::vector<Cpus>& ranks) {
   }
   const auto cores = host.within(all);
   if (cores.size() < ranks.size()) return {Binding::none, ranks};
-  return {Binding::tpsp_bench, divide(cores, ranks.size())};
+  const auto nodes = host.nodes_within(all);
+  if (ranks.size() < nodes.size())
+    return {Binding::tpsp_bench, divide(cores, ranks.size(), cores.size() / ranks.size())};
+  return {Binding::tpsp_bench, divide_by_node(nodes, ranks.size())};
 }
 
 }  // namespace tpsp

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstring>
 #include <utility>
 
 #include "tpsp/kernels/kernels.h"
@@ -50,24 +52,46 @@ class Terms {
   std::size_t count_;
 };
 
+// The last dimension at these indices of the others.
+template <typename... Index>
+std::byte* row_at(const at::Tensor& tensor, Index... index) {
+  std::int64_t dim = 0;
+  std::int64_t elements = 0;
+  ((elements += index * tensor.stride(dim++)), ...);
+  return static_cast<std::byte*>(tensor.data_ptr()) + elements * tensor.element_size();
+}
+
 // Rows for one thread at least: some hundred thousand elements.
 std::int64_t grain(std::int64_t width) {
   return std::max<std::int64_t>(1, (1 << 17) / std::max<std::int64_t>(width, 1));
+}
+
+void embedding_on_cpu(const at::Tensor& table, const at::Tensor& ids, std::int64_t first_row, const at::Tensor& out) {
+  const auto row_bytes = static_cast<std::size_t>(table.size(1) * table.element_size());
+  const auto* const id = static_cast<const std::int64_t*>(ids.const_data_ptr());
+  const auto batch = out.size(1);
+  at::parallel_for(0, ids.numel(), grain(table.size(1)), [&](std::int64_t begin, std::int64_t end) {
+    for (auto token = begin; token < end; ++token) {
+      auto* const to = row_at(out, token / batch, token % batch);
+      const auto row = id[token] - first_row;
+      if (row < 0 || row >= table.size(0)) {
+        std::memset(to, 0, row_bytes);
+      } else {
+        std::memcpy(to, row_at(table, row), row_bytes);
+      }
+    }
+  });
 }
 
 }  // namespace
 
 void embedding(const at::Tensor& table, const at::Tensor& ids, std::int64_t first_row, const at::Tensor& out) {
   if (table.is_meta()) return;
+  if (table.is_cpu()) return embedding_on_cpu(table, ids.contiguous(), first_row, out);
   const auto local = ids - first_row;
   const auto outside = local.lt(0).logical_or_(local.ge(table.size(0)));
   const auto rows = local.masked_fill_(outside, 0).flatten();
-  if (out.is_contiguous()) {
-    auto flat = out.view({-1, table.size(1)});
-    at::index_select_out(flat, table, 0, rows);
-  } else {
-    out.copy_(table.index_select(0, rows).view(out.sizes()));
-  }
+  out.copy_(table.index_select(0, rows).view(out.sizes()));
   out.masked_fill_(outside.unsqueeze(-1), 0);
 }
 

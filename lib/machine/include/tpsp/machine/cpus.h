@@ -31,6 +31,8 @@ class HostCores {
   Cpus allowed() const;
   /// The cores within `cpus`, topological neighbours adjacent; each is its hardware threads in `cpus`.
   std::vector<Cpus> within(const Cpus& cpus) const;
+  /// The same cores by the NUMA node whose memory is theirs; where the system knows no nodes, all as one.
+  std::vector<std::vector<Cpus>> nodes_within(const Cpus& cpus) const;
 
   /// What the calling thread may run on; empty where the system does not report it.
   Cpus binding() const;
@@ -55,8 +57,9 @@ struct Shares {
 
 /// What each rank of a host is to run on, from what each may run on now. Ranks that share no processor were bound by
 /// whoever started them and stay where they are; so does a rank alone. Otherwise each gets equally many physical cores
-/// of those that any of them may use, as many as there are for all, side by side in the machine; with more ranks than
-/// cores, nothing changes.
+/// of those that any of them may use, side by side in the machine: as many as there are for all without one rank on two
+/// NUMA nodes, since a rank's memory is on the node that first writes it. Fewer ranks than nodes share all cores. With
+/// more ranks than cores, nothing changes.
 Shares share_cores(const HostCores& host, const std::vector<Cpus>& ranks);
 
 }  // namespace tpsp
