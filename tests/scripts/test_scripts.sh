@@ -184,7 +184,7 @@ check "peers leaves a file for a round and program" [ -e "$scratch/tree/peers/ro
 
 fake mpirun 'case "$*" in *gloo*) echo "tpsp-bench: error: no gloo" >&2; exit 2 ;; esac'
 in_tree scripts/peers.sh --dtype fp32 --rounds 1 --out peers
-check "peers measures llama-7b unless told otherwise" called 'dtensor_llama.py .* --heads 32 --kv-heads 32 --vocab 32000 '
+check "peers measures llama-7b unless told otherwise" called 'mpirun .*dtensor_llama.py .* --heads 32 --kv-heads 32 --vocab 32000 '
 check "peers ends where a program fails, with its error" failed_with_one_line "gloo-fp32 failed" "no gloo"
 check "and shows no table" not_called '.*table.py'
 
