@@ -29,9 +29,7 @@ if(TPSP_ONEDNN AND TPSP_ONEDNN_INCLUDE)
   add_library(tpsp_onednn INTERFACE)
   add_library(tpsp::onednn ALIAS tpsp_onednn)
   cmake_path(GET TPSP_ONEDNN PARENT_PATH _onednn_dir)
-  # GNU OpenMP, which both run on, to say how many threads a product is prepared for.
-  find_library(TPSP_GOMP NAMES libgomp.so.1 HINTS "${TPSP_TORCH_DIR}/lib" REQUIRED)
-  target_link_libraries(tpsp_onednn INTERFACE "${TPSP_ONEDNN}" "${TPSP_GOMP}")
+  target_link_libraries(tpsp_onednn INTERFACE "${TPSP_ONEDNN}")
   target_link_options(tpsp_onednn INTERFACE "-Wl,-rpath,${_onednn_dir}")
 endif()
 

@@ -20,7 +20,9 @@ add_library(tpsp::torch ALIAS tpsp_torch)
 target_include_directories(tpsp_torch SYSTEM INTERFACE "${TPSP_TORCH_DIR}/include"
                            "${TPSP_TORCH_DIR}/include/torch/csrc/api/include")
 target_link_directories(tpsp_torch INTERFACE "${TPSP_TORCH_DIR}/lib")
-target_link_libraries(tpsp_torch INTERFACE torch_cpu c10)
+# GNU OpenMP: the copy that LibTorch brings, where it brings one under its own name, so that a process has one.
+find_library(TPSP_GOMP NAMES libgomp.so.1 HINTS "${TPSP_TORCH_DIR}/lib" REQUIRED)
+target_link_libraries(tpsp_torch INTERFACE torch_cpu c10 "${TPSP_GOMP}")
 # LibTorch's own dependencies lie in sibling packages and are found through its run path; the linker need not check.
 target_link_options(tpsp_torch INTERFACE "-Wl,--allow-shlib-undefined" "-Wl,-rpath,${TPSP_TORCH_DIR}/lib")
 foreach(_dir IN LISTS _nvidia_dirs)

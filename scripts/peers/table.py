@@ -53,6 +53,7 @@ class Results:
         self.collectives = Rounds()  # (dtype, collective, bytes, buffer, backend): seconds
         self.wrong = []              # sentences
         self.rounds = set()
+        self.cases = set()           # "llama-7b, layers 2, batch 2, 2 ranks"
 
     def read(self, path):
         number = int(re.fullmatch(r"round-(\d+)-.*", path.stem)[1])
@@ -99,6 +100,8 @@ class Results:
                               f"{row['check']}")
             return
         self.forwards.add(key, number, row["latency_s"])
+        if row.get("model"):
+            self.cases.add(f"{row['model']}, layers {row['layers']}, batch {row['batch']}, {row['world']} ranks")
         for column in FRACTIONS:
             if row.get(column):
                 self.fractions.add((column, *key), number, row[column])
@@ -186,7 +189,8 @@ def parts(results):
     """(title, lines) of what was measured."""
     rounds = f"{len(results.rounds)} round" + ("s" if len(results.rounds) != 1 else "")
     if results.forwards:
-        title = f"A forward: PyTorch's, and tpsp-bench's by backend (medians of {rounds}; least..most)"
+        of = f" of {'; '.join(sorted(results.cases))}" if results.cases else ""
+        title = f"A forward{of}: PyTorch's, and tpsp-bench's by backend (medians of {rounds}; least..most)"
         yield title, forward_lines(results)
     if results.collectives:
         yield f"A collective: tpsp-bench by backend (medians of {rounds}; least..most)", collective_lines(results)

@@ -5,6 +5,7 @@
 #include "support/forward_on_ranks.h"
 #include "support/random_plan.h"
 #include "support/thrown.h"
+#include "tpsp/gemm/product.h"
 #include "tpsp/machine/memory.h"
 
 using namespace tpsp;
@@ -63,7 +64,11 @@ void check_peak(const LlamaConfig& config, const std::string& plan) {
   const auto predicted = preview_of(config, load_plan(plan), 2, 2, 256).peak_activation_bytes;
   const auto measured = measured_peak(config, plan, 256);
   INFO(config.name << ' ' << plan << ": predicted " << predicted << ", measured " << measured);
-  CHECK(static_cast<double>(predicted) == Approx(static_cast<double>(measured)).epsilon(0.05));
+  if (has_product(at::kFloat)) {
+    CHECK(predicted == measured);
+  } else {  // the scratch of LibTorch's attention is not predicted
+    CHECK(static_cast<double>(predicted) == Approx(static_cast<double>(measured)).epsilon(0.05));
+  }
 }
 
 }  // namespace
@@ -155,24 +160,22 @@ TEST_CASE("predicted bytes of weights are those of resident weights") {
   }
 }
 
-TEST_CASE("the predicted peak of tp is within 5% of a real forward's") { check_peak(load_model("llama-tiny"), "tp"); }
+TEST_CASE("the predicted peak of tp is a real forward's") { check_peak(load_model("llama-tiny"), "tp"); }
 
-TEST_CASE("the predicted peak of tp+sp is within 5% of a real forward's") {
-  check_peak(load_model("llama-tiny"), "tp+sp");
-}
+TEST_CASE("the predicted peak of tp+sp is a real forward's") { check_peak(load_model("llama-tiny"), "tp+sp"); }
 
-TEST_CASE("the predicted peak is within 5% where the logits are small and a block makes the peak") {
+TEST_CASE("the predicted peak is right where the logits are small and a block makes the peak") {
   auto config = load_model("llama-tiny");
   config.vocabulary = 16;
   check_peak(config, "tp");
   check_peak(config, "tp+sp");
 }
 
-TEST_CASE("the predicted peak is within 5% where attention makes the peak") {
+TEST_CASE("the predicted peak is right where attention makes the peak") {
   auto config = load_model("llama-tiny");
   config.vocabulary = 16;
   config.ffn = 64;
-  config.hidden = 512;  // the kernel's own scratch, some 70 KiB a thread, is not predicted
+  config.hidden = 512;
   check_peak(config, "tp");
   check_peak(config, "tp+sp");
 }

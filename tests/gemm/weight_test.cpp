@@ -141,7 +141,7 @@ TEST_CASE("one packed weight serves any number of rows, in any order") {
   for (const auto& [kernel, dtype] : all_pairs()) {
     const auto w = random_matrix(n, k, dtype);
     const GemmWeight weight(w, kernel);
-    for (const std::int64_t m : {600, 1, 256, 257, 0, 2, 600}) {
+    for (const std::int64_t m : {600, 1, 256, 257, 0, 2, 767, 768, 1030, 1537, 600}) {
       CAPTURE(to_string(kernel), at::toString(dtype), m);
       const auto x = random_matrix(m, k, dtype);
       const auto out = at::full({m, n}, 77, x.options());

@@ -54,21 +54,22 @@ TEST_CASE("where the division leaves a rest, no rank gets more cores than anothe
 TEST_CASE("ranks are within a NUMA node, whose memory they then write first") {
   CHECK(shared("numa:2 core:4 pu:1", times(2, "0-7")) == "tpsp-bench 0-3;4-7");
   CHECK(shared("numa:2 core:4 pu:1", times(3, "0-7")) == "tpsp-bench 0-1;2-3;4-5");
-  CHECK(shared("numa:2 core:3 pu:1", times(3, "0-5")) == "tpsp-bench 0;1;3");  // side by side the second had 2 and 3
   CHECK(shared("numa:2 core:6 pu:1", times(5, "0-11")) == "tpsp-bench 0-1;2-3;4-5;6-7;9-10");
+  CHECK(shared("numa:2 core:7 pu:1", times(3, "0-13")) == "tpsp-bench 0-2;3-5;7-9");  // side by side 4-7, across
   CHECK(shared("numa:4 core:4 pu:1", times(4, "0-15")) == "tpsp-bench 0-3;4-7;8-11;12-15");
   CHECK(shared("package:2 numa:2 core:2 pu:2", times(4, "0-15")) == "tpsp-bench 0-3;4-7;8-11;12-15");
+  CHECK(shared("numa:4 core:2 pu:1", times(3, "0-7")) == "tpsp-bench 0-1;2-3;4-5");
 }
 
 TEST_CASE("nodes of which ranks may use different numbers of cores get as many ranks as they have cores for") {
   CHECK(shared("numa:2 core:4 pu:1", times(3, "0-5")) == "tpsp-bench 0-1;2-3;4-5");
   CHECK(shared("numa:2 core:4 pu:1", times(2, "0-4")) == "tpsp-bench 0-1;2-3");
-  CHECK(shared("numa:3 core:4 pu:1", times(3, "2-9")) == "tpsp-bench 2-3;4-5;6-7");
+  CHECK(shared("numa:3 core:4 pu:1", times(3, "2-9")) == "tpsp-bench 2-3;4-5;8-9");
 }
 
-TEST_CASE("fewer ranks than NUMA nodes share all cores") {
+TEST_CASE("ranks are on two NUMA nodes rather than leave more than a quarter of the cores idle") {
   CHECK(shared("numa:4 core:2 pu:1", times(2, "0-7")) == "tpsp-bench 0-3;4-7");
-  CHECK(shared("numa:4 core:2 pu:1", times(3, "0-7")) == "tpsp-bench 0-1;2-3;5-6");
+  CHECK(shared("numa:2 core:3 pu:1", times(3, "0-5")) == "tpsp-bench 0-1;2-3;4-5");
 }
 
 TEST_CASE("the hardware threads of a core go to one rank together") {

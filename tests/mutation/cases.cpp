@@ -11,8 +11,6 @@
 namespace tpsp {
 namespace {
 
-constexpr std::int64_t seq = 7;
-
 /// What the ranks of one run ended with.
 struct Ending {
   std::vector<at::Tensor> logits;
@@ -20,8 +18,8 @@ struct Ending {
   int calls = 0;  ///< of collectives in one forward
 };
 
-at::Tensor tokens_of(std::uint64_t seed, std::int64_t batch) {
-  return make_tokens(seed, batch, seq, mutation_model().vocabulary);
+at::Tensor tokens_of(std::uint64_t seed, const MutationCase& which) {
+  return make_tokens(seed, which.batch, which.seq, mutation_model().vocabulary);
 }
 
 int calls_of(const CommCounts& counts) {
@@ -31,8 +29,8 @@ int calls_of(const CommCounts& counts) {
 Ending run(const MutationCase& which, const Injection& injection, int calls_of_a_forward = 1) {
   const auto& config = mutation_model();
   const auto plan = lower(which.plan, modules_of(config), which.world);
-  const auto timed = tokens_of(5, which.batch);
-  const auto checked = tokens_of(6, which.batch);
+  const auto timed = tokens_of(5, which);
+  const auto checked = tokens_of(6, which);
   Ending ending{.logits = std::vector<at::Tensor>(static_cast<std::size_t>(which.world))};
   on_ranks(which.world, [&](World& ranks, ProcessGroup& transport) {
     // A batch of three has no memory in common, so that collectives copy.
@@ -96,7 +94,9 @@ std::vector<Plan> plans() {
 
 }  // namespace
 
-std::string MutationCase::name() const { return fmt::format("{} batch {} ranks {}", plan.name, batch, world); }
+std::string MutationCase::name() const {
+  return fmt::format("{} batch {} seq {} ranks {}", plan.name, batch, seq, world);
+}
 
 std::vector<MutationCase> mutation_cases() {
   std::vector<MutationCase> cases;
@@ -105,6 +105,7 @@ std::vector<MutationCase> mutation_cases() {
       for (const int world : {2, 3, 4}) cases.push_back({.plan = plan, .batch = batch, .world = world});
     }
   }
+  cases.push_back({.plan = load_plan("tp"), .batch = 2, .world = 2, .seq = 150});
   return cases;
 }
 
@@ -130,7 +131,8 @@ Trial try_mutation(const MutationCase& which, const Injection& injection) {
   if (injection.activate) injection.activate();
   try {
     const auto mutated = run(which, injection, expected.calls);
-    const double error = mutated.error.max_rel / error_bound(Llama(mutation_model()), seq, which.world, at::kFloat);
+    const double error =
+        mutated.error.max_rel / error_bound(Llama(mutation_model()), which.seq, which.world, at::kFloat);
     if (error > 1) return {.verdict = Verdict::caught, .error = error};
     return {.verdict = same_bits(expected, mutated) ? Verdict::unchanged : Verdict::survived, .error = error};
   } catch (const std::exception& refusal) {

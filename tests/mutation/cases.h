@@ -21,11 +21,13 @@ struct MutationCase {
   Plan plan;
   std::int64_t batch = 1;
   int world = 2;
+  std::int64_t seq = 7;
 
   std::string name() const;
 };
 
-/// Every shipped plan and some that mix styles further, on batches of 1 to 3 and 2 to 4 ranks.
+/// Every shipped plan and some that mix styles further, on batches of 1 to 3 and 2 to 4 ranks;
+/// and one length that attention computes in several blocks.
 std::vector<MutationCase> mutation_cases();
 
 /// The model of all cases: two layers, grouped heads that divide over 2, 3 and 4 ranks, an odd vocabulary. Its norms

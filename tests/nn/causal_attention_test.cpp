@@ -3,7 +3,13 @@
 #include <ATen/Parallel.h>
 
 #include <cmath>
+#include <mutex>
+#include <set>
+#include <thread>
 
+#include "tpsp/core/error.h"
+#include "tpsp/gemm/product.h"
+#include "tpsp/machine/memory.h"
 #include "tpsp/nn/ops.h"
 
 using namespace tpsp;
@@ -50,6 +56,43 @@ at::Tensor attention(const Inputs& inputs, int threads) {
 
 }  // namespace
 
+TEST_CASE("what is shared among threads runs on several") {
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  at::set_num_threads(3);
+  at::parallel_for(0, 3, 1, [&](std::int64_t, std::int64_t) {
+    const std::lock_guard lock(mutex);
+    threads.insert(std::this_thread::get_id());
+  });
+  at::set_num_threads(1);
+  CHECK(threads.size() == 3);
+}
+
+TEST_CASE("a product of two activations is what it is defined as, whichever thread asks for it first") {
+  at::manual_seed(9);
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    if (!has_product(dtype)) continue;
+    for (const std::int64_t rows : {1, 7, 64}) {
+      for (const std::int64_t n : {1, 33, 200}) {
+        for (const std::int64_t k : {1, 5, 130}) {
+          for (const bool transposed : {false, true}) {
+            CAPTURE(at::toString(dtype), rows, n, k, transposed);
+            const auto x = at::randn({rows, k}).to(dtype);
+            const auto y = at::randn(transposed ? at::IntArrayRef{n, k} : at::IntArrayRef{k, n}).to(dtype);
+            const auto out = at::full({rows, n}, 77.0F);
+            std::thread([&] {
+              multiply({.rows = rows, .n = n, .k = k, .transposed = transposed, .dtype = dtype}, x.const_data_ptr(),
+                       y.const_data_ptr(), out.mutable_data_ptr<float>());
+            }).join();
+            const auto want = at::matmul(x.to(at::kDouble), (transposed ? y.t() : y).to(at::kDouble));
+            CHECK((out - want).abs().max().item<double>() < 1e-4);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("causal attention is what it is defined as, for odd lengths, grouped queries and several threads") {
   at::manual_seed(6);
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
@@ -64,8 +107,34 @@ TEST_CASE("causal attention is what it is defined as, for odd lengths, grouped q
       const auto error = (out.to(at::kDouble) - reference(inputs)).abs().max().item<double>();
       CHECK(error < (dtype == at::kFloat ? 4e-6 : 0.02));
       CHECK(attention(inputs, 3).equal(out));
+      at::Tensor elsewhere;
+      std::thread([&] { elsewhere = attention(inputs, 2); }).join();
+      CHECK(elsewhere.equal(out));
     }
   }
+}
+
+TEST_CASE("LibTorch's attention stands in for it, dense, for what oneDNN has no product for") {
+  at::manual_seed(10);
+  for (const Shape& shape : {Shape{70, 2, 4, 2, 16}, Shape{5, 3, 2, 2, 8}}) {
+    const Inputs inputs(shape, at::kDouble);
+    const auto out = attention(inputs, 1);
+    CHECK(out.is_contiguous());
+    CHECK((out - reference(inputs)).abs().max().item<double>() < 1e-12);
+  }
+}
+
+TEST_CASE("causal attention refuses what does not fit together") {
+  const Inputs inputs({6, 1, 4, 2, 8}, at::kFloat);
+  const auto refused = [&](const at::Tensor& keys, const at::Tensor& values) {
+    CHECK_THROWS_AS(ops::causal_attention(inputs.queries, keys, values), Error);
+  };
+  refused(inputs.keys.to(at::kBFloat16), inputs.values);
+  refused(inputs.keys, inputs.values.narrow(1, 0, 1));
+  refused(inputs.keys.narrow(2, 0, 5), inputs.values);
+  refused(inputs.keys.transpose(2, 3).contiguous().transpose(2, 3), inputs.values);
+  refused(at::cat({inputs.keys, inputs.keys.narrow(1, 0, 1)}, 1),
+          at::cat({inputs.keys, inputs.keys.narrow(1, 0, 1)}, 1));
 }
 
 TEST_CASE("causal attention does not let a query see a later key") {
@@ -97,6 +166,49 @@ TEST_CASE("rotary positions come out by head, as a rotation of each pair by its 
     const auto want =
         at::cat({first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin()}, 3);
     CHECK((turned.to(at::kDouble) - want).abs().max().item<double>() < (dtype == at::kFloat ? 1e-5 : 0.02));
+  }
+}
+
+TEST_CASE("an embedding is the row of each id, and zero for those of other ranks") {
+  at::manual_seed(11);
+  const auto table = at::randn({10, 6});
+  const auto ids = at::randint(0, 40, {4, 3}, at::kLong).t();  // [seq 3, batch 4], as they lie in [batch, seq]
+  const auto wide = at::full({3, 4, 9}, 77.0F);
+  for (const auto& out : {at::empty({3, 4, 6}), wide.narrow(2, 2, 6)}) {
+    ops::embedding(table, ids, 15, out);
+    for (std::int64_t s = 0; s < 3; ++s) {
+      for (std::int64_t b = 0; b < 4; ++b) {
+        const auto row = ids[s][b].item<std::int64_t>() - 15;
+        const auto want = row < 0 || row >= 10 ? at::zeros({6}) : table[row];
+        CHECK(out[s][b].equal(want));
+      }
+    }
+  }
+  CHECK(wide.narrow(2, 0, 2).eq(77).all().item<bool>());
+  CHECK(wide.narrow(2, 8, 1).eq(77).all().item<bool>());
+}
+
+TEST_CASE("on meta attention takes the memory that it does with as many threads, or on a GPU") {
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    if (!has_product(dtype)) continue;
+    const Inputs inputs({200, 2, 4, 2, 64}, dtype);
+    for (const int threads : {1, 3}) {
+      AllocationMeter real(at::kCPU);
+      const auto before = real.current_bytes();
+      attention(inputs, threads);
+      AllocationMeter meta(at::kMeta);
+      const auto as_meta = [](const at::Tensor& one) {
+        return at::empty(one.sizes(), one.options().device(at::kMeta));
+      };
+      const auto queries = as_meta(inputs.queries);
+      const auto keys = as_meta(inputs.keys);
+      const auto meta_before = meta.current_bytes();
+      ops::causal_attention(queries, keys, keys, {.threads = threads});
+      CHECK(meta.peak_bytes() - meta_before == real.peak_bytes() - before);
+      meta.reset_peak();
+      ops::causal_attention(queries, keys, keys, {.device = at::kCUDA, .threads = threads});
+      CHECK(meta.peak_bytes() - meta_before == static_cast<std::int64_t>(3 * queries.nbytes()));  // heads repeated
+    }
   }
 }
 

@@ -123,6 +123,13 @@ class Table(unittest.TestCase):
                          ["2.500", "ms", "3.500", "ms", "8.500", "ms", "1.50", "(1.00..2.00)", "3.50", "(3.00..4.00)"])
         self.assertIn("mpi/shm", self.table().stdout)
 
+    def test_the_case_is_in_the_title(self):
+        self.peer(1)
+        header = (*FORWARD, "model", "layers", "batch", "world")
+        self.write("round-1-tpsp-bench-shm-fp32", header,
+                   [SCHEMA, "", "ok", "pass", "tp", 256, "fp32", "shm", 1, 0.9, 0.75, "llama-13b", 1, 4, 2])
+        self.assertIn("A forward of llama-13b, layers 1, batch 4, 2 ranks: PyTorch's", self.table().stdout)
+
     def test_a_ratio_that_means_nothing_has_no_digits(self):
         self.assertEqual(table.ratio_text((12345.6, 12345.6, 12345.6), 2), "over 1000")
 
@@ -219,9 +226,14 @@ class Peer(unittest.TestCase):
             low, median, high = (float(row[name]) for name in ("low_s", "median_s", "high_s"))
             self.assertTrue(0 < low <= median <= high, row)
 
+    def test_queries_that_do_not_share_keys_evenly_are_refused(self):
+        result = start_ranks(PEERS / "dtensor_llama.py", *SHAPES, "--heads", "8", "--kv-heads", "6", MASTER_PORT=str(free_port()))
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("heads over kv heads", result.stderr)
+
     def test_the_products_alone_have_a_row_for_each_length(self):
         result = start_ranks(PEERS / "linear.py", "--layers", "1", "--hidden", "512", "--ffn", "1024", "--heads", "4",
-                             "--vocab", "1000", "--seq", "16,64", "--reps", "6", "--min-time", "0", MASTER_PORT=str(free_port()))
+                             "--kv-heads", "2", "--vocab", "1000", "--seq", "16,64", "--reps", "6", "--min-time", "0", MASTER_PORT=str(free_port()))
         self.assertEqual(result.returncode, 0, result.stderr)
         rows = list(csv.DictReader(result.stdout.splitlines()))
         self.assertEqual([(row["peer"], row["plan"], row["seq"]) for row in rows],

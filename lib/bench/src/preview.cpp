@@ -66,12 +66,12 @@ std::vector<PreviewModule> module_table(const LoweredPlan& plan) {
 }  // namespace
 
 Preview preview(const Architecture& architecture, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                c10::ScalarType dtype, bool shares_memory, const KernelChoice& kernel) {
+                c10::ScalarType dtype, const PreviewSettings& settings) {
   AllocationMeter meter(c10::kMeta);
-  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta, .kernel = kernel});
-  DryProcessGroup group(0, plan.world, shares_memory);
+  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta, .kernel = settings.kernel});
+  DryProcessGroup group(0, plan.world, settings.shares_memory);
   PreviewLog log(meter, plan.head().name);
-  const Context context{.tp = group, .events = &log};
+  const Context context{.tp = group, .events = &log, .meta = settings.meta};
   const auto model = architecture.bind(plan, weights);
   const auto weights_alone = meter.current_bytes();
   const Input input{.tokens = at::empty({batch, seq}, at::TensorOptions(at::kLong).device(at::kMeta))};
@@ -105,7 +105,7 @@ const Preview& Previews::of(const LoweredPlan& plan, std::int64_t batch, std::in
   const std::tuple key{plan.name + "\n" + plan.signature(), plan.world, batch, seq};
   const auto found = previews_.find(key);
   if (found != previews_.end()) return found->second;
-  return previews_.emplace(key, preview(*model_, plan, batch, seq, dtype_, shares_memory_, kernel_)).first->second;
+  return previews_.emplace(key, preview(*model_, plan, batch, seq, dtype_, settings_)).first->second;
 }
 
 }  // namespace tpsp

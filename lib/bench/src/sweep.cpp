@@ -1,6 +1,7 @@
 #include "tpsp/bench/sweep.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -144,7 +145,7 @@ void run_sweep(const Sweep& asked, World& world, ProcessGroup& comm, const Follo
   auto sweep = asked;
   if (!sweep.previews) sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, comm.shares_memory());
   require_same_memory(*sweep.previews, comm);
-  sweep.previews->use(sweep.kernels.as_function());
+  sweep.previews->use(sweep.kernels.as_function(), {.device = sweep.device.type(), .threads = at::get_num_threads()});
   const auto probe = make_device_probe(sweep.device);
   TimeBreakdown ignored;
   const SweepContext context{.sweep = sweep,

@@ -17,7 +17,15 @@ namespace tpsp {
 #ifdef TPSP_WITH_ONEDNN
 namespace {
 
-using namespace onednn;
+using onednn::dense_rows;
+using onednn::engine;
+using onednn::is_a_kernel;
+using onednn::is_version_of_header;
+using onednn::Layout;
+using onednn::Matmul;
+using onednn::Type;
+using onednn::type_of;
+using onednn::with_bad_alloc;
 
 // `[rows, k]` times `weight`, `[k, n]`. Its kernels take x and out dense alone: with another row stride oneDNN 3.2
 // falls back to plain loops.

@@ -1,7 +1,7 @@
 // What every use of oneDNN shares. Only files that CMakeLists.txt gives oneDNN's include folder can include it.
 #pragma once
 
-#include <ATen/ATen.h>
+#include <c10/core/ScalarType.h>
 
 #include <cstdint>
 #include <new>

@@ -14,7 +14,15 @@ namespace tpsp {
 #ifdef TPSP_WITH_ONEDNN
 namespace {
 
-using namespace onednn;
+using onednn::dense_rows;
+using onednn::engine;
+using onednn::is_a_kernel;
+using onednn::is_version_of_header;
+using onednn::Layout;
+using onednn::Matmul;
+using onednn::Type;
+using onednn::type_of;
+using onednn::with_bad_alloc;
 
 Matmul::primitive_desc describe(const Product& product) {
   const auto type = type_of(product.dtype);

@@ -1,4 +1,5 @@
-// Loads and stores that let a kernel be written once for fp32 and bfloat16. Included anew for every instruction set.
+// Loads and stores that let a kernel be written once for fp32 and bfloat16, and 2^x. Included anew for every
+// instruction set.
 #if defined(TPSP_KERNELS_VECTORS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TPSP_KERNELS_VECTORS_INL_H_
 #undef TPSP_KERNELS_VECTORS_INL_H_

@@ -88,27 +88,35 @@ std::size_t ranks_that_fit(const Nodes& nodes, std::size_t each) {
   return ranks;
 }
 
-// How many of the ranks each node gets: one by one to the node that has most cores for each then.
+// How many of the ranks each node gets: one by one to the node that has most cores for each then, the emptier of two.
 std::vector<std::size_t> ranks_of_nodes(const Nodes& nodes, std::size_t ranks, std::size_t each) {
   std::vector<std::size_t> counts(nodes.size());
+  const auto share = [&](std::size_t node) {
+    const auto after = counts[node] + 1;
+    const auto fits = after * each <= nodes[node].size();
+    return std::tuple(fits, fits ? static_cast<double>(nodes[node].size()) / static_cast<double>(after) : 0,
+                      -static_cast<double>(after));
+  };
   for (std::size_t rank = 0; rank < ranks; ++rank) {
     std::size_t best = 0;
-    double best_share = 0;
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
-      if ((counts[i] + 1) * each > nodes[i].size()) continue;
-      const auto share = static_cast<double>(nodes[i].size()) / static_cast<double>(counts[i] + 1);
-      if (share > best_share) std::tie(best, best_share) = std::tuple(i, share);
+    for (std::size_t i = 1; i < nodes.size(); ++i) {
+      if (share(i) > share(best)) best = i;
     }
     ++counts[best];
   }
   return counts;
 }
 
-// hwloc_distrib is not asked: where the division leaves a rest, it gives ranks different numbers of cores.
-std::vector<Cpus> divide_by_node(const Nodes& nodes, std::size_t ranks) {
-  auto each = nodes.front().size();
+// The most cores that each rank can have with none of them on two nodes.
+std::size_t cores_within_nodes(const Nodes& nodes, std::size_t ranks) {
+  std::size_t each = 0;
   for (const auto& cores : nodes) each = std::max(each, cores.size());
   while (ranks_that_fit(nodes, each) < ranks) --each;
+  return each;
+}
+
+// hwloc_distrib is not asked: where the division leaves a rest, it gives ranks different numbers of cores.
+std::vector<Cpus> divide_by_node(const Nodes& nodes, std::size_t ranks, std::size_t each) {
   const auto counts = ranks_of_nodes(nodes, ranks, each);
   std::vector<Cpus> shares;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
@@ -210,9 +218,11 @@ Shares share_cores(const HostCores& host, const std::vector<Cpus>& ranks) {
   const auto cores = host.within(all);
   if (cores.size() < ranks.size()) return {Binding::none, ranks};
   const auto nodes = host.nodes_within(all);
-  if (ranks.size() < nodes.size())
-    return {Binding::tpsp_bench, divide(cores, ranks.size(), cores.size() / ranks.size())};
-  return {Binding::tpsp_bench, divide_by_node(nodes, ranks.size())};
+  const auto side_by_side = cores.size() / ranks.size();
+  const auto each = cores_within_nodes(nodes, ranks.size());
+  const bool idle = 4 * each < 3 * side_by_side;  // a quarter of the cores cost more than memory of another node
+  return {Binding::tpsp_bench,
+          idle ? divide(cores, ranks.size(), side_by_side) : divide_by_node(nodes, ranks.size(), each)};
 }
 
 }  // namespace tpsp

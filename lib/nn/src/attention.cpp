@@ -79,7 +79,7 @@ Delta attention(const Layers& layers, Sharded input, const AttentionModules& mod
   {
     const EventScope scope(context.events,
                            {.phase = Phase::attention, .module = modules.container, .flops = attention_flops(q.local)});
-    q.local = ops::causal_attention(q.local, k.local, v.local);
+    q.local = ops::causal_attention(q.local, k.local, v.local, context.meta);
   }
   k.local.reset();
   v.local.reset();

@@ -6,7 +6,9 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <vector>
 
+#include "tpsp/core/error.h"
 #include "tpsp/gemm/product.h"
 #include "tpsp/kernels/kernels.h"
 #include "tpsp/nn/ops.h"
@@ -18,6 +20,15 @@ namespace {
 constexpr std::int64_t rows_of_block = 64;
 
 std::int64_t blocks_of(std::int64_t seq) { return (seq + rows_of_block - 1) / rows_of_block; }
+
+// One block of one head's queries each.
+std::int64_t tasks_of(const at::Tensor& queries) {
+  return queries.size(0) * queries.size(1) * blocks_of(queries.size(2));
+}
+
+std::vector<std::int64_t> shape_of_result(const at::Tensor& queries) {
+  return {queries.size(2), queries.size(0), queries.size(1) * queries.size(3)};
+}
 
 std::int64_t aligned(std::int64_t bytes) {
   constexpr std::int64_t cache_line = 64;
@@ -46,7 +57,7 @@ class Blocks {
   Blocks(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& out)
       : queries_(queries), keys_(keys), values_(values), out_(out), scratch_(queries) {}
 
-  // One of batch * heads * blocks. The blocks of a head alternate between its start and its end, so that threads that
+  // The blocks of a head alternate between its start and its end, so that threads that
   // get some in a row get as much work each.
   void run(std::int64_t task, std::byte* memory) const {
     const auto blocks = blocks_of(seq());
@@ -57,7 +68,6 @@ class Blocks {
   }
 
  private:
-  std::int64_t heads() const { return queries_.size(1); }
   std::int64_t seq() const { return queries_.size(2); }
   std::int64_t head_dim() const { return queries_.size(3); }
 
@@ -104,8 +114,7 @@ template <typename T>
 void run_blocks(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& out,
                 const at::Tensor& memory) {
   const Blocks<T> blocks(queries, keys, values, out);
-  const auto tasks = queries.size(0) * queries.size(1) * blocks_of(queries.size(2));
-  at::parallel_for(0, tasks, 1, [&](std::int64_t begin, std::int64_t end) {
+  at::parallel_for(0, tasks_of(queries), 1, [&](std::int64_t begin, std::int64_t end) {
     auto* const mine = static_cast<std::byte*>(memory.mutable_data_ptr()) + at::get_thread_num() * memory.stride(0);
     for (auto task = begin; task < end; ++task) blocks.run(task, mine);
   });
@@ -117,24 +126,41 @@ at::Tensor repeat_heads(const at::Tensor& heads, std::int64_t times) {
   return times == 1 ? heads : heads.repeat_interleave(times, 1);
 }
 
+// Attention knows no batch apart from heads.
+at::Tensor batch_as_heads(const at::Tensor& heads) { return heads.flatten(0, 1).unsqueeze(0); }
+
 at::Tensor attention_of_libtorch(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
   const auto group = queries.size(1) / keys.size(1);
   const auto all_keys = repeat_heads(keys, group);
   const auto all_values = repeat_heads(values, group);
-  if (queries.is_meta())
-    return at::empty({queries.size(2), queries.size(0), queries.size(1) * queries.size(3)}, queries.options());
-  return at::scaled_dot_product_attention(queries, all_keys, all_values, /*attn_mask=*/{}, /*dropout_p=*/0.0,
-                                          /*is_causal=*/true)
-      .permute({2, 0, 1, 3})
-      .flatten(2);
+  if (queries.is_meta()) return at::empty(shape_of_result(queries), queries.options());
+  const auto mixed = at::scaled_dot_product_attention(batch_as_heads(queries), batch_as_heads(all_keys),
+                                                      batch_as_heads(all_values), /*attn_mask=*/{},
+                                                      /*dropout_p=*/0.0, /*is_causal=*/true);
+  return mixed.squeeze(0).transpose(0, 1).reshape(shape_of_result(queries));
+}
+
+void check(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
+  const auto fits = [&](const at::Tensor& one) {
+    return one.dim() == 4 && one.is_contiguous() && one.scalar_type() == queries.scalar_type() &&
+           one.size(0) == queries.size(0) && one.size(2) == queries.size(2) && one.size(3) == queries.size(3);
+  };
+  const bool all = fits(queries) && fits(keys) && fits(values) && keys.size(1) == values.size(1) &&
+                   queries.size(1) % keys.size(1) == 0;
+  if (!all) throw internal_error({.where = "attention", .what = "queries, keys and values do not fit together"});
 }
 
 }  // namespace
 
-at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
-  if (queries.is_cuda() || !has_product(queries.scalar_type())) return attention_of_libtorch(queries, keys, values);
-  auto out = at::empty({queries.size(2), queries.size(0), queries.size(1) * queries.size(3)}, queries.options());
-  const auto memory = at::empty({at::get_num_threads(), Scratch(queries).bytes}, queries.options().dtype(at::kByte));
+at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                            const StandsFor& meta) {
+  check(queries, keys, values);
+  const bool on_cpu = (queries.is_meta() ? meta.device : queries.device().type()) == at::kCPU;
+  if (!on_cpu || !has_product(queries.scalar_type())) return attention_of_libtorch(queries, keys, values);
+  auto out = at::empty(shape_of_result(queries), queries.options());
+  const auto threads =
+      std::min<std::int64_t>(queries.is_meta() ? meta.threads : at::get_num_threads(), tasks_of(queries));
+  const auto memory = at::empty({threads, Scratch(queries).bytes}, queries.options().dtype(at::kByte));
   if (queries.is_meta()) return out;
   if (queries.scalar_type() == at::kBFloat16) {
     run_blocks<kernels::Bf16>(queries, keys, values, out, memory);

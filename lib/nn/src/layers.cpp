@@ -171,7 +171,7 @@ Sharded Layers::swiglu(Sharded gate, const std::string& gate_module, Sharded up,
   const bool slice_gate = gate.placement.is_replicate() && up.placement.is_shard();
   if (slice_gate) gate = redistribute(std::move(gate), up.placement, context_, gate_module);
   up = redistribute(std::move(up), gate.placement, context_, up_module);
-  gate.local = ops::swiglu(gate.local, up.local);
+  gate.local = ops::swiglu(gate.local, up.local, context_.meta);
   return gate;
 }
 

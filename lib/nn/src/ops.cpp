@@ -52,7 +52,7 @@ class Terms {
   std::size_t count_;
 };
 
-// The last dimension at these indices of the others.
+// Where the last dimension lies at these indices of the others; it is contiguous.
 template <typename... Index>
 std::byte* row_at(const at::Tensor& tensor, Index... index) {
   std::int64_t dim = 0;
@@ -68,7 +68,7 @@ std::int64_t grain(std::int64_t width) {
 
 void embedding_on_cpu(const at::Tensor& table, const at::Tensor& ids, std::int64_t first_row, const at::Tensor& out) {
   const auto row_bytes = static_cast<std::size_t>(table.size(1) * table.element_size());
-  const auto* const id = static_cast<const std::int64_t*>(ids.const_data_ptr());
+  const auto* const id = ids.const_data_ptr<std::int64_t>();
   const auto batch = out.size(1);
   at::parallel_for(0, ids.numel(), grain(table.size(1)), [&](std::int64_t begin, std::int64_t end) {
     for (auto token = begin; token < end; ++token) {
@@ -91,7 +91,12 @@ void embedding(const at::Tensor& table, const at::Tensor& ids, std::int64_t firs
   const auto local = ids - first_row;
   const auto outside = local.lt(0).logical_or_(local.ge(table.size(0)));
   const auto rows = local.masked_fill_(outside, 0).flatten();
-  out.copy_(table.index_select(0, rows).view(out.sizes()));
+  if (out.is_contiguous()) {
+    auto flat = out.view({-1, table.size(1)});
+    at::index_select_out(flat, table, 0, rows);
+  } else {
+    out.copy_(table.index_select(0, rows).view(out.sizes()));
+  }
   out.masked_fill_(outside.unsqueeze(-1), 0);
 }
 
@@ -260,7 +265,8 @@ void swiglu_of_halves(const at::Tensor& out, const at::Tensor& gate, const at::T
 
 }  // namespace
 
-at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up, const StandsFor& meta) {
+  if (gate.is_meta() && meta.device != at::kCPU) return gate;
   if (gate.is_cuda()) {
     auto activated = gate;
     return at::silu_(activated).mul_(up);

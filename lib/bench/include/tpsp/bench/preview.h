@@ -51,31 +51,38 @@ struct Preview {
   std::vector<Finding> findings;                ///< the lowering's, and detours
 };
 
+/// What the memory of a forward depends on beside model, plan and shape.
+struct PreviewSettings {
+  bool shares_memory = false;  ///< of the backend's ranks: a collective needs no buffers of its own then
+  KernelChoice kernel{};       ///< which multiplies with what; what it copies meanwhile counts
+  StandsFor meta{};
+};
+
 /// Runs the forward of rank 0 on meta tensors with a process group that moves nothing. Needs neither MPI, GPU nor
-/// weights. Where the backend's ranks share memory, a collective needs no buffers of its own. What a kernel copies
-/// while it multiplies counts: `kernel` says which multiplies with what. Throws what the real forward would throw.
+/// weights. Throws what the real forward would throw.
 Preview preview(const Architecture& model, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                c10::ScalarType dtype, bool shares_memory = false, const KernelChoice& kernel = {});
+                c10::ScalarType dtype, const PreviewSettings& settings = {});
 
 /// The previews of a run: each is made when it is first asked for, and kept. For one thread.
 class Previews {
  public:
   Previews(std::shared_ptr<const Architecture> model, c10::ScalarType dtype, bool shares_memory)
-      : model_(std::move(model)), dtype_(dtype), shares_memory_(shares_memory) {}
+      : model_(std::move(model)), dtype_(dtype), settings_{.shares_memory = shares_memory} {}
 
   const Preview& of(const LoweredPlan& plan, std::int64_t batch, std::int64_t seq);
-  bool shares_memory() const { return shares_memory_; }
-  /// From now on with these kernels, plain ones until then. References from `of` are gone.
-  void use(KernelChoice kernel) {
-    kernel_ = std::move(kernel);
+  bool shares_memory() const { return settings_.shares_memory; }
+  /// From now on with these kernels and for this; plain ones and one thread of a CPU until then. References from `of`
+  /// are gone.
+  void use(KernelChoice kernel, StandsFor meta) {
+    settings_.kernel = std::move(kernel);
+    settings_.meta = meta;
     previews_.clear();
   }
 
  private:
   std::shared_ptr<const Architecture> model_;
   c10::ScalarType dtype_;
-  bool shares_memory_;
-  KernelChoice kernel_{};
+  PreviewSettings settings_;
   std::map<std::tuple<std::string, int, std::int64_t, std::int64_t>, Preview> previews_;
 };
 

@@ -62,7 +62,7 @@ struct CausalRows {
 };
 /// exponentials = exp(x), x = scale * (score - the row's largest), for the keys that a row sees, and 0 for the others;
 /// sums = a row's sum of them. The softmax is their quotient. Before it is rounded an exponential has a relative error
-/// of at most 2^-22 (1 + |x|), and none is less than 2^-126.
+/// of at most 2^-22 (1 + |x|) down to 2^-126, which smaller ones become.
 void causal_exponentials(const CausalRows<float>& job);
 void causal_exponentials(const CausalRows<Bf16>& job);
 

@@ -57,9 +57,9 @@ struct Shares {
 
 /// What each rank of a host is to run on, from what each may run on now. Ranks that share no processor were bound by
 /// whoever started them and stay where they are; so does a rank alone. Otherwise each gets equally many physical cores
-/// of those that any of them may use, side by side in the machine: as many as there are for all without one rank on two
-/// NUMA nodes, since a rank's memory is on the node that first writes it. Fewer ranks than nodes share all cores. With
-/// more ranks than cores, nothing changes.
+/// of those that any of them may use, side by side in the machine: as many as there are for all with no rank on two
+/// NUMA nodes, since a rank's memory is on the node that first writes it; or, where that leaves more than a quarter of
+/// the cores idle, as many as there are. With more ranks than cores, nothing changes.
 Shares share_cores(const HostCores& host, const std::vector<Cpus>& ranks);
 
 }  // namespace tpsp

@@ -1,4 +1,5 @@
-// The arithmetic between collectives, on local tensors. On the meta device every call gives the shape alone.
+// The arithmetic between collectives, on local tensors. On the meta device every call gives the shape alone, and takes
+// the memory that it would on the device that meta stands for.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,11 +8,12 @@
 #include <vector>
 
 #include "tpsp/gemm/weight.h"
+#include "tpsp/parallel/sharded.h"
 
 namespace tpsp::ops {
 
-/// Rows of `table` (`[rows, hidden]`, global rows first_row...) for `ids` (`[seq, batch]`) into `out`, `[seq, batch,
-/// hidden]`; zero where an id lies outside.
+/// Rows of `table` (`[rows, hidden]`, global rows first_row...) for `ids` (`[seq, batch]` int64) into `out`, `[seq,
+/// batch, hidden]`; zero where an id lies outside.
 void embedding(const at::Tensor& table, const at::Tensor& ids, std::int64_t first_row, const at::Tensor& out);
 
 /// `[seq, batch, in]` times `weight` (`[out, in]`) transposed into `out`, `[seq, batch, out]`. Both may be slices of
@@ -47,14 +49,16 @@ at::Tensor by_head(const at::Tensor& heads);
 at::Tensor heads_for_queries(const at::Tensor& kv_heads, std::int64_t first, std::int64_t count, std::int64_t group);
 
 /// Causal softmax(QK^T / sqrt(d)) V of queries `[batch, heads, seq, head_dim]`, keys and values `[batch, kv heads, seq,
-/// head_dim]`, all contiguous; heads is a multiple of kv heads. Returns `[seq, batch, heads * head_dim]`. On the CPU
-/// with oneDNN the probabilities are summed in fp32 and rounded to the dtype before they meet the values, as in
-/// FlashAttention (Dao et al., arXiv:2205.14135), but divided after; otherwise it is LibTorch's attention.
-at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values);
+/// head_dim]`, all contiguous; heads is a multiple of kv heads. Returns `[seq, batch, heads * head_dim]`, contiguous.
+/// On the CPU with oneDNN the exponentials are rounded to the dtype before they meet the values, and divided by their
+/// fp32 sum after, as in FlashAttention (Dao et al., arXiv:2205.14135); otherwise it is LibTorch's attention. A value
+/// that is not finite may reach queries up to 63 tokens before it, as 0 times infinity.
+at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                            const StandsFor& meta = {});
 
 /// silu(gate) * up (Shazeer, arXiv:2002.05202) of `[seq, batch, features]`, perhaps slices of wider tensors. It is
 /// written over its inputs: into `gate`; or, on the CPU where the two are the halves of one tensor's rows, without gaps
 /// into the first half of that tensor's memory, since dense rows are what every GEMM kernel takes.
-at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up, const StandsFor& meta = {});
 
 }  // namespace tpsp::ops

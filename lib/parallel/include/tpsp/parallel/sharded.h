@@ -32,10 +32,17 @@ struct Sharded {
 Sharded new_sharded(std::vector<std::int64_t> global, Placement placement, Placement next,
                     const at::TensorOptions& options, ProcessGroup& group);
 
+/// What tensors on the meta device stand for in a preview: some kernels need memory by device and thread.
+struct StandsFor {
+  c10::DeviceType device = c10::DeviceType::CPU;
+  int threads = 1;
+};
+
 /// What a forward pass needs to know of the other ranks, and who gets its events.
 struct Context {
   ProcessGroup& tp;
   EventSink* events = nullptr;
+  StandsFor meta{};
 };
 
 /// What the caller of `redistribute` does with the result.
