@@ -34,8 +34,7 @@ Matmul::primitive_desc describe(std::int64_t rows, const Layout& weight, std::in
 }
 
 // Rows of x that the layout is chosen for; it serves any other number. More are multiplied in equal parts of about as
-// many, which a core's share of the last cache holds: in bf16 up to 3% faster where x and out are larger than the
-// cache.
+// many, so that a part of x and out stays in the cache.
 constexpr std::int64_t expected_rows = 512;
 
 std::int64_t rows_at_a_time(std::int64_t rows) {
