@@ -15,17 +15,8 @@
 namespace tpsp {
 
 #ifdef TPSP_WITH_ONEDNN
+namespace onednn {
 namespace {
-
-using onednn::dense_rows;
-using onednn::engine;
-using onednn::is_a_kernel;
-using onednn::is_version_of_header;
-using onednn::Layout;
-using onednn::Matmul;
-using onednn::Type;
-using onednn::type_of;
-using onednn::with_bad_alloc;
 
 // `[rows, k]` times `weight`, `[k, n]`. Its kernels take x and out dense alone: with another row stride oneDNN 3.2
 // falls back to plain loops.
@@ -126,14 +117,15 @@ bool has_kernel(at::ScalarType dtype) {
 }
 
 }  // namespace
+}  // namespace onednn
 
 bool onednn_packs(at::ScalarType dtype) {
-  static const bool fp32 = has_kernel(at::kFloat);
-  static const bool bf16 = has_kernel(at::kBFloat16);
+  static const bool fp32 = onednn::has_kernel(at::kFloat);
+  static const bool bf16 = onednn::has_kernel(at::kBFloat16);
   return dtype == at::kFloat ? fp32 : dtype == at::kBFloat16 && bf16;
 }
 std::unique_ptr<const PackedWeight> pack_onednn(const at::Tensor& weight) {
-  return std::make_unique<const OnednnWeight>(weight);
+  return std::make_unique<const onednn::OnednnWeight>(weight);
 }
 std::string onednn_version() {
   const auto& version = *dnnl::version();

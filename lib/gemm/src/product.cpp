@@ -12,17 +12,8 @@
 namespace tpsp {
 
 #ifdef TPSP_WITH_ONEDNN
+namespace onednn {
 namespace {
-
-using onednn::dense_rows;
-using onednn::engine;
-using onednn::is_a_kernel;
-using onednn::is_version_of_header;
-using onednn::Layout;
-using onednn::Matmul;
-using onednn::Type;
-using onednn::type_of;
-using onednn::with_bad_alloc;
 
 Matmul::primitive_desc describe(const Product& product) {
   const auto type = type_of(product.dtype);
@@ -90,15 +81,16 @@ bool has_kernel(at::ScalarType dtype) {
 }
 
 }  // namespace
+}  // namespace onednn
 
 bool has_product(at::ScalarType dtype) {
-  static const bool fp32 = has_kernel(at::kFloat);
-  static const bool bf16 = has_kernel(at::kBFloat16);
+  static const bool fp32 = onednn::has_kernel(at::kFloat);
+  static const bool bf16 = onednn::has_kernel(at::kBFloat16);
   return dtype == at::kFloat ? fp32 : dtype == at::kBFloat16 && bf16;
 }
 
 void multiply(const Product& product, const void* x, const void* y, float* out) {
-  with_bad_alloc([&] { prepared(product).run(x, y, out); });
+  onednn::with_bad_alloc([&] { onednn::prepared(product).run(x, y, out); });
 }
 #else
 bool has_product(at::ScalarType) { return false; }
