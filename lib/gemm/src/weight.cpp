@@ -21,10 +21,11 @@ std::string_view to_string(GemmKernel kernel) {
 }
 
 std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device) {
-  std::vector<GemmKernel> kernels{GemmKernel::plain};
-  if (!device.is_cpu() && !device.is_meta()) return kernels;
-  if (amx_packs(dtype)) kernels.push_back(GemmKernel::amx);
+  if (!device.is_cpu() && !device.is_meta()) return {GemmKernel::plain};
+  std::vector<GemmKernel> kernels;
   if (onednn_packs(dtype)) kernels.push_back(GemmKernel::onednn);
+  kernels.push_back(GemmKernel::plain);
+  if (amx_packs(dtype)) kernels.push_back(GemmKernel::amx);
   if (mkl_packs(dtype)) kernels.push_back(GemmKernel::mkl);
   return kernels;
 }
