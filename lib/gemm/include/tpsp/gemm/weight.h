@@ -21,8 +21,9 @@ enum class GemmKernel {
 std::string_view to_string(GemmKernel kernel);
 
 /// The kernels that this build and machine have for a dtype and device, in the order of preference: onednn on the CPU
-/// and the meta device, which stands for it, for the dtypes that it has more than plain loops for; plain, which is there
-/// for all; on the CPU also amx for bf16 where the CPU multiplies tiles, and mkl for fp32 where LibTorch comes with MKL.
+/// and the meta device, which stands for it, for the dtypes that it has more than plain loops for; plain, which is
+/// there for all; on the CPU also amx for bf16 where the CPU multiplies tiles, and mkl for fp32 where LibTorch comes
+/// with MKL.
 std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device);
 
 /// The version of the library behind the onednn kernel, "3.2.0"; empty in a build without it.
