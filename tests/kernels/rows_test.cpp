@@ -71,6 +71,7 @@ TEMPLATE_TEST_CASE("add_norm adds the rounded sum to the stream and normalizes w
         Guarded<TestType> normed(rows * width);
         add_norm({.terms = terms,
                   .stream = stream.data(),
+                  .sum = stream.data(),
                   .weight = inputs.weight.data(),
                   .normed = normed.data(),
                   .rows = rows,

@@ -1,7 +1,7 @@
 // The plans that come with the program, against one rank that holds everything.
 
 #include "support/forward_on_ranks.h"
-#include "support/forwarding.h"
+#include "support/process_groups.h"
 
 using namespace tpsp;
 
@@ -76,21 +76,6 @@ TEST_CASE("the arena that a preview asks for is enough: the logits lie in it on 
     CHECK(shared == std::vector<int>(4, 3));
   }
 }
-
-namespace {
-
-/// Hides that the ranks share memory, so that sums are finished before anybody reads them.
-class Apart final : public ForwardingProcessGroup {
- public:
-  using ForwardingProcessGroup::ForwardingProcessGroup;
-  bool shares_memory() const override { return false; }
-  bool is_shared(const at::Tensor&) const override { return false; }
-  std::vector<at::Tensor> defer_reduction(Collective kind, const at::Tensor& partial) override {
-    return ProcessGroup::defer_reduction(kind, partial);
-  }
-};
-
-}  // namespace
 
 TEST_CASE("the fused add-norm gives what its parts give, within rounding") {
   const auto config = load_model("llama-tiny");

@@ -1,6 +1,7 @@
 #include "support/torch_and_catch.h"
 // The line above comes first.
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 
 #include <cmath>
 #include <mutex>
@@ -218,4 +219,54 @@ TEST_CASE("causal attention and rotation have their shapes on meta") {
   CHECK(keys.sizes() == at::IntArrayRef({2, 1, 6, 8}));
   const auto out = ops::causal_attention(at::empty({2, 4, 6, 8}, meta), keys, keys);
   CHECK(out.sizes() == at::IntArrayRef({6, 2, 32}));
+}
+
+namespace {
+
+// Gradients of the definition, in double precision: of queries, keys and values.
+std::vector<at::Tensor> reference_gradients(const Inputs& inputs, const at::Tensor& of_result) {
+  const c10::AutoGradMode recorded(true);
+  auto copies = inputs;
+  for (auto* one : {&copies.queries, &copies.keys, &copies.values}) {
+    *one = one->to(at::kDouble).detach().clone().requires_grad_();
+  }
+  reference(copies).backward(of_result.to(at::kDouble));
+  return {copies.queries.grad(), copies.keys.grad(), copies.values.grad()};
+}
+
+}  // namespace
+
+TEST_CASE("the gradients of attention are the definition's, and its result is the one without them") {
+  at::manual_seed(3);
+  const Shape shapes[] = {{1, 1, 1, 1, 8},   {7, 2, 4, 4, 16},   {64, 1, 2, 1, 32},
+                          {65, 2, 4, 2, 24}, {200, 1, 6, 3, 64}, {129, 2, 2, 2, 128}};
+  for (const auto& shape : shapes) {
+    for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+      CAPTURE(shape.seq, shape.batch, shape.heads, shape.kv_heads, shape.head_dim, at::toString(dtype));
+      const Inputs inputs(shape, dtype);
+      const auto forward = ops::causal_attention_for_backward(inputs.queries, inputs.keys, inputs.values);
+      CHECK(forward.mixed.equal(ops::causal_attention(inputs.queries, inputs.keys, inputs.values)));
+      const auto of_result = at::randn(forward.mixed.sizes()).to(dtype);
+      const auto gradients =
+          ops::causal_attention_backward(of_result, inputs.queries, inputs.keys, inputs.values, forward);
+      const auto expected = reference_gradients(inputs, of_result);
+      const at::Tensor got[] = {gradients.queries, gradients.keys, gradients.values};
+      for (std::size_t i = 0; i < 3; ++i) {
+        CAPTURE(i);
+        REQUIRE(got[i].sizes() == expected[i].sizes());
+        const auto error = (got[i].to(at::kDouble) - expected[i]).abs().max().item<double>();
+        CHECK(error <= expected[i].abs().max().item<double>() * (dtype == at::kFloat ? 1e-5 : 3e-2) + 1e-6);
+      }
+    }
+  }
+}
+
+TEST_CASE("rotary positions turn gradients back to where they came from") {
+  at::manual_seed(4);
+  const auto table = ops::rotary_table(9, 16, 10000, at::TensorOptions());
+  const auto heads = at::randn({9, 2, 3, 16});
+  const auto turned = ops::rotate(heads, table);
+  const auto back = at::empty({9, 2, 6, 16}).narrow(2, 1, 3);
+  ops::rotate_back(turned, table, back);
+  CHECK(at::allclose(back, heads, 1e-5, 1e-6));
 }

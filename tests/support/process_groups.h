@@ -43,4 +43,21 @@ class ChangingProcessGroup final : public ForwardingProcessGroup {
   std::function<void(const at::Tensor&)> change_;
 };
 
+/// Hides that the ranks share memory, so that sums are finished before anybody reads them.
+class Apart final : public ForwardingProcessGroup {
+ public:
+  using ForwardingProcessGroup::ForwardingProcessGroup;
+  bool shares_memory() const override { return false; }
+  bool is_shared(const at::Tensor&) const override { return false; }
+  at::Tensor alloc_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override {
+    return at::empty(sizes, options);
+  }
+  at::Tensor alloc_gathered(at::IntArrayRef sizes, const at::TensorOptions& options) override {
+    return at::empty(sizes, options);
+  }
+  std::vector<at::Tensor> defer_reduction(Collective kind, const at::Tensor& partial) override {
+    return ProcessGroup::defer_reduction(kind, partial);
+  }
+};
+
 }  // namespace tpsp

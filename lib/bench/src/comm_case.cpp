@@ -147,7 +147,8 @@ void CommCase::gather_and_read() {
 void CommCase::run_fused_add_norm() {
   {
     const EventScope scope(events_, event_of(Transition::reduce_scatter));
-    ops::add_norm(stream_, comm_.defer_reduction(Collective::reduce_scatter, input_), weight_, norm_eps, shard_);
+    ops::add_norm(stream_, comm_.defer_reduction(Collective::reduce_scatter, input_), stream_, weight_, norm_eps,
+                  shard_);
   }
   gather(shard_);
 }

@@ -19,6 +19,9 @@ class PackedWeight {
   virtual bool takes_strides() const { return true; }
   /// out = x W^T; neither is meta, and there is at least one row.
   virtual void multiply(const at::Tensor& x, const at::Tensor& out) const = 0;
+  /// out = gradient W, likewise. For a weight that is kept as it is.
+  virtual void multiply_backward(const at::Tensor& gradient, const at::Tensor& out) const;
+  virtual at::Tensor plain() const { return {}; }
   virtual at::Device device() const = 0;
   virtual at::ScalarType dtype() const = 0;
   virtual std::int64_t bytes() const = 0;

@@ -130,6 +130,22 @@ void GemmWeight::multiply(const at::Tensor& x, const at::Tensor& out) const {
   if (!out.is_meta()) packed_->multiply(x, out);
 }
 
+void PackedWeight::multiply_backward(const at::Tensor&, const at::Tensor&) const {
+  throw refusal("no backward of a packed weight", "it is packed for the forward alone");
+}
+
+void GemmWeight::multiply_backward(const at::Tensor& gradient, const at::Tensor& out) const {
+  require_operand(gradient, "the gradient", rows_, *packed_);
+  require_operand(out, "the output", columns_, *packed_);
+  if (gradient.size(0) != out.size(0)) {
+    throw refusal(fmt::format("the output has {} rows", out.size(0)),
+                  fmt::format("the gradient has {}", gradient.size(0)));
+  }
+  if (out.size(0) > 0 && !out.is_meta()) packed_->multiply_backward(gradient, out);
+}
+
 std::int64_t GemmWeight::bytes() const { return packed_->bytes(); }
+
+at::Tensor GemmWeight::plain() const { return packed_->plain(); }
 
 }  // namespace tpsp

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 // Compiles this file once for every instruction set that the compiler knows; the best is chosen at run time.
 #undef HWY_TARGET_INCLUDE
@@ -53,14 +54,15 @@ template <typename T>
 HWY_INLINE float add_row(const AddNorm<T>& job, std::size_t row) {
   const std::size_t lanes = hn::Lanes(Floats());
   const std::size_t base = row * job.width;
-  T* const stream = job.stream + base;
+  const T* const stream = job.stream + base;
+  T* const out = job.sum + base;
   auto squares = hn::Zero(Floats());
   auto more_squares = hn::Zero(Floats());
   const auto one = [&](std::size_t i, FloatVector& into) HWY_ATTR {
     auto x = load(stream + i);
     if (!job.terms.empty()) {
       x = residual_sum(x, sum_at(job.terms, base + i), stream);
-      store(x, stream + i);
+      store(x, out + i);
     }
     into = hn::MulAdd(x, x, into);
   };
@@ -75,7 +77,7 @@ HWY_INLINE float add_row(const AddNorm<T>& job, std::size_t row) {
     auto x = load_some(stream + i, left);
     if (!job.terms.empty()) {
       x = residual_sum(x, sum_of_some_at(job.terms, base + i, left), stream);
-      store_some(x, stream + i, left);
+      store_some(x, out + i, left);
     }
     squares = hn::MulAdd(x, x, squares);
   }
@@ -89,16 +91,76 @@ void add_norm_rows(const AddNorm<T>& job) {
   for (std::size_t row = 0; row < job.rows; ++row) {
     const float squares = add_row(job, row);
     const auto scale = hn::Set(floats, 1.0F / std::sqrt(squares / static_cast<float>(job.width) + job.eps));
-    const T* const stream = job.stream + row * job.width;
+    const T* const sum = (job.terms.empty() ? job.stream : job.sum) + row * job.width;
     T* const normed = job.normed + row * job.width;
     std::size_t i = 0;
     for (; i + lanes <= job.width; i += lanes) {
-      store(hn::Mul(hn::Mul(load(stream + i), scale), load(job.weight + i)), normed + i);
+      store(hn::Mul(hn::Mul(load(sum + i), scale), load(job.weight + i)), normed + i);
     }
     const auto left = job.width - i;
     if (left == 0) continue;
-    const auto last = hn::Mul(hn::Mul(load_some(stream + i, left), scale), load_some(job.weight + i, left));
+    const auto last = hn::Mul(hn::Mul(load_some(sum + i, left), scale), load_some(job.weight + i, left));
     store_some(last, normed + i, left);
+  }
+}
+
+// A vector of which `left` elements are there; all where that is 0.
+template <typename T>
+HWY_INLINE FloatVector loaded(const T* from, std::size_t left) {
+  return left == 0 ? load(from) : load_some(from, left);
+}
+
+template <typename T>
+HWY_INLINE FloatVector stored_sum(std::span<const T* const> terms, std::size_t i, std::size_t left) {
+  return as_stored(left == 0 ? sum_at(terms, i) : sum_of_some_at(terms, i, left), terms[0]);
+}
+
+template <typename T>
+HWY_INLINE void store_these(FloatVector v, T* to, std::size_t left) {
+  if (left == 0) {
+    store(v, to);
+  } else {
+    store_some(v, to, left);
+  }
+}
+
+// Calls `body(i, left)` for every vector of a row, the last one perhaps with fewer elements.
+template <typename Body>
+HWY_INLINE void for_vectors(std::size_t width, const Body& body) {
+  const std::size_t lanes = hn::Lanes(Floats());
+  std::size_t i = 0;
+  for (; i + lanes <= width; i += lanes) body(i, std::size_t{0});
+  if (i < width) body(i, width - i);
+}
+
+template <typename T>
+void add_norm_backward_rows(const AddNormBackward<T>& job) {
+  const Floats floats;
+  const auto width = static_cast<float>(job.width);
+  for (std::size_t row = 0; row < job.rows; ++row) {
+    const std::size_t base = row * job.width;
+    const T* const input = job.input + base;
+    T* const gradient = job.gradient + base;
+    auto squares = hn::Zero(floats);
+    auto dots = hn::Zero(floats);
+    for_vectors(job.width, [&](std::size_t i, std::size_t left) HWY_ATTR {
+      const auto x = loaded(input + i, left);
+      const auto weighted = hn::Mul(stored_sum(job.terms, base + i, left), loaded(job.weight + i, left));
+      squares = hn::MulAdd(x, x, squares);
+      dots = hn::MulAdd(weighted, x, dots);
+    });
+    const float inverse = 1.0F / std::sqrt(hn::GetLane(hn::SumOfLanes(floats, squares)) / width + job.eps);
+    const float mean_dot = hn::GetLane(hn::SumOfLanes(floats, dots)) / width;
+    const auto scale = hn::Set(floats, inverse);
+    const auto pull = hn::Set(floats, inverse * inverse * inverse * mean_dot);
+    for_vectors(job.width, [&](std::size_t i, std::size_t left) HWY_ATTR {
+      const auto x = loaded(input + i, left);
+      const auto scaled = hn::Mul(stored_sum(job.terms, base + i, left), scale);
+      const auto from_norm = hn::NegMulAdd(x, pull, hn::Mul(scaled, loaded(job.weight + i, left)));
+      store_these(job.adds ? hn::Add(loaded(gradient + i, left), from_norm) : from_norm, gradient + i, left);
+      const auto of_weight = hn::MulAdd(scaled, x, loaded(job.weight_gradient + i, left));
+      store_these(of_weight, job.weight_gradient + i, left);
+    });
   }
 }
 
@@ -122,6 +184,81 @@ void swiglu_rows(Rows<T> out, Rows<const T> gate, Rows<const T> up, std::size_t 
   }
 }
 
+template <typename T>
+void swiglu_backward_rows(Rows<T> out, Rows<T> gate, Rows<T> up, std::size_t rows, std::size_t width) {
+  const Floats floats;
+  const auto one = hn::Set(floats, 1.0F);
+  for (std::size_t row = 0; row < rows; ++row) {
+    for_vectors(width, [&](std::size_t i, std::size_t left) HWY_ATTR {
+      const auto gradient = loaded(out[row] + i, left);
+      const auto g = loaded(gate[row] + i, left);
+      const auto u = loaded(up[row] + i, left);
+      const auto sigmoid = hn::Div(one, hn::Add(one, exp2_of(hn::Mul(g, hn::Set(floats, -log2_e)))));
+      const auto silu = hn::Mul(g, sigmoid);
+      const auto slope = hn::MulAdd(silu, hn::Sub(one, sigmoid), sigmoid);
+      store_these(hn::Mul(silu, u), out[row] + i, left);
+      store_these(hn::Mul(hn::Mul(gradient, u), slope), gate[row] + i, left);
+      store_these(hn::Mul(gradient, silu), up[row] + i, left);
+    });
+  }
+}
+
+template <typename T>
+void softmax_sums_of(Rows<const T> logits, float* maxima, float* sums, std::size_t rows, std::size_t width) {
+  const Floats floats;
+  const auto least = hn::Set(floats, -std::numeric_limits<float>::infinity());
+  const auto only = [&](FloatVector v, std::size_t left, FloatVector elsewhere)
+                        HWY_ATTR { return left == 0 ? v : hn::IfThenElse(hn::FirstN(floats, left), v, elsewhere); };
+  for (std::size_t row = 0; row < rows; ++row) {
+    const T* const from = logits[row];
+    auto most = least;
+    for_vectors(width, [&](std::size_t i, std::size_t left)
+                           HWY_ATTR { most = hn::Max(most, only(loaded(from + i, left), left, least)); });
+    const float largest_logit = hn::GetLane(hn::MaxOfLanes(floats, most));
+    const auto shift = hn::Set(floats, largest_logit);
+    auto sum = hn::Zero(floats);
+    for_vectors(width, [&](std::size_t i, std::size_t left) HWY_ATTR {
+      const auto x = hn::Mul(hn::Sub(loaded(from + i, left), shift), hn::Set(floats, log2_e));
+      sum = hn::Add(sum, only(exp2_of(x), left, hn::Zero(floats)));
+    });
+    maxima[row] = largest_logit;
+    sums[row] = hn::GetLane(hn::SumOfLanes(floats, sum));
+  }
+}
+
+template <typename T>
+void scaled_softmax_of(Rows<T> logits, const float* log_sums, float scale, std::size_t rows, std::size_t width) {
+  const Floats floats;
+  for (std::size_t row = 0; row < rows; ++row) {
+    T* const to = logits[row];
+    const auto shift = hn::Set(floats, log_sums[row]);
+    for_vectors(width, [&](std::size_t i, std::size_t left) HWY_ATTR {
+      const auto x = hn::Mul(hn::Sub(loaded(to + i, left), shift), hn::Set(floats, log2_e));
+      store_these(hn::Mul(exp2_of(x), hn::Set(floats, scale)), to + i, left);
+    });
+  }
+}
+
+template <typename T, typename G>
+void adamw_of(const AdamW<T, G>& job) {
+  const Floats floats;
+  for_vectors(job.count, [&](std::size_t i, std::size_t left) HWY_ATTR {
+    const auto gradient = loaded(job.gradient + i, left);
+    const auto old_mean = loaded(job.mean + i, left);
+    const auto mean = hn::MulAdd(hn::Set(floats, 1 - job.beta1), hn::Sub(gradient, old_mean), old_mean);
+    const auto news = hn::Mul(hn::Mul(gradient, gradient), hn::Set(floats, 1 - job.beta2));
+    const auto square = hn::MulAdd(loaded(job.square + i, left), hn::Set(floats, job.beta2), news);
+    store_these(mean, job.mean + i, left);
+    store_these(square, job.square + i, left);
+    const auto root = hn::MulAdd(hn::Sqrt(square), hn::Set(floats, job.root_scale), hn::Set(floats, job.eps));
+    const auto step = hn::Div(hn::Mul(mean, hn::Set(floats, job.step_size)), root);
+    const auto before = job.master != nullptr ? loaded(job.master + i, left) : loaded(job.weight + i, left);
+    const auto weight = hn::MulSub(before, hn::Set(floats, job.kept), step);
+    if (job.master != nullptr) store_these(weight, job.master + i, left);
+    store_these(weight, job.weight + i, left);
+  });
+}
+
 HWY_INLINE float largest(const float* row, std::size_t count) {
   const Floats floats;
   const std::size_t lanes = hn::Lanes(floats);
@@ -141,7 +278,8 @@ void causal_exponentials_of(const CausalRows<T>& job) {
     const float* const scores = job.scores + row * job.width;
     T* const out = job.exponentials + row * job.width;
     const auto visible = std::min(job.visible + row, job.width);
-    const auto shift = hn::Set(floats, largest(scores, visible));
+    const float most = largest(scores, visible);
+    const auto shift = hn::Set(floats, most);
     const auto exponential = [&](FloatVector score)
                                  HWY_ATTR { return exp2_of(hn::Mul(hn::Sub(score, shift), factor)); };
     auto sum = hn::Zero(floats);
@@ -159,6 +297,7 @@ void causal_exponentials_of(const CausalRows<T>& job) {
     }
     std::fill(out + visible, out + job.width, T{});
     job.sums[row] = hn::GetLane(hn::SumOfLanes(floats, sum));
+    if (job.log_sums != nullptr) job.log_sums[row] = job.scale * most + std::log(job.sums[row]);
   }
 }
 
@@ -209,6 +348,29 @@ void sum_fp32(float* out, std::span<const float* const> terms, std::size_t count
 void sum_bf16(Bf16* out, std::span<const Bf16* const> terms, std::size_t count) { sum_of(out, terms, count); }
 void add_norm_fp32(const AddNorm<float>& job) { add_norm_rows(job); }
 void add_norm_bf16(const AddNorm<Bf16>& job) { add_norm_rows(job); }
+void add_norm_backward_fp32(const AddNormBackward<float>& job) { add_norm_backward_rows(job); }
+void add_norm_backward_bf16(const AddNormBackward<Bf16>& job) { add_norm_backward_rows(job); }
+void swiglu_backward_fp32(Rows<float> out, Rows<float> gate, Rows<float> up, std::size_t rows, std::size_t width) {
+  swiglu_backward_rows(out, gate, up, rows, width);
+}
+void swiglu_backward_bf16(Rows<Bf16> out, Rows<Bf16> gate, Rows<Bf16> up, std::size_t rows, std::size_t width) {
+  swiglu_backward_rows(out, gate, up, rows, width);
+}
+void softmax_sums_fp32(Rows<const float> logits, float* maxima, float* sums, std::size_t rows, std::size_t width) {
+  softmax_sums_of(logits, maxima, sums, rows, width);
+}
+void softmax_sums_bf16(Rows<const Bf16> logits, float* maxima, float* sums, std::size_t rows, std::size_t width) {
+  softmax_sums_of(logits, maxima, sums, rows, width);
+}
+void scaled_softmax_fp32(Rows<float> logits, const float* log_sums, float scale, std::size_t rows, std::size_t width) {
+  scaled_softmax_of(logits, log_sums, scale, rows, width);
+}
+void scaled_softmax_bf16(Rows<Bf16> logits, const float* log_sums, float scale, std::size_t rows, std::size_t width) {
+  scaled_softmax_of(logits, log_sums, scale, rows, width);
+}
+void adamw_fp32(const AdamW<float, float>& job) { adamw_of(job); }
+void adamw_bf16(const AdamW<Bf16, Bf16>& job) { adamw_of(job); }
+void adamw_mixed(const AdamW<Bf16, float>& job) { adamw_of(job); }
 void swiglu_fp32(Rows<float> out, Rows<const float> gate, Rows<const float> up, std::size_t rows, std::size_t width) {
   swiglu_rows(out, gate, up, rows, width);
 }
@@ -263,6 +425,17 @@ HWY_EXPORT(sum_fp32);
 HWY_EXPORT(sum_bf16);
 HWY_EXPORT(add_norm_fp32);
 HWY_EXPORT(add_norm_bf16);
+HWY_EXPORT(add_norm_backward_fp32);
+HWY_EXPORT(add_norm_backward_bf16);
+HWY_EXPORT(swiglu_backward_fp32);
+HWY_EXPORT(swiglu_backward_bf16);
+HWY_EXPORT(softmax_sums_fp32);
+HWY_EXPORT(softmax_sums_bf16);
+HWY_EXPORT(scaled_softmax_fp32);
+HWY_EXPORT(scaled_softmax_bf16);
+HWY_EXPORT(adamw_fp32);
+HWY_EXPORT(adamw_bf16);
+HWY_EXPORT(adamw_mixed);
 HWY_EXPORT(swiglu_fp32);
 HWY_EXPORT(swiglu_bf16);
 HWY_EXPORT(causal_exponentials_fp32);
@@ -282,6 +455,29 @@ void sum(Bf16* out, std::span<const Bf16* const> terms, std::size_t count) {
 }
 void add_norm(const AddNorm<float>& job) { HWY_DYNAMIC_DISPATCH(add_norm_fp32)(job); }
 void add_norm(const AddNorm<Bf16>& job) { HWY_DYNAMIC_DISPATCH(add_norm_bf16)(job); }
+void add_norm_backward(const AddNormBackward<float>& job) { HWY_DYNAMIC_DISPATCH(add_norm_backward_fp32)(job); }
+void add_norm_backward(const AddNormBackward<Bf16>& job) { HWY_DYNAMIC_DISPATCH(add_norm_backward_bf16)(job); }
+void swiglu_backward(Rows<float> out, Rows<float> gate, Rows<float> up, std::size_t rows, std::size_t width) {
+  HWY_DYNAMIC_DISPATCH(swiglu_backward_fp32)(out, gate, up, rows, width);
+}
+void swiglu_backward(Rows<Bf16> out, Rows<Bf16> gate, Rows<Bf16> up, std::size_t rows, std::size_t width) {
+  HWY_DYNAMIC_DISPATCH(swiglu_backward_bf16)(out, gate, up, rows, width);
+}
+void softmax_sums(Rows<const float> logits, float* maxima, float* sums, std::size_t rows, std::size_t width) {
+  HWY_DYNAMIC_DISPATCH(softmax_sums_fp32)(logits, maxima, sums, rows, width);
+}
+void softmax_sums(Rows<const Bf16> logits, float* maxima, float* sums, std::size_t rows, std::size_t width) {
+  HWY_DYNAMIC_DISPATCH(softmax_sums_bf16)(logits, maxima, sums, rows, width);
+}
+void scaled_softmax(Rows<float> logits, const float* log_sums, float scale, std::size_t rows, std::size_t width) {
+  HWY_DYNAMIC_DISPATCH(scaled_softmax_fp32)(logits, log_sums, scale, rows, width);
+}
+void scaled_softmax(Rows<Bf16> logits, const float* log_sums, float scale, std::size_t rows, std::size_t width) {
+  HWY_DYNAMIC_DISPATCH(scaled_softmax_bf16)(logits, log_sums, scale, rows, width);
+}
+void adamw(const AdamW<float, float>& job) { HWY_DYNAMIC_DISPATCH(adamw_fp32)(job); }
+void adamw(const AdamW<Bf16, Bf16>& job) { HWY_DYNAMIC_DISPATCH(adamw_bf16)(job); }
+void adamw(const AdamW<Bf16, float>& job) { HWY_DYNAMIC_DISPATCH(adamw_mixed)(job); }
 void swiglu(Rows<float> out, Rows<const float> gate, Rows<const float> up, std::size_t rows, std::size_t width) {
   HWY_DYNAMIC_DISPATCH(swiglu_fp32)(out, gate, up, rows, width);
 }

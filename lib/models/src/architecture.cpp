@@ -2,7 +2,28 @@
 
 #include <ATen/ATen.h>
 
+#include "tpsp/core/error.h"
+
 namespace tpsp {
+namespace {
+
+Error no_training_step() {
+  return bad_input({.where = "model", .what = "it has no training step", .remedy = "measure its forward"});
+}
+
+}  // namespace
+
+double Model::loss(const Input& /*input*/, double /*scale*/, const Context& /*context*/) const {
+  throw no_training_step();
+}
+
+void Model::backward(const Input& /*input*/, const Context& /*context*/, Gradients& /*gradients*/) const {
+  throw no_training_step();
+}
+
+ReferenceStep Architecture::reference_step(const WeightRecipe& /*recipe*/, const Input& /*input*/) const {
+  throw no_training_step();
+}
 
 at::Tensor gathered_logits(Sharded logits, std::int64_t seq, std::int64_t vocabulary, const Context& context) {
   const auto all = redistribute(std::move(logits), Placement::replicate(), context, logits_module);

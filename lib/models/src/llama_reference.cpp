@@ -4,8 +4,11 @@
 #include "tpsp/models/llama.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -41,12 +44,12 @@ at::Tensor rotated(const at::Tensor& heads, const RotaryAngles& angles) {
 
 class ReferenceModel {
  public:
-  ReferenceModel(const LlamaConfig& config, const WeightRecipe& recipe) : config_(config), recipe_(recipe) {
-    for (const auto& module : modules_of(config)) modules_.emplace(module.name, module);
-  }
+  using Weight = std::function<at::Tensor(const std::string& module)>;
+
+  ReferenceModel(const LlamaConfig& config, Weight weight) : config_(config), weight_(std::move(weight)) {}
 
   at::Tensor logits(const at::Tensor& tokens) const {
-    auto stream = at::embedding(weight("tok_embeddings"), tokens);
+    auto stream = at::embedding(weight_("tok_embeddings"), tokens);
     const auto angles = rotary_angles(tokens.size(1), config_, stream.options());
     for (std::int64_t i = 0; i < config_.layers; ++i) {
       const auto layer = fmt::format("layers.{}.", i);
@@ -57,14 +60,12 @@ class ReferenceModel {
   }
 
  private:
-  at::Tensor weight(const std::string& module) const { return make_weight(modules_.at(module), {}, recipe_); }
-
   at::Tensor linear(const at::Tensor& input, const std::string& module) const {
-    return at::linear(input, weight(module));
+    return at::linear(input, weight_(module));
   }
 
   at::Tensor norm(const at::Tensor& input, const std::string& module) const {
-    return at::rms_norm(input, {config_.hidden}, weight(module), config_.norm_eps);
+    return at::rms_norm(input, {config_.hidden}, weight_(module), config_.norm_eps);
   }
 
   at::Tensor attention(const at::Tensor& input, const std::string& prefix, const RotaryAngles& angles) const {
@@ -87,14 +88,38 @@ class ReferenceModel {
   }
 
   const LlamaConfig& config_;
-  const WeightRecipe& recipe_;
-  std::map<std::string, Module> modules_;
+  Weight weight_;
 };
+
+std::map<std::string, Module> modules_by_name(const LlamaConfig& config) {
+  std::map<std::string, Module> modules;
+  for (const auto& module : modules_of(config)) modules.emplace(module.name, module);
+  return modules;
+}
 
 }  // namespace
 
 at::Tensor Llama::reference_logits(const WeightRecipe& recipe, const at::Tensor& tokens) const {
-  return ReferenceModel(config_, recipe).logits(tokens);
+  const auto modules = modules_by_name(config_);
+  const auto made_now = [&](const std::string& name) { return make_weight(modules.at(name), {}, recipe); };
+  return ReferenceModel(config_, made_now).logits(tokens);
+}
+
+ReferenceStep Llama::reference_step(const WeightRecipe& recipe, const Input& input) const {
+  const c10::InferenceMode with_gradients(false);
+  const c10::AutoGradMode recorded(true);
+  std::map<std::string, at::Tensor> weights;
+  for (const auto& [name, module] : modules_by_name(config_)) {
+    if (!module.dims.empty()) weights[name] = make_weight(module, {}, recipe).requires_grad_();
+  }
+  const ReferenceModel model(config_, [&](const std::string& name) { return weights.at(name); });
+  // Tensors that were made without gradients can not be saved for them.
+  const auto logits = model.logits(input.tokens.clone()).flatten(0, 1).to(at::kFloat);
+  const auto loss = at::cross_entropy_loss(logits, input.targets.clone().flatten());
+  loss.backward();
+  ReferenceStep step{.loss = loss.item<double>(), .gradients = {}};
+  for (const auto& [name, weight] : weights) step.gradients[name] = weight.grad();
+  return step;
 }
 
 }  // namespace tpsp

@@ -1,11 +1,15 @@
 // Blocks of queries against the keys up to their last one: two GEMMs with the exponentials between them.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <limits>
+#include <span>
+#include <tuple>
 #include <vector>
 
 #include "tpsp/core/error.h"
@@ -54,8 +58,10 @@ struct Scratch {
 template <typename T>
 class Blocks {
  public:
-  Blocks(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& out)
-      : queries_(queries), keys_(keys), values_(values), out_(out), scratch_(queries) {}
+  // `log_sums`, `[batch, seq, heads]`, may be undefined.
+  Blocks(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& out,
+         const at::Tensor& log_sums)
+      : queries_(queries), keys_(keys), values_(values), out_(out), log_sums_(log_sums), scratch_(queries) {}
 
   // The blocks of a head alternate between its start and its end, so that threads that
   // get some in a row get as much work each.
@@ -80,11 +86,13 @@ class Blocks {
     auto* const exponentials = reinterpret_cast<T*>(memory + scratch_.exponentials);
     auto* const mixed = reinterpret_cast<float*>(memory + scratch_.mixed);
     std::array<float, rows_of_block> sums;
+    std::array<float, rows_of_block> log_sums;
     multiply({.rows = rows, .n = keys, .k = head_dim(), .transposed = true, .dtype = dtype}, row(queries_, head, first),
              row(keys_, head / group, 0), scores);
     kernels::causal_exponentials(kernels::CausalRows<T>{.scores = scores,
                                                         .exponentials = exponentials,
                                                         .sums = sums.data(),
+                                                        .log_sums = log_sums_.defined() ? log_sums.data() : nullptr,
                                                         .rows = static_cast<std::size_t>(rows),
                                                         .width = static_cast<std::size_t>(keys),
                                                         .visible = static_cast<std::size_t>(first + 1),
@@ -93,6 +101,16 @@ class Blocks {
              row(values_, head / group, 0), mixed);
     kernels::divide_rows(out_rows(head, first), mixed, sums.data(), static_cast<std::size_t>(rows),
                          static_cast<std::size_t>(head_dim()));
+    if (log_sums_.defined()) keep_log_sums(head, first, {log_sums.data(), static_cast<std::size_t>(rows)});
+  }
+
+  void keep_log_sums(std::int64_t head, std::int64_t first, std::span<const float> log_sums) const {
+    const auto heads = queries_.size(1);
+    auto* out = log_sums_.mutable_data_ptr<float>() + (head / heads * seq() + first) * heads + head % heads;
+    for (const float one : log_sums) {
+      *out = one;
+      out += heads;
+    }
   }
 
   static const T* row(const at::Tensor& heads, std::int64_t head, std::int64_t row) {
@@ -107,13 +125,14 @@ class Blocks {
   const at::Tensor& keys_;
   const at::Tensor& values_;
   const at::Tensor& out_;
+  const at::Tensor& log_sums_;
   Scratch scratch_;
 };
 
 template <typename T>
-void run_blocks(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& out,
-                const at::Tensor& memory) {
-  const Blocks<T> blocks(queries, keys, values, out);
+void run_blocks(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                const AttentionResult& result, const at::Tensor& memory) {
+  const Blocks<T> blocks(queries, keys, values, result.mixed, result.log_sums);
   at::parallel_for(0, tasks_of(queries), 1, [&](std::int64_t begin, std::int64_t end) {
     auto* const mine = static_cast<std::byte*>(memory.mutable_data_ptr()) + at::get_thread_num() * memory.stride(0);
     for (auto task = begin; task < end; ++task) blocks.run(task, mine);
@@ -150,24 +169,109 @@ void check(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& 
   if (!all) throw internal_error({.where = "attention", .what = "queries, keys and values do not fit together"});
 }
 
+// LibTorch's attention falls back for other sizes on a GPU, and its backward does not.
+void require_head_size(const at::Tensor& queries, const StandsFor& meta) {
+  constexpr std::int64_t multiple = 8;
+  const auto device = queries.is_meta() ? meta.device : queries.device().type();
+  if (device != at::kCUDA || queries.size(3) % multiple == 0) return;
+  throw bad_input({.where = "attention",
+                   .what = fmt::format("heads of {} features have no backward on a GPU", queries.size(3)),
+                   .remedy = fmt::format("use a model whose head size is a multiple of {}", multiple)});
+}
+
+bool has_blocks(const at::Tensor& queries, const StandsFor& meta) {
+  const bool on_cpu = (queries.is_meta() ? meta.device : queries.device().type()) == at::kCPU;
+  return on_cpu && has_product(queries.scalar_type());
+}
+
+at::Tensor attention_in_blocks(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                               const at::Tensor& log_sums, const StandsFor& meta) {
+  const AttentionResult result{.mixed = at::empty(shape_of_result(queries), queries.options()), .log_sums = log_sums};
+  const auto threads =
+      std::min<std::int64_t>(queries.is_meta() ? meta.threads : at::get_num_threads(), tasks_of(queries));
+  const auto memory = at::empty({threads, Scratch(queries).bytes}, queries.options().dtype(at::kByte));
+  if (queries.is_meta()) return result.mixed;
+  if (queries.scalar_type() == at::kBFloat16) {
+    run_blocks<kernels::Bf16>(queries, keys, values, result, memory);
+  } else {
+    run_blocks<float>(queries, keys, values, result, memory);
+  }
+  return result.mixed;
+}
+
+// `[seq, batch, heads * d]` seen as `[batch, heads, seq, d]`.
+at::Tensor seen_by_head(const at::Tensor& mixed, std::int64_t heads) {
+  return mixed.unflatten(2, {heads, mixed.size(2) / heads}).permute({1, 2, 0, 3});
+}
+
+// The gradient of what repeat_heads has repeated.
+at::Tensor sum_of_repeated(const at::Tensor& heads, std::int64_t times) {
+  return times == 1 ? heads : heads.unflatten(1, {heads.size(1) / times, times}).sum(2);
+}
+
 }  // namespace
 
 at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                             const StandsFor& meta) {
   check(queries, keys, values);
-  const bool on_cpu = (queries.is_meta() ? meta.device : queries.device().type()) == at::kCPU;
-  if (!on_cpu || !has_product(queries.scalar_type())) return attention_of_libtorch(queries, keys, values);
-  auto out = at::empty(shape_of_result(queries), queries.options());
-  const auto threads =
-      std::min<std::int64_t>(queries.is_meta() ? meta.threads : at::get_num_threads(), tasks_of(queries));
-  const auto memory = at::empty({threads, Scratch(queries).bytes}, queries.options().dtype(at::kByte));
-  if (queries.is_meta()) return out;
-  if (queries.scalar_type() == at::kBFloat16) {
-    run_blocks<kernels::Bf16>(queries, keys, values, out, memory);
-  } else {
-    run_blocks<float>(queries, keys, values, out, memory);
+  if (!has_blocks(queries, meta)) return attention_of_libtorch(queries, keys, values);
+  return attention_in_blocks(queries, keys, values, {}, meta);
+}
+
+AttentionResult causal_attention_for_backward(const at::Tensor& queries, const at::Tensor& keys,
+                                              const at::Tensor& values, const StandsFor& meta) {
+  check(queries, keys, values);
+  require_head_size(queries, meta);
+  const auto fp32 = queries.options().dtype(at::kFloat);
+  const auto log_sums = at::empty({queries.size(0), queries.size(2), queries.size(1)}, fp32);
+  if (has_blocks(queries, meta)) {
+    return {.mixed = attention_in_blocks(queries, keys, values, log_sums, meta), .log_sums = log_sums};
   }
-  return out;
+  const auto mixed = at::empty(shape_of_result(queries), queries.options());
+  if (queries.is_meta()) return {.mixed = mixed, .log_sums = log_sums};
+  const auto group = queries.size(1) / keys.size(1);
+  const auto by_head = seen_by_head(mixed, queries.size(1));
+  const auto all_keys = repeat_heads(keys, group);
+  const auto all_values = repeat_heads(values, group);
+  if (queries.is_cpu()) {
+    const auto [out, sums] = at::_scaled_dot_product_flash_attention_for_cpu(queries, all_keys, all_values, 0.0, true);
+    by_head.copy_(out);
+    log_sums.copy_(sums.transpose(1, 2));
+  } else {
+    const auto result = at::_scaled_dot_product_efficient_attention(queries, all_keys, all_values, {}, true, 0.0, true);
+    by_head.copy_(std::get<0>(result));
+    log_sums.copy_(std::get<1>(result).narrow(2, 0, queries.size(2)).transpose(1, 2));
+  }
+  return {.mixed = mixed, .log_sums = log_sums};
+}
+
+AttentionGradients causal_attention_backward(const at::Tensor& gradient, const at::Tensor& queries,
+                                             const at::Tensor& keys, const at::Tensor& values,
+                                             const AttentionResult& forward) {
+  check(queries, keys, values);
+  const auto heads = queries.size(1);
+  const auto group = heads / keys.size(1);
+  if (queries.is_meta()) return {at::empty_like(queries), at::empty_like(keys), at::empty_like(values)};
+  const auto all_keys = repeat_heads(keys, group);
+  const auto all_values = repeat_heads(values, group);
+  const auto of_mixed = seen_by_head(gradient, heads);
+  const auto mixed = seen_by_head(forward.mixed, heads);
+  const auto log_sums = forward.log_sums.transpose(1, 2);
+  at::Tensor of_queries, of_keys, of_values;
+  if (queries.is_cpu()) {
+    std::tie(of_queries, of_keys, of_values) = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+        of_mixed, queries, all_keys, all_values, mixed, log_sums, 0.0, true);
+  } else {
+    const auto none = at::empty({}, queries.options().dtype(at::kLong));
+    // The kernel reads whole blocks of 32 rows.
+    constexpr std::int64_t block = 32;
+    const auto padding = (block - log_sums.size(2) % block) % block;
+    const auto all_sums =
+        at::constant_pad_nd(log_sums, {0, padding}, std::numeric_limits<double>::infinity()).contiguous();
+    std::tie(of_queries, of_keys, of_values, std::ignore) = at::_scaled_dot_product_efficient_attention_backward(
+        of_mixed, queries, all_keys, all_values, {}, mixed, all_sums, none, none, 0.0, {true, true, true, false}, true);
+  }
+  return {.queries = of_queries, .keys = sum_of_repeated(of_keys, group), .values = sum_of_repeated(of_values, group)};
 }
 
 }  // namespace tpsp::ops

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "tpsp/kernels/kernels.h"
@@ -121,24 +123,26 @@ at::Tensor rms_norm(const at::Tensor& input, const at::Tensor& weight, double ep
   return at::mul(x, inverse).mul_(weight).to(input.scalar_type());
 }
 
-void add(const at::Tensor& stream, const std::vector<at::Tensor>& partials) {
+void add(const at::Tensor& stream, const std::vector<at::Tensor>& partials, const at::Tensor& sum) {
+  auto target = sum;
   if (partials.size() > 1 && stream.is_cpu()) {  // summed first and rounded once, as a collective would have
     const auto total = at::empty(stream.sizes(), stream.options());
     with_element(stream, [&]<typename T>(T) {
       kernels::sum(data_of<T>(total), Terms<T>(partials, 0).get(), static_cast<std::size_t>(total.numel()));
     });
-    stream.add_(total);
+    at::add_out(target, stream, total);
     return;
   }
-  for (const auto& partial : partials) stream.add_(partial);
+  at::add_out(target, stream, partials.front());
+  for (std::size_t i = 1; i < partials.size(); ++i) target.add_(partials[i]);
 }
 
-void add_norm(const at::Tensor& stream, const std::vector<at::Tensor>& partials, const at::Tensor& weight, double eps,
-              const at::Tensor& normed) {
+void add_norm(const at::Tensor& stream, const std::vector<at::Tensor>& partials, const at::Tensor& sum,
+              const at::Tensor& weight, double eps, const at::Tensor& normed) {
   if (normed.is_meta()) return;
   if (!normed.is_cpu()) {
-    add(stream, partials);
-    const auto [x, inverse] = with_inverse(stream, eps);
+    if (!partials.empty()) add(stream, partials, sum);
+    const auto [x, inverse] = with_inverse(sum, eps);
     auto out = normed.scalar_type() == at::kFloat ? normed : at::empty(x.sizes(), x.options());
     at::mul_out(out, x, inverse).mul_(weight);
     if (!out.is_same(normed)) normed.copy_(out);
@@ -149,7 +153,8 @@ void add_norm(const at::Tensor& stream, const std::vector<at::Tensor>& partials,
     at::parallel_for(0, stream.numel() / width, grain(width), [&](std::int64_t begin, std::int64_t end) {
       const Terms<T> terms(partials, begin * width);
       kernels::add_norm(kernels::AddNorm<T>{.terms = terms.get(),
-                                            .stream = data_of<T>(stream) + begin * width,
+                                            .stream = data_of<const T>(stream) + begin * width,
+                                            .sum = data_of<T>(sum) + begin * width,
                                             .weight = data_of<const T>(weight),
                                             .normed = data_of<T>(normed) + begin * width,
                                             .rows = static_cast<std::size_t>(end - begin),
@@ -157,6 +162,55 @@ void add_norm(const at::Tensor& stream, const std::vector<at::Tensor>& partials,
                                             .eps = static_cast<float>(eps)});
     });
   });
+}
+
+namespace {
+
+void add_norm_backward_anywhere(const std::vector<at::Tensor>& partials, const at::Tensor& input,
+                                const at::Tensor& weight, double eps, const at::Tensor& gradient, bool adds,
+                                const at::Tensor& weight_gradient) {
+  auto of_normed = partials.front().to(at::kFloat);
+  for (std::size_t i = 1; i < partials.size(); ++i) of_normed = of_normed + partials[i];
+  const auto [x, inverse] = with_inverse(input, eps);
+  const auto direction = x * inverse;
+  const auto weighted = of_normed * weight;
+  const auto from_norm = (weighted - direction * (weighted * direction).mean(-1, /*keepdim=*/true)) * inverse;
+  gradient.copy_(adds ? from_norm + gradient : from_norm);
+  weight_gradient.add_((of_normed * direction).flatten(0, -2).sum(0));
+}
+
+// The weight's gradient of one thread's rows each.
+at::Tensor weight_gradients_of_threads(const at::Tensor& input, std::int64_t threads) {
+  return at::zeros({threads, input.size(-1)}, input.options().dtype(at::kFloat));
+}
+
+}  // namespace
+
+void add_norm_backward(const std::vector<at::Tensor>& partials, const at::Tensor& input, const at::Tensor& weight,
+                       double eps, const at::Tensor& gradient, bool adds, const at::Tensor& weight_gradient,
+                       const StandsFor& meta) {
+  if (input.is_meta()) return void(weight_gradients_of_threads(input, meta.threads));
+  if (!input.is_cpu()) {
+    return add_norm_backward_anywhere(partials, input, weight, eps, gradient, adds, weight_gradient);
+  }
+  const auto width = input.size(-1);
+  const auto of_threads = weight_gradients_of_threads(input, at::get_num_threads());
+  with_element(input, [&]<typename T>(T) {
+    at::parallel_for(0, input.numel() / width, grain(width), [&](std::int64_t begin, std::int64_t end) {
+      const Terms<T> terms(partials, begin * width);
+      kernels::add_norm_backward(
+          kernels::AddNormBackward<T>{.terms = terms.get(),
+                                      .input = data_of<const T>(input) + begin * width,
+                                      .weight = data_of<const T>(weight),
+                                      .gradient = data_of<T>(gradient) + begin * width,
+                                      .adds = adds,
+                                      .weight_gradient = data_of<float>(of_threads) + at::get_thread_num() * width,
+                                      .rows = static_cast<std::size_t>(end - begin),
+                                      .width = static_cast<std::size_t>(width),
+                                      .eps = static_cast<float>(eps)});
+    });
+  });
+  for (std::int64_t thread = 0; thread < of_threads.size(0); ++thread) weight_gradient.add_(of_threads[thread]);
 }
 
 RotaryTable rotary_table(std::int64_t seq, std::int64_t head_dim, double theta, const at::TensorOptions& options) {
@@ -220,14 +274,37 @@ at::Tensor rotate(const at::Tensor& heads, const RotaryTable& table) {
   return turned;
 }
 
+void rotate_back(const at::Tensor& gradient, const RotaryTable& table, const at::Tensor& turned) {
+  const RotaryTable back{.cos = table.cos, .sin = table.sin.neg()};
+  if (gradient.is_cpu()) {
+    rotate_on_cpu(by_token(gradient), back, turned);
+  } else if (!gradient.is_meta()) {
+    rotate_anywhere(by_token(gradient), back, turned);
+  }
+}
+
 at::Tensor by_head(const at::Tensor& heads) { return heads.permute({1, 2, 0, 3}).contiguous(); }
+
+namespace {
+
+at::Tensor heads_of_queries(const at::Tensor& kv_heads, std::int64_t first, std::int64_t count, std::int64_t group) {
+  const auto queries = at::arange(first, first + count, kv_heads.options().dtype(at::kLong));
+  return queries.div(group, /*rounding_mode=*/"floor");
+}
+
+}  // namespace
 
 at::Tensor heads_for_queries(const at::Tensor& kv_heads, std::int64_t first, std::int64_t count, std::int64_t group) {
   if (kv_heads.is_meta()) {  // which knows no index_select
     return at::empty({kv_heads.size(0), kv_heads.size(1), count, kv_heads.size(3)}, kv_heads.options());
   }
-  const auto queries = at::arange(first, first + count, kv_heads.options().dtype(at::kLong));
-  return kv_heads.index_select(2, queries.div(group, /*rounding_mode=*/"floor"));
+  return kv_heads.index_select(2, heads_of_queries(kv_heads, first, count, group));
+}
+
+void add_to_heads(const at::Tensor& gradient, std::int64_t first, std::int64_t group, const at::Tensor& kv_heads) {
+  if (kv_heads.is_meta()) return;
+  auto target = kv_heads;
+  target.index_add_(2, heads_of_queries(kv_heads, first, gradient.size(2), group), gradient);
 }
 
 namespace {
@@ -280,6 +357,160 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up, const StandsFor&
     swiglu_rows(rows_of(out), rows_of(gate), rows_of(up), 0, out.size(0) * out.size(1));
   }
   return out;
+}
+
+at::Tensor swiglu_for_backward(const at::Tensor& gate, const at::Tensor& up) {
+  const auto out = at::empty(gate.sizes(), gate.options());
+  if (gate.is_meta()) return out;
+  if (gate.is_cpu()) {
+    swiglu_rows(rows_of(out), rows_of(gate), rows_of(up), 0, out.size(0) * out.size(1));
+    return out;
+  }
+  auto target = out;
+  return at::silu_out(target, gate).mul_(up);
+}
+
+void swiglu_backward(const at::Tensor& result, const at::Tensor& gate, const at::Tensor& up) {
+  if (result.is_meta()) return;
+  if (!result.is_cpu()) {
+    const auto silu = at::silu(gate);
+    const auto gate_gradient = at::silu_backward(result * up, gate);
+    const auto again = silu * up;
+    up.copy_(result * silu);
+    gate.copy_(gate_gradient);
+    result.copy_(again);
+    return;
+  }
+  const auto out_rows = rows_of(result);
+  const auto gate_rows = rows_of(gate);
+  const auto up_rows = rows_of(up);
+  const auto width = result.size(-1);
+  with_element(result, [&]<typename T>(T) {
+    at::parallel_for(0, out_rows.size(0), grain(width), [&](std::int64_t begin, std::int64_t end) {
+      const auto from = [&](const at::Tensor& rows) {
+        const auto all = kernel_rows<T>(rows);
+        return kernels::Rows<T>{all[static_cast<std::size_t>(begin)], all.stride};
+      };
+      kernels::swiglu_backward(from(out_rows), from(gate_rows), from(up_rows), static_cast<std::size_t>(end - begin),
+                               static_cast<std::size_t>(width));
+    });
+  });
+}
+
+void linear_backward_input(const at::Tensor& gradient, const GemmWeight& weight, const at::Tensor& input_gradient) {
+  weight.multiply_backward(rows_of(gradient), rows_of(input_gradient));
+}
+
+void linear_backward_weight(const at::Tensor& gradient, const at::Tensor& input, const at::Tensor& weight_gradient,
+                            bool adds) {
+  multiply_weight_gradient(rows_of(gradient), rows_of(input), weight_gradient, adds);
+}
+
+void embedding_backward(const at::Tensor& gradient, const at::Tensor& ids, std::int64_t first_row,
+                        const at::Tensor& table_gradient) {
+  if (gradient.is_meta()) return;
+  const auto local = (ids - first_row).flatten();
+  const auto inside = local.ge(0).logical_and_(local.lt(table_gradient.size(0)));
+  auto target = table_gradient;
+  target.index_add_(0, local.masked_select(inside), rows_of(gradient).index({inside}));
+}
+
+namespace {
+
+// Where the target is one of the words, its logit in fp32.
+float target_logit(const at::Tensor& logits, std::int64_t row, std::int64_t target) {
+  if (target < 0 || target >= logits.size(1)) return 0;
+  const auto element = row * logits.stride(0) + target;
+  if (logits.scalar_type() == at::kFloat) return logits.const_data_ptr<float>()[element];
+  return logits.const_data_ptr<at::BFloat16>()[element];
+}
+
+void set_logit(const at::Tensor& logits, std::int64_t row, std::int64_t word, float value) {
+  const auto element = row * logits.stride(0) + word;
+  if (logits.scalar_type() == at::kFloat) {
+    logits.mutable_data_ptr<float>()[element] = value;
+  } else {
+    logits.mutable_data_ptr<at::BFloat16>()[element] = value;
+  }
+}
+
+// For every word of a row, whether it is the target.
+at::Tensor is_target(const at::Tensor& logits, const at::Tensor& targets) {
+  return targets.unsqueeze(1).eq(at::arange(logits.size(1), targets.options()));
+}
+
+}  // namespace
+
+at::Tensor softmax_sums(const at::Tensor& logits, const at::Tensor& targets) {
+  const auto sums = at::empty({3, logits.size(0)}, logits.options().dtype(at::kFloat));
+  if (logits.is_meta()) return sums;
+  if (!logits.is_cpu()) {
+    const auto x = logits.to(at::kFloat);
+    const auto largest = x.amax(1);
+    sums[0].copy_(largest);
+    sums[1].copy_((x - largest.unsqueeze(1)).exp_().sum(1));
+    sums[2].copy_(x.mul(is_target(logits, targets)).sum(1));
+    return sums;
+  }
+  const auto tokens = logits.size(0);
+  auto* const out = data_of<float>(sums);
+  if (logits.size(1) == 0) {
+    sums.zero_();
+    sums[0].fill_(-std::numeric_limits<float>::infinity());
+    return sums;
+  }
+  const auto* const target = targets.const_data_ptr<std::int64_t>();
+  with_element(logits, [&]<typename T>(T) {
+    at::parallel_for(0, tokens, grain(logits.size(1)), [&](std::int64_t begin, std::int64_t end) {
+      const auto all = kernel_rows<const T>(logits);
+      kernels::softmax_sums({all[static_cast<std::size_t>(begin)], all.stride}, out + begin, out + tokens + begin,
+                            static_cast<std::size_t>(end - begin), static_cast<std::size_t>(logits.size(1)));
+      for (auto row = begin; row < end; ++row) out[2 * tokens + row] = target_logit(logits, row, target[row]);
+    });
+  });
+  return sums;
+}
+
+void combine_softmax_sums(const at::Tensor& sums, const at::Tensor& log_sums, const at::Tensor& losses) {
+  if (sums.is_meta()) return;
+  const auto largest = sums.select(1, 0);
+  const auto most = largest.amax(0);
+  const auto total = (largest - most).exp_().mul_(sums.select(1, 1)).sum(0);
+  auto out = log_sums;
+  at::log_out(out, total).add_(most);
+  auto loss = losses;
+  at::sub_out(loss, log_sums, sums.select(1, 2).sum(0));
+}
+
+void cross_entropy_backward(const at::Tensor& logits, const at::Tensor& log_sums, const at::Tensor& targets,
+                            const at::Tensor& counted, double scale) {
+  if (logits.is_meta() || logits.size(1) == 0) return;
+  if (!logits.is_cpu()) {
+    const auto softmax = (logits.to(at::kFloat) - log_sums.unsqueeze(1)).exp_();
+    logits.copy_(softmax.sub_(is_target(logits, targets)).mul_(counted.unsqueeze(1)).mul_(scale));
+    return;
+  }
+  const auto* const log_sum = data_of<const float>(log_sums);
+  const auto* const target = targets.const_data_ptr<std::int64_t>();
+  const auto* const counts = counted.const_data_ptr<bool>();
+  const auto words = logits.size(1);
+  with_element(logits, [&]<typename T>(T) {
+    at::parallel_for(0, logits.size(0), grain(words), [&](std::int64_t begin, std::int64_t end) {
+      const auto all = kernel_rows<T>(logits);
+      for (auto row = begin; row < end; ++row) {
+        auto* const from = all[static_cast<std::size_t>(row)];
+        if (!counts[row]) {
+          std::fill_n(from, words, T{});
+          continue;
+        }
+        const auto logit = target_logit(logits, row, target[row]);
+        kernels::scaled_softmax({from, all.stride}, log_sum + row, static_cast<float>(scale), 1,
+                                static_cast<std::size_t>(words));
+        if (target[row] < 0 || target[row] >= words) continue;
+        set_logit(logits, row, target[row], static_cast<float>(scale) * std::expm1(logit - log_sum[row]));
+      }
+    });
+  });
 }
 
 }  // namespace tpsp::ops

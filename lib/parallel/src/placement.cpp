@@ -32,6 +32,8 @@ std::string_view to_string(Transition step) {
   return "?";
 }
 
+Placement gradient_placement(Placement of_value) { return of_value.is_partial() ? Placement::replicate() : of_value; }
+
 Transition transition(Placement from, Placement to) {
   if (from == to) return Transition::none;
   if (to.is_partial()) {

@@ -5,6 +5,7 @@
 
 #include "tpsp/core/error.h"
 #include "tpsp/core/memory_use.h"
+#include "tpsp/parallel/saved.h"
 
 namespace tpsp {
 namespace {
@@ -126,6 +127,8 @@ Sharded new_sharded(std::vector<std::int64_t> global, Placement placement, Place
 }
 
 Sharded redistribute(Sharded value, Placement wanted, const Context& context, const std::string& module, Use use) {
+  if (context.saved != nullptr)
+    context.saved->push({.local = {}, .global = value.global, .placement = value.placement});
   const auto step = transition(value.placement, wanted);
   auto& group = context.tp;
   const bool moves = group.size() > 1 && step != Transition::none;
@@ -151,6 +154,12 @@ Sharded redistribute(Sharded value, Placement wanted, const Context& context, co
   if (use == Use::write && is_shared) value.local = value.local.clone();
   value.placement = wanted;
   return value;
+}
+
+Sharded redistribute_backward(Sharded gradient, const Context& context, const std::string& module, Use use) {
+  const auto forward = context.saved->pop();
+  gradient.global = forward.global;
+  return redistribute(std::move(gradient), gradient_placement(forward.placement), context.without_saved(), module, use);
 }
 
 }  // namespace tpsp

@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "tpsp/core/error.h"
 #include "tpsp/core/math.h"
 #include "tpsp/core/memory_use.h"
 
@@ -177,6 +178,17 @@ ResidentWeights::ResidentWeights(const LoweredPlan& plan, int rank, const Weight
 std::shared_ptr<const FusedWeight> ResidentWeights::fused(const std::string& container) const {
   const auto found = fused_.find(container);
   return found == fused_.end() ? nullptr : found->second;
+}
+
+std::map<std::string, at::Tensor> ResidentWeights::parameters() const {
+  auto parameters = tables_;
+  for (const auto& [name, product] : products_) parameters.emplace(name, product->plain());
+  for (const auto& [name, fused] : fused_) parameters.emplace(name, fused->weight.plain());
+  for (const auto& [name, parameter] : parameters) {
+    if (!parameter.defined())
+      throw internal_error({.where = name, .what = "its weight is packed and can not be written"});
+  }
+  return parameters;
 }
 
 std::int64_t ResidentWeights::bytes() const {

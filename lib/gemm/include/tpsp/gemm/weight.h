@@ -56,11 +56,18 @@ class GemmWeight {
   /// for what does not fit.
   void multiply(const at::Tensor& x, const at::Tensor& out) const;
 
+  /// The backward of `multiply` for x: out[m, columns] = gradient[m, rows] W, as above. Only for a weight that is kept
+  /// as it is (plain); throws internal_error for others.
+  void multiply_backward(const at::Tensor& gradient, const at::Tensor& out) const;
+
   GemmKernel kernel() const { return kernel_; }
   std::int64_t rows() const { return rows_; }
   std::int64_t columns() const { return columns_; }
   /// What the weight takes in this form.
   std::int64_t bytes() const;
+  /// The weight itself, `[rows, columns]`, where it is kept as it is (plain): who writes there changes it. Undefined
+  /// for others.
+  at::Tensor plain() const;
 
  private:
   GemmKernel kernel_;
@@ -68,5 +75,9 @@ class GemmWeight {
   std::int64_t columns_;
   std::unique_ptr<const PackedWeight> packed_;
 };
+
+/// The backward of `multiply` for W: out[n, k] = gradient^T[n, m] x[m, k], or added to what `out` holds where `adds`.
+/// Rows of gradient and x may have gaps between them; all are of one dtype and device. Nothing on meta.
+void multiply_weight_gradient(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& out, bool adds);
 
 }  // namespace tpsp

@@ -30,4 +30,9 @@ struct AttentionModules {
 Delta attention(const Layers& layers, Sharded input, const AttentionModules& modules, const AttentionShape& shape,
                 const ops::RotaryTable& rotary);
 
+/// From the gradient of the delta, that of `input`, perhaps partial. See Layers.
+Sharded attention_backward(const Layers& layers, const Sharded& gradient, const InputAgain& input,
+                           const AttentionModules& modules, const AttentionShape& shape,
+                           const ops::RotaryTable& rotary);
+
 }  // namespace tpsp::nn

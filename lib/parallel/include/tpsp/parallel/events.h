@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tpsp/comm/process_group.h"
@@ -99,6 +100,8 @@ class EventCounter final : public EventSink {
 
   const CommCounts& counts() const { return counts_; }
   void reset() { counts_ = {}; }
+  /// The counts since the last call or reset.
+  CommCounts take() { return std::exchange(counts_, {}); }
 
  private:
   int ranks_;

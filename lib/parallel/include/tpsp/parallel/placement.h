@@ -40,6 +40,10 @@ std::string to_string(Placement placement);
 /// The inverse; `shard(0)`, `shard(2)` and `shard(-1)` are understood too. Nothing for any other text.
 std::optional<Placement> parse_placement(std::string_view text);
 
+/// How the gradient of a value lies that is placed so: of Replicate it is Replicate, of a Shard the same Shard; of
+/// Partial it is Replicate, since each term of a sum gets the whole gradient.
+Placement gradient_placement(Placement of_value);
+
 /// The one step from a placement to another.
 enum class Transition {
   none,

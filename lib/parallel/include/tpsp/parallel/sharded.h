@@ -38,17 +38,23 @@ struct StandsFor {
   int threads = 1;
 };
 
-/// What a forward pass needs to know of the other ranks, and who gets its events.
+class Saved;
+
+/// What a forward or backward needs to know of the other ranks, who gets its events, and what is kept for the backward.
 struct Context {
   ProcessGroup& tp;
   EventSink* events = nullptr;
   StandsFor meta{};
+  Saved* saved = nullptr;  ///< null where no backward will follow: values are overwritten where that saves memory
+
+  Context without_saved() const { return {.tp = tp, .events = events, .meta = meta}; }
+  Context saving_in(Saved& other) const { return {.tp = tp, .events = events, .meta = meta, .saved = &other}; }
 };
 
 /// What the caller of `redistribute` does with the result.
 enum class Use {
   read,      ///< it may be memory that other ranks read too
-  write,     ///< it is memory of this rank alone
+  write,     ///< no other rank reads it: it may be this rank's slice of memory that all see
   sum_terms  ///< a reduction may be left to the reader: see Sharded::terms and ProcessGroup::defer_reduction
 };
 
@@ -58,5 +64,9 @@ enum class Use {
 /// the ranks.
 Sharded redistribute(Sharded value, Placement wanted, const Context& context, const std::string& module,
                      Use use = Use::read);
+
+/// The backward of the `redistribute` whose entry is the last in `context.saved`: brings the gradient of its result to
+/// the gradient_placement of what it came from. A partial gradient is reduced here.
+Sharded redistribute_backward(Sharded gradient, const Context& context, const std::string& module, Use use = Use::read);
 
 }  // namespace tpsp

@@ -74,6 +74,9 @@ class ResidentWeights final : public WeightSource {
   std::shared_ptr<const GemmWeight> product(const std::string& module) const override { return products_.at(module); }
   std::shared_ptr<const FusedWeight> fused(const std::string& container) const override;
   std::int64_t bytes() const;
+  /// All of them by module, fused ones by container, as tensors that may be written. Throws internal_error where one is
+  /// packed.
+  std::map<std::string, at::Tensor> parameters() const;
 
  private:
   std::map<std::string, at::Tensor> tables_;
