@@ -166,3 +166,42 @@ TEST_CASE("a long plan name gets a line of its own") {
   CHECK_THAT(run.out(), Contains("llama-tiny · 1 layer · plan a-plan") && Contains("\n1 rank · batch 2"));
   CHECK(widest_line(run.out()) <= 80);
 }
+
+TEST_CASE("the preview of a training step shows its memory and both its halves' collectives") {
+  const TemporaryFolder folder;
+  const Run run(folder, "plan --workload train --model llama-70b --world 8 --seq 4096,65536 --recompute attention");
+  REQUIRE(run.code() == 0);
+  CHECK_THAT(run.out(), Contains("llama-70b · 80 layers · 8 ranks · batch 2 · fp32"));
+  CHECK_THAT(run.out(), Contains("recompute attention · regather on"));
+  CHECK_THAT(run.out(), Contains("161/0/1") && Contains("161/0/0"));      // tp
+  CHECK_THAT(run.out(), Contains("0/161/162") && Contains("0/161/322"));  // tp+sp
+  CHECK(widest_line(run.out()) <= 80);
+}
+
+TEST_CASE("the preview of a training step as JSON") {
+  const TemporaryFolder folder;
+  const Run run(folder, "plan --workload train --sp --seq 256 --recompute block --regather off --dtype bf16 --json");
+  REQUIRE(run.code() == 0);
+  const auto json = nlohmann::json::parse(run.out());
+  REQUIRE(json.size() == 1);
+  CHECK(json[0]["workload"] == "train");
+  CHECK(json[0]["recompute"] == "block");
+  CHECK(json[0]["regather"] == false);
+  const auto& bytes = json[0]["bytes_per_rank"];
+  const std::int64_t logits = 2 * 256 * 32'000 / 2 * 2;
+  CHECK(bytes["saved_logits"] == logits);
+  CHECK(bytes["saved"] == 3 * 2 * 256 * 4096 / 2 * 2 + logits);  // the stream before each layer and before the head
+  CHECK(json[0]["per_step_and_rank"]["gradients"]["all_reduces"] == 1);
+}
+
+TEST_CASE("options of a training step that do not belong are refused") {
+  const TemporaryFolder folder;
+  const Run forward(folder, "plan --recompute block");
+  CHECK(forward.code() == 2);
+  CHECK_THAT(forward.err(), Contains("--recompute: a forward has no backward; add --workload train"));
+  const Run word(folder, "plan --workload train --recompute blocks");
+  CHECK(word.code() == 2);
+  CHECK_THAT(word.err(), Contains("--recompute") && Contains("did you mean 'block'"));
+  const Run workload(folder, "plan --workload training");
+  CHECK(workload.code() == 2);
+}

@@ -42,6 +42,9 @@ const std::vector<OptionSpec>& option_table() {
   // clang-format off
   static const auto table = with_case_options({
       {"suite", "NAME|FILE", "", "many cases and their protocol: smoke, hpml, ...", "Case", {bench}},
+      {"workload", "NAME", "forward", "forward, or train: a training step up to its\ngradients", "Case", {plan}},
+      {"recompute", "NAME", "none", "in its backward: none, attention, block", "Case", {plan}},
+      {"regather", "on|off", "on", "gather sharded inputs again in its backward, or keep\nthem", "Case", {plan}},
       {"threads", "N", "1", "that --peaks computes with", "Machine", {info}},
       {"gemm", "NAME", "auto", "GEMMs with packed weights, plain ones, or\nthe faster one if hardly larger (auto)", "Machine", {bench}, once, in_suite},
       {"gemm-cache", "FILE|off", "", "kernels that were the faster ones, for later runs\n(default: tpsp-bench/gemm.json in ~/.cache)", "Machine", {bench}},

@@ -34,6 +34,10 @@ Json counts_json(const CommCounts& counts) {
           {"bytes_sent", counts.bytes}};
 }
 
+std::string text_of(const Json& list) {
+  return list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";  // a path may hold any bytes
+}
+
 Json case_json(const PlanPreviews& plan, std::int64_t seq, const Preview& preview) {
   Json json{{"model", plan.model.name()},
             {"layers", plan.model.layers()},
@@ -62,7 +66,33 @@ std::string preview_json(const std::vector<PlanPreviews>& plans) {
   for (const auto& plan : plans) {
     for (std::size_t i = 0; i < plan.seqs.size(); ++i) list.push_back(case_json(plan, plan.seqs[i], plan.previews[i]));
   }
-  return list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";  // a path may hold any bytes
+  return text_of(list);
+}
+
+std::string step_json(const StepPreviews& steps) {
+  auto list = Json::array();
+  for (const auto& [plan, seq, step] : steps.rows) {
+    Json json{{"workload", "train"},
+              {"model", steps.model.name()},
+              {"layers", steps.model.layers()},
+              {"plan", plan},
+              {"world", steps.world},
+              {"batch", steps.batch},
+              {"seq", seq},
+              {"dtype", steps.dtype},
+              {"recompute", to_string(steps.policy.recompute)},
+              {"regather", steps.policy.regather}};
+    json["per_step_and_rank"] = {{"forward", counts_json(step.forward)},
+                                 {"backward", counts_json(step.backward)},
+                                 {"gradients", counts_json(step.gradients)}};
+    json["bytes_per_rank"] = {{"weights", step.weights_bytes},
+                              {"gradients", step.gradient_bytes},
+                              {"saved", step.saved_bytes},
+                              {"saved_logits", step.logits_bytes},
+                              {"peak_activations", step.peak_bytes}};
+    list.push_back(std::move(json));
+  }
+  return text_of(list);
 }
 
 }  // namespace tpsp

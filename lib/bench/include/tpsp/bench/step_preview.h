@@ -1,0 +1,32 @@
+// What a training step under a plan will do, before it is done: the same step on tensors without storage.
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+
+#include "tpsp/models/architecture.h"
+#include "tpsp/parallel/events.h"
+#include "tpsp/parallel/lowering.h"
+#include "tpsp/parallel/saved.h"
+
+namespace tpsp {
+
+/// Of one rank, in one step of one micro-batch, without an optimizer.
+struct StepPreview {
+  std::int64_t weights_bytes = 0;
+  std::int64_t gradient_bytes = 0;
+  std::int64_t saved_bytes = 0;   ///< what the forward has kept for the backward when it ends, the logits' gradient too
+  std::int64_t logits_bytes = 0;  ///< of saved_bytes, the logits' gradient
+  std::int64_t peak_bytes = 0;    ///< at the step's peak, everything but weights and gradients
+  CommCounts forward{};           ///< up to the loss
+  CommCounts backward{};
+  CommCounts gradients{};  ///< the sum of gradients that are partial over the ranks
+};
+
+/// Runs the step of rank 0 on meta tensors with a process group that moves nothing. Needs neither MPI, GPU nor weights.
+/// Throws what the real step would throw. Scratch inside LibTorch's backward of attention is not in the peak.
+StepPreview preview_step(const Architecture& model, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
+                         c10::ScalarType dtype, const SavedPolicy& policy = {});
+
+}  // namespace tpsp

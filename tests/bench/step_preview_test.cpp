@@ -1,0 +1,133 @@
+// What a preview of a training step predicts, against formulas and against a real step.
+#include "tpsp/bench/step_preview.h"
+
+#include "support/expected_collectives.h"
+#include "support/training_on_ranks.h"
+#include "tpsp/machine/memory.h"
+
+using namespace tpsp;
+
+namespace {
+
+StepPreview preview_of(const LlamaConfig& config, const std::string& plan, int world, std::int64_t batch,
+                       std::int64_t seq, const SavedPolicy& policy = {}, at::ScalarType dtype = at::kFloat) {
+  return preview_step(Llama(config), lower(load_plan(plan), modules_of(config), world), batch, seq, dtype, policy);
+}
+
+LlamaConfig shapes_of(const std::string& model, std::int64_t layers) {
+  auto config = load_model(model);
+  config.layers = layers;
+  return config;
+}
+
+// What one more layer saves.
+std::int64_t saved_by_layer(const std::string& model, const std::string& plan, int world, std::int64_t batch,
+                            std::int64_t seq, const SavedPolicy& policy = {}, at::ScalarType dtype = at::kFloat) {
+  const auto saved = [&](std::int64_t layers) {
+    return preview_of(shapes_of(model, layers), plan, world, batch, seq, policy, dtype).saved_bytes;
+  };
+  return saved(3) - saved(2);
+}
+
+/// The peak of a real step over what lived before it, on one rank of two. No transport adds buffers of its own.
+std::int64_t measured_peak(const LlamaConfig& config, const std::string& plan, std::int64_t seq,
+                           const SavedPolicy& policy, at::ScalarType dtype) {
+  const c10::InferenceMode no_gradients;
+  at::set_num_threads(1);
+  const auto lowered = lower(load_plan(plan), modules_of(config), 2);
+  const auto input = training_input(2, seq, config.vocabulary);
+  DryProcessGroup comm(0, 2);
+  AllocationMeter meter(at::kCPU);
+  const ResidentWeights weights(lowered, 0, {.seed = 1, .dtype = dtype});
+  Gradients gradients(lowered, 0, dtype, at::kCPU);
+  const Llama llama(config);
+  const auto model = llama.bind(lowered, weights);
+  meter.reset_peak();
+  const auto before = meter.current_bytes();
+  Saved saved(policy);
+  const Context context{.tp = comm, .saved = &saved};
+  model->loss(input, 1, context);
+  model->backward(input, context, gradients);
+  gradients.finish_step({.tp = comm});
+  return meter.peak_bytes() - before;
+}
+
+}  // namespace
+
+// Of h hidden, f feed-forward features, a heads, t ranks, n tokens: elements of the dtype and, in fp32, the logarithms
+// of attention's sums. As docs/method.md derives it.
+TEST_CASE("a layer saves what the formula says") {
+  constexpr std::int64_t batch = 2;
+  constexpr std::int64_t seq = 256;
+  constexpr std::int64_t n = batch * seq;
+  const auto config = load_model("llama-7b");
+  const auto h = config.hidden;
+  const auto f = config.ffn;
+  const auto a = config.heads;
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    const auto e = static_cast<std::int64_t>(c10::elementSize(dtype));
+    for (const int t : {1, 2, 4, 8}) {
+      const auto saved = [&](const std::string& plan, const SavedPolicy& policy) {
+        return saved_by_layer("llama-7b", plan, t, batch, seq, policy, dtype);
+      };
+      const auto sums = 4 * n * a / t;
+      const auto in_both = n * (4 * h + 2 * f) / t * e + sums;
+      CAPTURE(at::toString(dtype), t);
+      CHECK(saved("tp", {}) == n * 2 * h * e + in_both);
+      CHECK(saved("tp+sp", {}) == n * 2 * h / t * e + in_both);
+      CHECK(saved("tp", {.regather = false}) == n * 4 * h * e + in_both);
+      CHECK(saved("tp+sp", {.regather = false}) == n * (2 * h / t + 2 * h) * e + in_both);
+      CHECK(saved("tp+sp", {.recompute = Recompute::attention}) == saved("tp+sp", {}) - n * h / t * e - sums);
+      CHECK(saved("tp", {.recompute = Recompute::block}) == n * h * e);
+      CHECK(saved("tp+sp", {.recompute = Recompute::block}) == n * h / t * e);
+    }
+  }
+}
+
+TEST_CASE("what a step is predicted to save and to send is what it saves and sends") {
+  const auto config = load_model("llama-tiny");
+  const auto* const name = GENERATE("tp", "tp+sp", "tp-attention-sp-ffn");
+  const auto policy = GENERATE(from_range(all_policies()));
+  for (const int world : {1, 2, 4}) {
+    const auto predicted = preview_of(config, name, world, 2, 7, policy);
+    const auto input = training_input(2, 7, config.vocabulary);
+    const StepOptions options{.policy = policy, .reserves = false};
+    const auto measured = step_on_ranks(config, load_plan(name), world, input, options).front();
+    CAPTURE(name, world, static_cast<int>(policy.recompute), policy.regather);
+    CHECK(predicted.saved_bytes == measured.saved_bytes);
+    CHECK(predicted.forward == measured.forward);
+    CHECK(predicted.backward == measured.backward);
+    CHECK(predicted.gradients == measured.finish);
+  }
+}
+
+TEST_CASE("gradients take what the weights take, and norms' are in fp32") {
+  const auto config = load_model("llama-tiny");
+  const auto norms = (2 * config.layers + 1) * config.hidden;
+  const auto fp32 = preview_of(config, "tp", 2, 1, 8);
+  CHECK(fp32.gradient_bytes == fp32.weights_bytes);
+  const auto bf16 = preview_of(config, "tp", 2, 1, 8, {}, at::kBFloat16);
+  CHECK(bf16.gradient_bytes == bf16.weights_bytes + 2 * norms);
+}
+
+TEST_CASE("sequence parallelism and recomputation lower the peak of a step") {
+  const auto config = shapes_of("llama-7b", 8);
+  const auto peak = [&](const std::string& plan, const SavedPolicy& policy = {}) {
+    return preview_of(config, plan, 8, 2, 1024, policy).peak_bytes;
+  };
+  CHECK(peak("tp+sp") < peak("tp"));
+  CHECK(peak("tp+sp", {.recompute = Recompute::block}) < peak("tp+sp", {.recompute = Recompute::attention}));
+  CHECK(peak("tp+sp", {.recompute = Recompute::attention}) < peak("tp+sp"));
+}
+
+TEST_CASE("the predicted peak is the peak of a real step but for scratch") {
+  const auto config = parse_model("mid", "mid.yaml", "{hidden: 256, layers: 3, heads: 4, ffn: 704, vocabulary: 515}");
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  const auto* const name = GENERATE("tp", "tp+sp");
+  const auto policy = GENERATE(from_range(all_policies()));
+  const auto predicted = preview_of(config, name, 2, 2, 128, policy, dtype).peak_bytes;
+  const auto measured = measured_peak(config, name, 128, policy, dtype);
+  CAPTURE(name, at::toString(dtype), static_cast<int>(policy.recompute), policy.regather);
+  CHECK(predicted <= measured);  // which has the scratch of LibTorch's backward of attention as well
+  CHECK(static_cast<double>(predicted) == Approx(static_cast<double>(measured)).epsilon(0.05));
+}
