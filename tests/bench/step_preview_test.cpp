@@ -3,6 +3,7 @@
 
 #include "support/expected_collectives.h"
 #include "support/training_on_ranks.h"
+#include "tpsp/bench/largest_fit.h"
 #include "tpsp/machine/memory.h"
 
 using namespace tpsp;
@@ -11,7 +12,8 @@ namespace {
 
 StepPreview preview_of(const LlamaConfig& config, const std::string& plan, int world, std::int64_t batch,
                        std::int64_t seq, const SavedPolicy& policy = {}, at::ScalarType dtype = at::kFloat) {
-  return preview_step(Llama(config), lower(load_plan(plan), modules_of(config), world), batch, seq, dtype, policy);
+  return preview_step(Llama(config), lower(load_plan(plan), modules_of(config), world), batch, seq, dtype,
+                      {.saved = policy});
 }
 
 LlamaConfig shapes_of(const std::string& model, std::int64_t layers) {
@@ -130,4 +132,47 @@ TEST_CASE("the predicted peak is the peak of a real step but for scratch") {
   CAPTURE(name, at::toString(dtype), static_cast<int>(policy.recompute), policy.regather);
   CHECK(predicted <= measured);  // which has the scratch of LibTorch's backward of attention as well
   CHECK(static_cast<double>(predicted) == Approx(static_cast<double>(measured)).epsilon(0.05));
+}
+
+TEST_CASE("AdamW has two moments in fp32, and masters of bf16 weights") {
+  const auto config = load_model("llama-tiny");
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    const auto step = preview_step(Llama(config), lower(load_plan("tp"), modules_of(config), 2), 1, 8, dtype,
+                                   {.saved = {}, .adamw = true});
+    const auto elements = step.weights_bytes / static_cast<std::int64_t>(c10::elementSize(dtype));
+    CHECK(step.optimizer_bytes == elements * (dtype == at::kFloat ? 8 : 12));
+  }
+}
+
+TEST_CASE("the largest that fits is found, evenly growing or not, in few calls where it is") {
+  const auto search = [](std::int64_t limit, std::int64_t most, auto bytes) {
+    int calls = 0;
+    const auto found = largest_fit(limit, most, [&](std::int64_t n) {
+      ++calls;
+      REQUIRE((n >= 1 && n <= most));
+      return static_cast<std::int64_t>(bytes(n));
+    });
+    return std::pair(found, calls);
+  };
+  const auto by_trial = [](std::int64_t limit, std::int64_t most, auto bytes) {
+    std::int64_t n = 0;
+    while (n < most && bytes(n + 1) <= limit) ++n;
+    return n;
+  };
+  const auto evenly = [](std::int64_t n) { return 1000 + 37 * n; };
+  const auto in_steps = [](std::int64_t n) { return std::max<std::int64_t>(5000, 1000 + 37 * n) + n / 7 * 100; };
+  const auto square = [](std::int64_t n) { return n * n; };
+  const auto root = [](std::int64_t n) { return static_cast<std::int64_t>(100 * std::sqrt(static_cast<double>(n))); };
+  const auto constant = [](std::int64_t) { return std::int64_t{7}; };
+  for (const std::int64_t limit : {0, 1, 6, 7, 999, 1037, 1038, 5000, 5123, 40000}) {
+    for (const std::int64_t most : {1, 2, 3, 50, 700}) {
+      CAPTURE(limit, most);
+      CHECK(search(limit, most, evenly).first == by_trial(limit, most, evenly));
+      CHECK(search(limit, most, in_steps).first == by_trial(limit, most, in_steps));
+      CHECK(search(limit, most, square).first == by_trial(limit, most, square));
+      CHECK(search(limit, most, root).first == by_trial(limit, most, root));
+      CHECK(search(limit, most, constant).first == by_trial(limit, most, constant));
+    }
+  }
+  CHECK(search(1'000'000'000, 65536 * 1024, evenly).second <= 4);
 }

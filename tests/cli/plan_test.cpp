@@ -205,3 +205,42 @@ TEST_CASE("options of a training step that do not belong are refused") {
   const Run workload(folder, "plan --workload training");
   CHECK(workload.code() == 2);
 }
+
+TEST_CASE("the largest batch that fits: the next one does not, and more memory takes more") {
+  const TemporaryFolder folder;
+  const std::string train = "plan --workload train --optimizer adamw --model llama-tiny --world 2 --seq 64 ";
+  const Run run(folder, train + "--fit 20MB --json");
+  REQUIRE(run.code() == 0);
+  const auto json = nlohmann::json::parse(run.out());
+  REQUIRE(json.size() == 2);
+  for (const auto& fit : json) {
+    const auto batch = fit["largest_batch"].get<int>();
+    CHECK(batch > 1);
+    for (const int more : {0, 1}) {
+      const Run step(folder, train + "--json --plan " + fit["plan"].get<std::string>() + " --batch " +
+                                 std::to_string(batch + more));
+      const auto bytes = nlohmann::json::parse(step.out())[0]["bytes_per_rank"];
+      const auto all = bytes["weights"].get<std::int64_t>() + bytes["gradients"].get<std::int64_t>() +
+                       bytes["optimizer"].get<std::int64_t>() + bytes["peak_activations"].get<std::int64_t>();
+      CHECK((all <= 20'000'000) == (more == 0));
+    }
+  }
+  CHECK(json[1]["largest_batch"] > json[0]["largest_batch"]);  // tp+sp saves less
+}
+
+TEST_CASE("a memory in which nothing fits, or everything, or that is none") {
+  const TemporaryFolder folder;
+  const Run none(folder, "plan --fit 1MB --tp --seq 8");
+  REQUIRE(none.code() == 0);
+  CHECK_THAT(none.out(), Contains("none: one sequence needs the bytes in its line"));
+  const Run table(folder, "plan --workload train --fit 80GiB --model llama-70b --world 8 --seq 4096 --dtype bf16");
+  REQUIRE(table.code() == 0);
+  CHECK_THAT(table.out(), Contains("85.9 GB a rank") && Contains("optimizer none"));
+  CHECK(widest_line(table.out()) <= 80);
+  const Run both(folder, "plan --fit 48GB --batch 2");
+  CHECK(both.code() == 2);
+  CHECK_THAT(both.err(), Contains("--batch: it does not go together with --fit"));
+  const Run wrong(folder, "plan --fit 48");
+  CHECK(wrong.code() == 2);
+  CHECK_THAT(wrong.err(), Contains("--fit: '48' is no size of memory; write a number and its unit, such as 48GB"));
+}

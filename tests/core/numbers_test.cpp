@@ -110,3 +110,16 @@ TEST_CASE("thousands are parted with commas") {
   CHECK(with_thousands(41'943'040) == "41,943,040");
   CHECK(with_thousands(-1000) == "-1,000");
 }
+
+TEST_CASE("bytes are a number and a unit") {
+  CHECK(parse_bytes("48GB", "--fit") == 48'000'000'000);
+  CHECK(parse_bytes("1.5 TB", "--fit") == 1'500'000'000'000);
+  CHECK(parse_bytes("80GiB", "--fit") == std::int64_t{80} << 30);
+  CHECK(parse_bytes("1B", "--fit") == 1);
+  CHECK(parse_bytes("0.5kB", "--fit") == 500);
+  for (const auto* text : {"", "48", "GB", "48 gb", "-1GB", "1e3GB", "0GB", "0.1B", "1..5GB", "1.2.3GB", "99999999TB",
+                           "48GBs", "48 G B", "inf GB", "nanGB"}) {
+    INFO(text);
+    CHECK_THAT(complaint_of([&] { parse_bytes(text, "--fit"); }), Catch::Contains("is no size of memory"));
+  }
+}

@@ -91,8 +91,7 @@ std::vector<std::string> words_setting(const Settings& settings, const std::stri
 }
 
 std::int64_t batch_setting(const Settings& settings, const std::vector<std::int64_t>& seqs) {
-  constexpr std::int64_t most_tokens = 1 << 28;  // keeps every byte count in 64 bits
-  const auto batch = integer_setting(settings, "batch", 1, 65536);
+  const auto batch = integer_setting(settings, "batch", 1, most_sequences);
   for (const auto seq : seqs) {
     if (batch * seq <= most_tokens) continue;
     throw bad_input({.where = settings.at("batch").where,

@@ -33,6 +33,8 @@ std::vector<std::int64_t> each_once(const std::vector<std::int64_t>& sizes, cons
                                     spdlog::logger& log);
 std::vector<std::int64_t> seq_setting(const Settings& settings, spdlog::logger& log);
 std::vector<std::string> words_setting(const Settings& settings, const std::string& name, spdlog::logger& log);
+inline constexpr std::int64_t most_sequences = 65536;  ///< in a batch
+inline constexpr std::int64_t most_tokens = 1 << 28;   ///< in a forward: keeps every byte count in 64 bits
 std::int64_t batch_setting(const Settings& settings, const std::vector<std::int64_t>& seqs);
 c10::ScalarType dtype_setting(const Settings& settings);
 /// But for the seed of its order.

@@ -45,6 +45,8 @@ const std::vector<OptionSpec>& option_table() {
       {"workload", "NAME", "forward", "forward, or train: a training step up to its\ngradients", "Case", {plan}},
       {"recompute", "NAME", "none", "in its backward: none, attention, block", "Case", {plan}},
       {"regather", "on|off", "on", "gather sharded inputs again in its backward, or keep\nthem", "Case", {plan}},
+      {"optimizer", "NAME", "none", "of its step: none or adamw", "Case", {plan}},
+      {"fit", "BYTES", "", "the largest batch for so much memory of a rank, as\n48GB or 80GiB, instead of --batch", "Case", {plan}},
       {"threads", "N", "1", "that --peaks computes with", "Machine", {info}},
       {"gemm", "NAME", "auto", "GEMMs with packed weights, plain ones, or\nthe faster one if hardly larger (auto)", "Machine", {bench}, once, in_suite},
       {"gemm-cache", "FILE|off", "", "kernels that were the faster ones, for later runs\n(default: tpsp-bench/gemm.json in ~/.cache)", "Machine", {bench}},

@@ -5,23 +5,36 @@
 #include "choices.h"
 #include "commands.h"
 #include "preview_text.h"
+#include "tpsp/bench/largest_fit.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/log.h"
+#include "tpsp/core/text.h"
 
 namespace tpsp {
 namespace {
 
-SavedPolicy policy_setting(const Settings& settings) {
-  SavedPolicy policy{.regather = choice_setting(settings, "regather", {"on", "off"}) == "on"};
-  const auto word = choice_setting(settings, "recompute", {"none", "attention", "block"});
-  if (word == "attention") policy.recompute = Recompute::attention;
-  if (word == "block") policy.recompute = Recompute::block;
-  return policy;
+StepSettings step_settings(const Settings& settings) {
+  StepSettings step;
+  step.saved.regather = choice_setting(settings, "regather", {"on", "off"}) == "on";
+  const auto recompute = choice_setting(settings, "recompute", {"none", "attention", "block"});
+  if (recompute == "attention") step.saved.recompute = Recompute::attention;
+  if (recompute == "block") step.saved.recompute = Recompute::block;
+  step.adamw = choice_setting(settings, "optimizer", {"none", "adamw"}) == "adamw";
+  return step;
+}
+
+void refuse_batch_with_fit(const Settings& settings) {
+  const auto& batch = settings.at("batch");
+  if (!settings.has("fit") || batch.where == "default") return;
+  throw bad_input({.where = batch.where,
+                   .what = "it does not go together with --fit",
+                   .why = "which looks for the batch",
+                   .remedy = "leave one of them out"});
 }
 
 // Options of a step mean nothing for a forward.
 void refuse_step_options(const Settings& settings) {
-  for (const auto* name : {"recompute", "regather"}) {
+  for (const auto* name : {"recompute", "regather", "optimizer"}) {
     const auto& setting = settings.at(name);
     if (setting.where == "default") continue;
     throw bad_input({.where = setting.where,
@@ -30,51 +43,109 @@ void refuse_step_options(const Settings& settings) {
   }
 }
 
+/// What is asked for.
+struct Question {
+  std::shared_ptr<const Architecture> model;
+  std::vector<LoweredPlan> plans;
+  std::vector<std::int64_t> seqs;
+  int world = 1;
+  std::int64_t batch = 0;
+  c10::ScalarType dtype = c10::kFloat;
+  std::string dtype_name;
+  std::optional<StepSettings> step;  ///< of a training step
+  bool json = false;
+};
+
+MemoryNeed need_of(const Question& asked, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq) {
+  if (!asked.step) {
+    const auto forward = preview(*asked.model, plan, batch, seq, asked.dtype);
+    return {.weights = forward.weights_bytes, .activations = forward.peak_bytes};
+  }
+  const auto step = preview_step(*asked.model, plan, batch, seq, asked.dtype, *asked.step);
+  return {.weights = step.weights_bytes,
+          .gradients = step.gradient_bytes,
+          .optimizer = step.optimizer_bytes,
+          .activations = step.peak_bytes};
+}
+
+void print_fits(const Question& asked, std::int64_t limit) {
+  Fits fits{*asked.model, asked.world, limit, asked.dtype_name, asked.step, {}};
+  for (const auto& plan : asked.plans) {
+    for (const auto seq : asked.seqs) {
+      const auto most = std::min(most_sequences, most_tokens / seq);
+      const auto all = [&](std::int64_t batch) { return need_of(asked, plan, batch, seq).all(); };
+      const auto batch = largest_fit(limit, most, all);
+      fits.rows.push_back({plan.name, seq, batch, need_of(asked, plan, std::max<std::int64_t>(batch, 1), seq)});
+    }
+  }
+  fmt::print("{}", asked.json ? fit_json(fits) : fit_table(fits));
+}
+
+void print_steps(const Question& asked) {
+  StepPreviews steps{*asked.model, asked.world, asked.batch, asked.dtype_name, *asked.step, {}};
+  for (const auto& plan : asked.plans) {
+    for (const auto seq : asked.seqs) {
+      steps.rows.push_back(
+          {plan.name, seq, preview_step(*asked.model, plan, asked.batch, seq, asked.dtype, *asked.step)});
+    }
+  }
+  fmt::print("{}", asked.json ? step_json(steps) : step_table(steps));
+}
+
+// Returns what to know about the plans.
+std::vector<Finding> print_forwards(const Question& asked) {
+  std::vector<PlanPreviews> all;
+  std::vector<Finding> findings;
+  for (const auto& plan : asked.plans) {
+    all.push_back({*asked.model, plan, asked.batch, asked.dtype_name, asked.seqs, {}});
+    auto& previews = all.back().previews;
+    for (const auto seq : asked.seqs) previews.push_back(preview(*asked.model, plan, asked.batch, seq, asked.dtype));
+    findings.insert(findings.end(), previews.front().findings.begin(), previews.front().findings.end());
+  }
+  if (asked.json) {
+    fmt::print("{}", preview_json(all));
+    return {};
+  }
+  for (const auto& previews : all) fmt::print("{}{}", &previews == &all.front() ? "" : "\n\n", preview_table(previews));
+  return findings;
+}
+
 }  // namespace
 
 void plan_command(const CommandLine& line) {
   constexpr int largest_world = 65536;
   const Settings settings(line);
   const auto log = make_logger(0, spdlog::level::warn);
-  const auto model = model_setting(settings);
-  const auto world = static_cast<int>(integer_setting(settings, "world", 1, largest_world));
-  const auto plans = plan_setting(settings, *model, world, line.flags.contains("allow-unused-rules"), *log);
-  const auto seqs = seq_setting(settings, *log);
-  const auto batch = batch_setting(settings, seqs);
-  const auto dtype = dtype_setting(settings);
-  const bool json = line.flags.contains("json");
-
+  Question asked;
+  asked.model = model_setting(settings);
+  asked.world = static_cast<int>(integer_setting(settings, "world", 1, largest_world));
+  asked.plans = plan_setting(settings, *asked.model, asked.world, line.flags.contains("allow-unused-rules"), *log);
+  asked.seqs = seq_setting(settings, *log);
+  refuse_batch_with_fit(settings);
+  asked.batch = batch_setting(settings, asked.seqs);
+  asked.dtype = dtype_setting(settings);
+  asked.dtype_name = settings.at("dtype").text;
+  asked.json = line.flags.contains("json");
   if (choice_setting(settings, "workload", {"forward", "train"}) == "train") {
-    StepPreviews steps{*model, world, batch, settings.at("dtype").text, policy_setting(settings), {}};
-    for (const auto& plan : plans) {
-      for (const auto seq : seqs) {
-        steps.rows.push_back({plan.name, seq, preview_step(*model, plan, batch, seq, dtype, steps.policy)});
-      }
-    }
-    fmt::print("{}", json ? step_json(steps) : step_table(steps));
-    for (const auto& plan : plans) {
-      for (const auto& finding : plan.findings) log->warn("{}", finding.text);
-    }
-    return;
+    asked.step = step_settings(settings);
+  } else {
+    refuse_step_options(settings);
   }
-  refuse_step_options(settings);
-  std::vector<PlanPreviews> all;
-  for (const auto& plan : plans) {
-    all.push_back({*model, plan, batch, settings.at("dtype").text, seqs, {}});
-    auto& previews = all.back();
-    for (const auto seq : previews.seqs) {
-      previews.previews.push_back(preview(*model, plan, previews.batch, seq, dtype));
+
+  std::vector<Finding> findings;
+  if (!settings.has("fit") && !asked.step) {
+    findings = print_forwards(asked);
+  } else {
+    if (settings.has("fit")) {
+      print_fits(asked, parse_bytes(settings.at("fit").text, settings.at("fit").where));
+    } else {
+      print_steps(asked);
+    }
+    for (const auto& plan : asked.plans) {
+      if (!asked.json) findings.insert(findings.end(), plan.findings.begin(), plan.findings.end());
     }
   }
-  if (json) {
-    fmt::print("{}", preview_json(all));
-    return;
-  }
-  for (const auto& previews : all) {
-    if (&previews != &all.front()) fmt::print("\n\n");
-    fmt::print("{}", preview_table(previews));
-    for (const auto& finding : previews.previews.front().findings) log->warn("{}", finding.text);
-  }
+  for (const auto& finding : findings) log->warn("{}", finding.text);
 }
 
 }  // namespace tpsp

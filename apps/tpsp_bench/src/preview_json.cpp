@@ -80,16 +80,41 @@ std::string step_json(const StepPreviews& steps) {
               {"batch", steps.batch},
               {"seq", seq},
               {"dtype", steps.dtype},
-              {"recompute", to_string(steps.policy.recompute)},
-              {"regather", steps.policy.regather}};
+              {"recompute", to_string(steps.settings.saved.recompute)},
+              {"regather", steps.settings.saved.regather},
+              {"optimizer", steps.settings.adamw ? "adamw" : "none"}};
     json["per_step_and_rank"] = {{"forward", counts_json(step.forward)},
                                  {"backward", counts_json(step.backward)},
                                  {"gradients", counts_json(step.gradients)}};
-    json["bytes_per_rank"] = {{"weights", step.weights_bytes},
-                              {"gradients", step.gradient_bytes},
-                              {"saved", step.saved_bytes},
-                              {"saved_logits", step.logits_bytes},
-                              {"peak_activations", step.peak_bytes}};
+    json["bytes_per_rank"] = {{"weights", step.weights_bytes},     {"gradients", step.gradient_bytes},
+                              {"optimizer", step.optimizer_bytes}, {"saved", step.saved_bytes},
+                              {"saved_logits", step.logits_bytes}, {"peak_activations", step.peak_bytes}};
+    list.push_back(std::move(json));
+  }
+  return text_of(list);
+}
+
+std::string fit_json(const Fits& fits) {
+  auto list = Json::array();
+  for (const auto& [plan, seq, batch, need] : fits.rows) {
+    Json json{{"workload", fits.step ? "train" : "forward"},
+              {"model", fits.model.name()},
+              {"layers", fits.model.layers()},
+              {"plan", plan},
+              {"world", fits.world},
+              {"seq", seq},
+              {"dtype", fits.dtype}};
+    if (fits.step) {
+      json["recompute"] = to_string(fits.step->saved.recompute);
+      json["regather"] = fits.step->saved.regather;
+      json["optimizer"] = fits.step->adamw ? "adamw" : "none";
+    }
+    json["fit_bytes"] = fits.limit;
+    json["largest_batch"] = batch;
+    json["bytes_per_rank"] = {{"weights", need.weights},
+                              {"gradients", need.gradients},
+                              {"optimizer", need.optimizer},
+                              {"peak_activations", need.activations}};
     list.push_back(std::move(json));
   }
   return text_of(list);

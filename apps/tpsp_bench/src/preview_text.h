@@ -1,6 +1,7 @@
 // A plan's preview as people and programs read it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,7 @@ struct StepPreviews {
   int world = 1;
   std::int64_t batch = 0;
   std::string dtype;
-  SavedPolicy policy;
+  StepSettings settings;
   std::vector<Row> rows;
 };
 
@@ -47,5 +48,35 @@ std::string step_table(const StepPreviews& steps);
 
 /// One JSON object for each plan and length, as an array.
 std::string step_json(const StepPreviews& steps);
+
+/// Bytes of one rank.
+struct MemoryNeed {
+  std::int64_t weights = 0;
+  std::int64_t gradients = 0;
+  std::int64_t optimizer = 0;
+  std::int64_t activations = 0;  ///< at the peak
+
+  std::int64_t all() const { return weights + gradients + optimizer + activations; }
+};
+
+/// The largest batches that fit, by plan and length.
+struct Fits {
+  struct Row {
+    std::string plan;
+    std::int64_t seq = 0;
+    std::int64_t batch = 0;  ///< 0 where one sequence is too much
+    MemoryNeed need;         ///< of that batch, or of one sequence
+  };
+
+  const Architecture& model;
+  int world = 1;
+  std::int64_t limit = 0;  ///< bytes of a rank
+  std::string dtype;
+  std::optional<StepSettings> step;  ///< of a training step; none for a forward
+  std::vector<Row> rows;
+};
+
+std::string fit_table(const Fits& fits);
+std::string fit_json(const Fits& fits);
 
 }  // namespace tpsp

@@ -1,14 +1,26 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "preview_text.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {
 namespace {
 
+// At most 80 columns for lengths of up to six digits.
+constexpr const char* memory_format = "{:<19} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n";
+
+std::string words_of(const StepSettings& step) {
+  return fmt::format("a training step · recompute {} · regather {} · optimizer {}", to_string(step.saved.recompute),
+                     step.saved.regather ? "on" : "off", step.adamw ? "adamw" : "none");
+}
+
 std::string calls_text(const CommCounts& counts) {
   return fmt::format("{}/{}/{}", counts.all_reduces, counts.reduce_scatters, counts.all_gathers);
 }
+
+std::string or_dash(std::int64_t bytes) { return bytes == 0 ? "-" : human_bytes(bytes); }
 
 }  // namespace
 
@@ -16,24 +28,38 @@ std::string step_table(const StepPreviews& steps) {
   const auto& model = steps.model;
   auto text = fmt::format("{} · {} · {} · batch {} · {}\n", model.name(), counted(model.layers(), "layer"),
                           counted(steps.world, "rank"), steps.batch, steps.dtype);
-  text += fmt::format("a training step up to its gradients · recompute {} · regather {}\n\n",
-                      to_string(steps.policy.recompute), steps.policy.regather ? "on" : "off");
-  constexpr const char* memory_format = "{:<20} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9}\n";
-  text += "bytes per rank: saved for the backward, and peak of all activations\n";
-  text += fmt::format(memory_format, "plan", "seq", "weights", "gradients", "saved", "peak", "all");
+  text += words_of(steps.settings) + "\n\nbytes per rank; saved for the backward, and peak of all activations\n";
+  text += fmt::format(memory_format, "plan", "seq", "weights", "grads", "adamw", "saved", "peak", "all");
   for (const auto& [plan, seq, step] : steps.rows) {
+    const auto all = step.weights_bytes + step.gradient_bytes + step.optimizer_bytes + step.peak_bytes;
     text += fmt::format(memory_format, plan, seq, human_bytes(step.weights_bytes), human_bytes(step.gradient_bytes),
-                        human_bytes(step.saved_bytes), human_bytes(step.peak_bytes),
-                        human_bytes(step.weights_bytes + step.gradient_bytes + step.peak_bytes));
+                        or_dash(step.optimizer_bytes), human_bytes(step.saved_bytes), human_bytes(step.peak_bytes),
+                        human_bytes(all));
   }
-  constexpr const char* calls_format = "{:<20} {:>7} {:>11} {:>9} {:>11} {:>9} {:>7}\n";
-  text += "\nper rank: all-reduces/reduce-scatters/all-gathers, and bytes sent\n";
+  constexpr const char* calls_format = "{:<19} {:>6} {:>12} {:>8} {:>12} {:>8} {:>8}\n";
+  text += "\nper rank; all-reduces/reduce-scatters/all-gathers, and bytes sent\n";
   text += fmt::format(calls_format, "plan", "seq", "forward", "sent", "backward", "sent", "at end");
   for (const auto& [plan, seq, step] : steps.rows) {
     text += fmt::format(calls_format, plan, seq, calls_text(step.forward), human_bytes(step.forward.bytes),
                         calls_text(step.backward), human_bytes(step.backward.bytes), calls_text(step.gradients));
   }
   return text;
+}
+
+std::string fit_table(const Fits& fits) {
+  const auto& model = fits.model;
+  auto text = fmt::format("{} · {} · {} · {} · {} a rank\n", model.name(), counted(model.layers(), "layer"),
+                          counted(fits.world, "rank"), fits.dtype, human_bytes(fits.limit));
+  text +=
+      (fits.step ? words_of(*fits.step) : "a forward") + "\n\nthe largest batch that fits, and its bytes per rank\n";
+  text += fmt::format(memory_format, "plan", "seq", "batch", "weights", "grads", "adamw", "activ.", "all");
+  for (const auto& [plan, seq, batch, need] : fits.rows) {
+    text += fmt::format(memory_format, plan, seq, batch == 0 ? "none" : std::to_string(batch),
+                        human_bytes(need.weights), or_dash(need.gradients), or_dash(need.optimizer),
+                        human_bytes(need.activations), human_bytes(need.all()));
+  }
+  const bool any_none = std::any_of(fits.rows.begin(), fits.rows.end(), [](const auto& row) { return row.batch == 0; });
+  return any_none ? text + "none: one sequence needs the bytes in its line\n" : text;
 }
 
 }  // namespace tpsp

@@ -2,28 +2,34 @@
 
 #include <ATen/ATen.h>
 
+#include <optional>
+
 #include "tpsp/comm/dry.h"
 #include "tpsp/machine/memory.h"
+#include "tpsp/weights/adamw.h"
 #include "tpsp/weights/gradients.h"
 #include "tpsp/weights/weights.h"
 
 namespace tpsp {
 
 StepPreview preview_step(const Architecture& architecture, const LoweredPlan& plan, std::int64_t batch,
-                         std::int64_t seq, c10::ScalarType dtype, const SavedPolicy& policy) {
+                         std::int64_t seq, c10::ScalarType dtype, const StepSettings& settings) {
   AllocationMeter meter(c10::kMeta);
   const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta});
   Gradients gradients(plan, 0, dtype, at::kMeta);
+  std::optional<AdamW> optimizer;
+  if (settings.adamw) optimizer.emplace(weights);
   DryProcessGroup group(0, plan.world);
   EventCounter counter(plan.world);
   const auto tokens = at::empty({batch, seq}, at::TensorOptions(at::kLong).device(at::kMeta));
   const Input input{.tokens = tokens, .targets = at::empty_like(tokens)};
   const auto model = architecture.bind(plan, weights);
   StepPreview result{.weights_bytes = weights.bytes(), .gradient_bytes = gradients.bytes()};
+  if (optimizer) result.optimizer_bytes = optimizer->bytes();
   meter.reset_peak();
   const auto before = meter.current_bytes();
   {
-    Saved saved(policy);
+    Saved saved(settings.saved);
     const Context context{.tp = group, .events = &counter, .saved = &saved};
     model->loss(input, 1, context);
     result.forward = counter.take();

@@ -107,6 +107,38 @@ std::vector<std::int64_t> parse_sizes(std::string_view text, std::string_view wh
   return sizes;
 }
 
+std::int64_t parse_bytes(std::string_view text, std::string_view where) {
+  struct Unit {
+    std::string_view name;
+    double bytes;
+  };
+  constexpr std::array units = {Unit{"B", 1},
+                                Unit{"kB", 1e3},
+                                Unit{"KB", 1e3},
+                                Unit{"MB", 1e6},
+                                Unit{"GB", 1e9},
+                                Unit{"TB", 1e12},
+                                Unit{"KiB", 1024.},
+                                Unit{"MiB", 1048576.0},
+                                Unit{"GiB", 1073741824.0},
+                                Unit{"TiB", 1099511627776.0}};
+  constexpr double most = 1152921504606846976.0;  // 2^60
+  const auto digits = text.find_first_not_of("0123456789.");
+  const auto unit_text = digits == std::string_view::npos ? std::string_view("") : trim(text.substr(digits));
+  double number = 0;
+  const auto number_text = text.substr(0, digits);
+  const auto [rest, error] =
+      std::from_chars(number_text.data(), number_text.data() + number_text.size(), number, std::chars_format::fixed);
+  for (const auto& unit : units) {
+    const double bytes = number * unit.bytes;
+    const bool whole = error == std::errc() && rest == number_text.data() + number_text.size();
+    if (unit.name == unit_text && whole && bytes >= 1 && bytes < most) return static_cast<std::int64_t>(bytes);
+  }
+  throw bad_input({.where = std::string(where),
+                   .what = quote(text) + " is no size of memory",
+                   .remedy = "write a number and its unit, such as 48GB or 80GiB"});
+}
+
 std::string human_bytes(std::int64_t bytes) {
   constexpr std::array units = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
   double value = std::abs(static_cast<double>(bytes));

@@ -12,13 +12,19 @@
 
 namespace tpsp {
 
-/// Of one rank, in one step of one micro-batch, without an optimizer.
+struct StepSettings {
+  SavedPolicy saved{};
+  bool adamw = false;  ///< AdamW's moments are there too, and master copies of weights that are not fp32
+};
+
+/// Of one rank, in one step of one micro-batch.
 struct StepPreview {
   std::int64_t weights_bytes = 0;
   std::int64_t gradient_bytes = 0;
+  std::int64_t optimizer_bytes = 0;
   std::int64_t saved_bytes = 0;   ///< what the forward has kept for the backward when it ends, the logits' gradient too
   std::int64_t logits_bytes = 0;  ///< of saved_bytes, the logits' gradient
-  std::int64_t peak_bytes = 0;    ///< at the step's peak, everything but weights and gradients
+  std::int64_t peak_bytes = 0;    ///< at the step's peak, everything but weights, gradients and optimizer
   CommCounts forward{};           ///< up to the loss
   CommCounts backward{};
   CommCounts gradients{};  ///< the sum of gradients that are partial over the ranks
@@ -27,6 +33,6 @@ struct StepPreview {
 /// Runs the step of rank 0 on meta tensors with a process group that moves nothing. Needs neither MPI, GPU nor weights.
 /// Throws what the real step would throw. Scratch inside LibTorch's backward of attention is not in the peak.
 StepPreview preview_step(const Architecture& model, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                         c10::ScalarType dtype, const SavedPolicy& policy = {});
+                         c10::ScalarType dtype, const StepSettings& settings = {});
 
 }  // namespace tpsp

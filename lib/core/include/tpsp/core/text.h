@@ -23,6 +23,10 @@ double parse_real(std::string_view text, std::string_view where, double min, dou
 std::vector<std::int64_t> parse_sizes(std::string_view text, std::string_view where, std::int64_t min,
                                       std::int64_t max);
 
+/// Bytes as "48GB", "1.5 TB" (powers of 1000) or "80GiB" (of 1024), at least 1 and less than 2^60. Throws bad_input
+/// naming `where`.
+std::int64_t parse_bytes(std::string_view text, std::string_view where);
+
 /// The candidate with the smallest edit distance to `name`, or nothing when none is close (distance over a third of
 /// the longer name, but at least 2, or nothing in common).
 std::optional<std::string> nearest(std::string_view name, std::span<const std::string> candidates);
