@@ -123,13 +123,16 @@ TEST_CASE("sequence parallelism and recomputation lower the peak of a step") {
 }
 
 TEST_CASE("the predicted peak is the peak of a real step but for scratch") {
-  const auto config = parse_model("mid", "mid.yaml", "{hidden: 256, layers: 3, heads: 4, ffn: 704, vocabulary: 515}");
+  const auto* const kv_heads = GENERATE("4", "2");
+  const auto config = parse_model(
+      "mid", "mid.yaml",
+      "{hidden: 256, layers: 3, heads: 4, ffn: 704, vocabulary: 515, kv_heads: " + std::string(kv_heads) + "}");
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   const auto* const name = GENERATE("tp", "tp+sp");
   const auto policy = GENERATE(from_range(all_policies()));
   const auto predicted = preview_of(config, name, 2, 2, 128, policy, dtype).peak_bytes;
   const auto measured = measured_peak(config, name, 128, policy, dtype);
-  CAPTURE(name, at::toString(dtype), static_cast<int>(policy.recompute), policy.regather);
+  CAPTURE(kv_heads, name, at::toString(dtype), static_cast<int>(policy.recompute), policy.regather);
   CHECK(predicted <= measured);  // which has the scratch of LibTorch's backward of attention as well
   CHECK(static_cast<double>(predicted) == Approx(static_cast<double>(measured)).epsilon(0.05));
 }

@@ -198,7 +198,7 @@ TEST_CASE("options of a training step that do not belong are refused") {
   const TemporaryFolder folder;
   const Run forward(folder, "plan --recompute block");
   CHECK(forward.code() == 2);
-  CHECK_THAT(forward.err(), Contains("--recompute: a forward has no backward; add --workload train"));
+  CHECK_THAT(forward.err(), Contains("--recompute: a forward has no recompute; add --workload train"));
   const Run word(folder, "plan --workload train --recompute blocks");
   CHECK(word.code() == 2);
   CHECK_THAT(word.err(), Contains("--recompute") && Contains("did you mean 'block'"));
@@ -237,9 +237,13 @@ TEST_CASE("a memory in which nothing fits, or everything, or that is none") {
   REQUIRE(table.code() == 0);
   CHECK_THAT(table.out(), Contains("85.9 GB a rank") && Contains("optimizer none"));
   CHECK(widest_line(table.out()) <= 80);
+  const Run most(folder, "plan --workload train --model llama-tiny --tp --seq 1,1048576 --fit 80GB");
+  REQUIRE(most.code() == 0);
+  CHECK_THAT(most.out(), Contains("65536+") && Contains("more would fit"));
+  CHECK(widest_line(most.out()) <= 80);
   const Run both(folder, "plan --fit 48GB --batch 2");
   CHECK(both.code() == 2);
-  CHECK_THAT(both.err(), Contains("--batch: it does not go together with --fit"));
+  CHECK_THAT(both.err(), Contains("--batch: batch does not go together with --fit"));
   const Run wrong(folder, "plan --fit 48");
   CHECK(wrong.code() == 2);
   CHECK_THAT(wrong.err(), Contains("--fit: '48' is no size of memory; write a number and its unit, such as 48GB"));

@@ -250,6 +250,32 @@ TEST_CASE("the first step of AdamW moves each weight against the sign of its gra
   CHECK(compared == reference.gradients.size());
 }
 
+TEST_CASE("five steps of AdamW are the formula's, with its bias corrections and decay") {
+  const auto config = load_model("llama-tiny");
+  const auto plan = lower(load_plan("tp"), modules_of(config), 1);
+  const ResidentWeights weights(plan, 0, {.seed = test_seed});
+  Gradients gradients(plan, 0, at::kFloat, at::kCPU);
+  const AdamWOptions options{.learning_rate = 1e-2, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-6, .weight_decay = 0.1};
+  AdamW optimizer(weights, options);
+  const auto* const name = "output";
+  const auto weight = weights.parameters().at(name);
+  auto expected = weight.to(at::kDouble);
+  auto mean = at::zeros_like(expected);
+  auto square = at::zeros_like(expected);
+  at::manual_seed(9);
+  for (int step = 1; step <= 5; ++step) {
+    for (const auto& [module, unused] : weights.parameters()) gradients.at(module).value.normal_();
+    optimizer.step(gradients);
+    const auto g = gradients.at(name).value.to(at::kDouble);
+    mean = options.beta1 * mean + (1 - options.beta1) * g;
+    square = options.beta2 * square + (1 - options.beta2) * g * g;
+    const auto corrected = mean / (1 - std::pow(options.beta1, step));
+    const auto root = (square / (1 - std::pow(options.beta2, step))).sqrt() + options.eps;
+    expected = expected * (1 - options.learning_rate * options.weight_decay) - options.learning_rate * corrected / root;
+    CHECK((weight.to(at::kDouble) - expected).abs().max().item<double>() < 1e-6);
+  }
+}
+
 TEST_CASE("50 steps on one batch: the loss falls, alike under all plans, worlds and policies") {
   constexpr int steps = 50;
   const auto alone = train(load_plan("tp"), 1, {}, steps);

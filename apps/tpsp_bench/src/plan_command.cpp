@@ -1,6 +1,10 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <memory>
+#include <optional>
+#include <vector>
 
 #include "choices.h"
 #include "commands.h"
@@ -27,7 +31,7 @@ void refuse_batch_with_fit(const Settings& settings) {
   const auto& batch = settings.at("batch");
   if (!settings.has("fit") || batch.where == "default") return;
   throw bad_input({.where = batch.where,
-                   .what = "it does not go together with --fit",
+                   .what = "batch does not go together with --fit",
                    .why = "which looks for the batch",
                    .remedy = "leave one of them out"});
 }
@@ -38,7 +42,7 @@ void refuse_step_options(const Settings& settings) {
     const auto& setting = settings.at(name);
     if (setting.where == "default") continue;
     throw bad_input({.where = setting.where,
-                     .what = "a forward has no backward",
+                     .what = fmt::format("a forward has no {}", name),
                      .remedy = "add --workload train, or leave it out"});
   }
 }
@@ -59,7 +63,7 @@ struct Question {
 MemoryNeed need_of(const Question& asked, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq) {
   if (!asked.step) {
     const auto forward = preview(*asked.model, plan, batch, seq, asked.dtype);
-    return {.weights = forward.weights_bytes, .activations = forward.peak_bytes};
+    return {.weights = forward.weights_bytes, .activations = forward.peak_activation_bytes};
   }
   const auto step = preview_step(*asked.model, plan, batch, seq, asked.dtype, *asked.step);
   return {.weights = step.weights_bytes,
@@ -75,7 +79,8 @@ void print_fits(const Question& asked, std::int64_t limit) {
       const auto most = std::min(most_sequences, most_tokens / seq);
       const auto all = [&](std::int64_t batch) { return need_of(asked, plan, batch, seq).all(); };
       const auto batch = largest_fit(limit, most, all);
-      fits.rows.push_back({plan.name, seq, batch, need_of(asked, plan, std::max<std::int64_t>(batch, 1), seq)});
+      const auto need = need_of(asked, plan, std::max<std::int64_t>(batch, 1), seq);
+      fits.rows.push_back({plan.name, seq, batch, batch == most, need, plan.findings});
     }
   }
   fmt::print("{}", asked.json ? fit_json(fits) : fit_table(fits));
@@ -85,8 +90,8 @@ void print_steps(const Question& asked) {
   StepPreviews steps{*asked.model, asked.world, asked.batch, asked.dtype_name, *asked.step, {}};
   for (const auto& plan : asked.plans) {
     for (const auto seq : asked.seqs) {
-      steps.rows.push_back(
-          {plan.name, seq, preview_step(*asked.model, plan, asked.batch, seq, asked.dtype, *asked.step)});
+      const auto step = preview_step(*asked.model, plan, asked.batch, seq, asked.dtype, *asked.step);
+      steps.rows.push_back({plan.name, seq, step, plan.findings});
     }
   }
   fmt::print("{}", asked.json ? step_json(steps) : step_table(steps));

@@ -38,8 +38,15 @@ std::string text_of(const Json& list) {
   return list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";  // a path may hold any bytes
 }
 
+Json findings_json(const std::vector<Finding>& findings) {
+  auto list = Json::array();
+  for (const auto& finding : findings) list.push_back(finding.text);
+  return list;
+}
+
 Json case_json(const PlanPreviews& plan, std::int64_t seq, const Preview& preview) {
-  Json json{{"model", plan.model.name()},
+  Json json{{"workload", "forward"},
+            {"model", plan.model.name()},
             {"layers", plan.model.layers()},
             {"plan", plan.plan.name},
             {"world", plan.plan.world},
@@ -54,8 +61,7 @@ Json case_json(const PlanPreviews& plan, std::int64_t seq, const Preview& previe
   json["bytes_per_rank"] = {{"weights", preview.weights_bytes},
                             {"peak_activations", preview.peak_activation_bytes},
                             {"largest_collective_buffer", preview.collective_bytes}};
-  json["findings"] = Json::array();
-  for (const auto& finding : preview.findings) json["findings"].push_back(finding.text);
+  json["findings"] = findings_json(preview.findings);
   return json;
 }
 
@@ -71,7 +77,7 @@ std::string preview_json(const std::vector<PlanPreviews>& plans) {
 
 std::string step_json(const StepPreviews& steps) {
   auto list = Json::array();
-  for (const auto& [plan, seq, step] : steps.rows) {
+  for (const auto& [plan, seq, step, findings] : steps.rows) {
     Json json{{"workload", "train"},
               {"model", steps.model.name()},
               {"layers", steps.model.layers()},
@@ -89,6 +95,7 @@ std::string step_json(const StepPreviews& steps) {
     json["bytes_per_rank"] = {{"weights", step.weights_bytes},     {"gradients", step.gradient_bytes},
                               {"optimizer", step.optimizer_bytes}, {"saved", step.saved_bytes},
                               {"saved_logits", step.logits_bytes}, {"peak_activations", step.peak_bytes}};
+    json["findings"] = findings_json(findings);
     list.push_back(std::move(json));
   }
   return text_of(list);
@@ -96,7 +103,7 @@ std::string step_json(const StepPreviews& steps) {
 
 std::string fit_json(const Fits& fits) {
   auto list = Json::array();
-  for (const auto& [plan, seq, batch, need] : fits.rows) {
+  for (const auto& [plan, seq, batch, is_most, need, findings] : fits.rows) {
     Json json{{"workload", fits.step ? "train" : "forward"},
               {"model", fits.model.name()},
               {"layers", fits.model.layers()},
@@ -111,10 +118,12 @@ std::string fit_json(const Fits& fits) {
     }
     json["fit_bytes"] = fits.limit;
     json["largest_batch"] = batch;
+    json["limited_by"] = is_most ? "batch" : "memory";
     json["bytes_per_rank"] = {{"weights", need.weights},
                               {"gradients", need.gradients},
                               {"optimizer", need.optimizer},
                               {"peak_activations", need.activations}};
+    json["findings"] = findings_json(findings);
     list.push_back(std::move(json));
   }
   return text_of(list);

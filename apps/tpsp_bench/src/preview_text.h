@@ -33,6 +33,7 @@ struct StepPreviews {
     std::string plan;
     std::int64_t seq = 0;
     StepPreview step;
+    std::vector<Finding> findings;  ///< about the plan
   };
 
   const Architecture& model;
@@ -64,8 +65,10 @@ struct Fits {
   struct Row {
     std::string plan;
     std::int64_t seq = 0;
-    std::int64_t batch = 0;  ///< 0 where one sequence is too much
-    MemoryNeed need;         ///< of that batch, or of one sequence
+    std::int64_t batch = 0;         ///< 0 where one sequence is too much
+    bool is_most = false;           ///< tpsp-bench takes no larger batch; more would fit
+    MemoryNeed need;                ///< of that batch, or of one sequence
+    std::vector<Finding> findings;  ///< about the plan
   };
 
   const Architecture& model;

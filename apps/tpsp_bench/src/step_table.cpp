@@ -1,15 +1,12 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "preview_text.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {
 namespace {
 
-// At most 80 columns for lengths of up to six digits.
-constexpr const char* memory_format = "{:<19} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n";
+constexpr const char* memory_format = "{:<19} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}\n";
 
 std::string words_of(const StepSettings& step) {
   return fmt::format("a training step · recompute {} · regather {} · optimizer {}", to_string(step.saved.recompute),
@@ -18,6 +15,17 @@ std::string words_of(const StepSettings& step) {
 
 std::string calls_text(const CommCounts& counts) {
   return fmt::format("{}/{}/{}", counts.all_reduces, counts.reduce_scatters, counts.all_gathers);
+}
+
+// A name too long for its column has a line of its own.
+std::string plan_cell(const std::string& plan) {
+  constexpr std::size_t width = 19;
+  return plan.size() <= width ? plan : plan + "\n" + std::string(width, ' ');
+}
+
+std::string batch_text(const Fits::Row& row) {
+  if (row.batch == 0) return "none";
+  return fmt::format("{}{}", row.batch, row.is_most ? "+" : "");
 }
 
 std::string or_dash(std::int64_t bytes) { return bytes == 0 ? "-" : human_bytes(bytes); }
@@ -30,17 +38,17 @@ std::string step_table(const StepPreviews& steps) {
                           counted(steps.world, "rank"), steps.batch, steps.dtype);
   text += words_of(steps.settings) + "\n\nbytes per rank; saved for the backward, and peak of all activations\n";
   text += fmt::format(memory_format, "plan", "seq", "weights", "grads", "adamw", "saved", "peak", "all");
-  for (const auto& [plan, seq, step] : steps.rows) {
+  for (const auto& [plan, seq, step, findings] : steps.rows) {
     const auto all = step.weights_bytes + step.gradient_bytes + step.optimizer_bytes + step.peak_bytes;
-    text += fmt::format(memory_format, plan, seq, human_bytes(step.weights_bytes), human_bytes(step.gradient_bytes),
-                        or_dash(step.optimizer_bytes), human_bytes(step.saved_bytes), human_bytes(step.peak_bytes),
-                        human_bytes(all));
+    text += fmt::format(memory_format, plan_cell(plan), seq, human_bytes(step.weights_bytes),
+                        human_bytes(step.gradient_bytes), or_dash(step.optimizer_bytes), human_bytes(step.saved_bytes),
+                        human_bytes(step.peak_bytes), human_bytes(all));
   }
-  constexpr const char* calls_format = "{:<19} {:>6} {:>12} {:>8} {:>12} {:>8} {:>8}\n";
+  constexpr const char* calls_format = "{:<19} {:>7} {:>12} {:>8} {:>12} {:>8} {:>7}\n";
   text += "\nper rank; all-reduces/reduce-scatters/all-gathers, and bytes sent\n";
   text += fmt::format(calls_format, "plan", "seq", "forward", "sent", "backward", "sent", "at end");
-  for (const auto& [plan, seq, step] : steps.rows) {
-    text += fmt::format(calls_format, plan, seq, calls_text(step.forward), human_bytes(step.forward.bytes),
+  for (const auto& [plan, seq, step, findings] : steps.rows) {
+    text += fmt::format(calls_format, plan_cell(plan), seq, calls_text(step.forward), human_bytes(step.forward.bytes),
                         calls_text(step.backward), human_bytes(step.backward.bytes), calls_text(step.gradients));
   }
   return text;
@@ -53,13 +61,19 @@ std::string fit_table(const Fits& fits) {
   text +=
       (fits.step ? words_of(*fits.step) : "a forward") + "\n\nthe largest batch that fits, and its bytes per rank\n";
   text += fmt::format(memory_format, "plan", "seq", "batch", "weights", "grads", "adamw", "activ.", "all");
-  for (const auto& [plan, seq, batch, need] : fits.rows) {
-    text += fmt::format(memory_format, plan, seq, batch == 0 ? "none" : std::to_string(batch),
-                        human_bytes(need.weights), or_dash(need.gradients), or_dash(need.optimizer),
-                        human_bytes(need.activations), human_bytes(need.all()));
+  bool any_none = false;
+  bool any_most = false;
+  for (const auto& row : fits.rows) {
+    const auto& need = row.need;
+    text += fmt::format(memory_format, plan_cell(row.plan), row.seq, batch_text(row), human_bytes(need.weights),
+                        or_dash(need.gradients), or_dash(need.optimizer), human_bytes(need.activations),
+                        human_bytes(need.all()));
+    any_none = any_none || row.batch == 0;
+    any_most = any_most || row.is_most;
   }
-  const bool any_none = std::any_of(fits.rows.begin(), fits.rows.end(), [](const auto& row) { return row.batch == 0; });
-  return any_none ? text + "none: one sequence needs the bytes in its line\n" : text;
+  if (any_none) text += "none: one sequence needs the bytes in its line\n";
+  if (any_most) text += "+: tpsp-bench takes no larger batch; more would fit\n";
+  return text;
 }
 
 }  // namespace tpsp

@@ -251,9 +251,13 @@ AttentionGradients causal_attention_backward(const at::Tensor& gradient, const a
   check(queries, keys, values);
   const auto heads = queries.size(1);
   const auto group = heads / keys.size(1);
-  if (queries.is_meta()) return {at::empty_like(queries), at::empty_like(keys), at::empty_like(values)};
   const auto all_keys = repeat_heads(keys, group);
   const auto all_values = repeat_heads(values, group);
+  if (queries.is_meta()) {
+    const auto of_all_keys = at::empty_like(all_keys);
+    const auto of_all_values = at::empty_like(all_values);
+    return {at::empty_like(queries), sum_of_repeated(of_all_keys, group), sum_of_repeated(of_all_values, group)};
+  }
   const auto of_mixed = seen_by_head(gradient, heads);
   const auto mixed = seen_by_head(forward.mixed, heads);
   const auto log_sums = forward.log_sums.transpose(1, 2);

@@ -444,6 +444,11 @@ at::Tensor is_target(const at::Tensor& logits, const at::Tensor& targets) {
 at::Tensor softmax_sums(const at::Tensor& logits, const at::Tensor& targets) {
   const auto sums = at::empty({3, logits.size(0)}, logits.options().dtype(at::kFloat));
   if (logits.is_meta()) return sums;
+  if (logits.size(1) == 0) {
+    sums.zero_();
+    sums[0].fill_(-std::numeric_limits<float>::infinity());
+    return sums;
+  }
   if (!logits.is_cpu()) {
     const auto x = logits.to(at::kFloat);
     const auto largest = x.amax(1);
@@ -454,11 +459,6 @@ at::Tensor softmax_sums(const at::Tensor& logits, const at::Tensor& targets) {
   }
   const auto tokens = logits.size(0);
   auto* const out = data_of<float>(sums);
-  if (logits.size(1) == 0) {
-    sums.zero_();
-    sums[0].fill_(-std::numeric_limits<float>::infinity());
-    return sums;
-  }
   const auto* const target = targets.const_data_ptr<std::int64_t>();
   with_element(logits, [&]<typename T>(T) {
     at::parallel_for(0, tokens, grain(logits.size(1)), [&](std::int64_t begin, std::int64_t end) {

@@ -24,7 +24,7 @@ struct StepPreview {
   std::int64_t optimizer_bytes = 0;
   std::int64_t saved_bytes = 0;   ///< what the forward has kept for the backward when it ends, the logits' gradient too
   std::int64_t logits_bytes = 0;  ///< of saved_bytes, the logits' gradient
-  std::int64_t peak_bytes = 0;    ///< at the step's peak, everything but weights, gradients and optimizer
+  std::int64_t peak_bytes = 0;    ///< at the step's peak, everything but weights, gradients, optimizer and tokens
   CommCounts forward{};           ///< up to the loss
   CommCounts backward{};
   CommCounts gradients{};  ///< the sum of gradients that are partial over the ranks
