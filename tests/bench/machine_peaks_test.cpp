@@ -1,7 +1,7 @@
 #include "tpsp/bench/machine_peaks.h"
 
 #include "bench/small_sweeps.h"
-#include "tpsp/bench/preview.h"
+#include "tpsp/bench/previews.h"
 
 using namespace tpsp;
 

@@ -22,7 +22,7 @@ struct Shape {
 void check_step(const LlamaConfig& config, const Plan& plan, int world, const Shape& shape,
                 const StepOptions& options = {}, double within = bound) {
   const auto input = training_input(shape.batch, shape.seq, config.vocabulary);
-  const auto reference = Llama(config).reference_step({.seed = test_seed, .dtype = options.dtype}, input);
+  const auto reference = reference_of(config, {.seed = test_seed, .dtype = options.dtype}, input);
   const auto results = step_on_ranks(config, plan, world, input, options);
   const auto worst = worst_gradient(results, lower(plan, modules_of(config), world), reference);
   INFO(plan.name << " world " << world << " batch " << shape.batch << " seq " << shape.seq << ": " << worst.module);
@@ -82,7 +82,7 @@ TEST_CASE("replicated keys and values have their whole gradient where a rank's h
 TEST_CASE("without the sum over ranks at the end the norms' gradients are wrong under tp+sp") {
   const auto config = load_model("llama-tiny");
   const auto input = training_input(2, 16, config.vocabulary);
-  const auto reference = Llama(config).reference_step({.seed = test_seed}, input);
+  const auto reference = reference_of(config, {.seed = test_seed}, input);
   const auto plan = load_plan("tp+sp");
   const auto results = step_on_ranks(config, plan, 2, input, {.finishes = false});
   const auto worst = worst_gradient(results, lower(plan, modules_of(config), 2), reference);
@@ -93,7 +93,7 @@ TEST_CASE("without the sum over ranks at the end the norms' gradients are wrong 
 TEST_CASE("a random plan has right gradients or is refused as bad input") {
   const auto config = load_model("llama-tiny");
   const auto input = training_input(2, 5, config.vocabulary);
-  const auto reference = Llama(config).reference_step({.seed = test_seed}, input);
+  const auto reference = reference_of(config, {.seed = test_seed}, input);
   constexpr int plans = 120;
   RandomPlans random(2026);
   const auto policies = all_policies();
@@ -227,7 +227,7 @@ TEST_CASE("the first step of AdamW moves each weight against the sign of its gra
   const auto config = load_model("llama-tiny");
   const auto input = training_input(2, 9, config.vocabulary);
   const WeightRecipe recipe{.seed = test_seed};
-  const auto reference = Llama(config).reference_step(recipe, input);
+  const auto reference = reference_of(config, recipe, input);
   const auto trained = train(load_plan("tp"), 1, {}, 1);
   const auto modules = modules_of(config);
   std::size_t compared = 0;

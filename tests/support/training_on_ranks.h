@@ -7,15 +7,17 @@
 
 #include "support/forward_on_ranks.h"
 #include "support/process_groups.h"
-#include "tpsp/parallel/saved.h"
-#include "tpsp/weights/gradients.h"
+#include "tpsp/models/training_step.h"
 
 namespace tpsp {
 
 /// Tokens and what is to follow each.
 inline Input training_input(std::int64_t batch, std::int64_t seq, std::int64_t vocabulary) {
-  const auto text = make_tokens(5, batch, seq + 1, vocabulary);
-  return {.tokens = text.narrow(1, 0, seq).contiguous(), .targets = text.narrow(1, 1, seq).contiguous()};
+  return training_input(make_tokens(5, batch, seq + 1, vocabulary));
+}
+
+inline ReferenceStep reference_of(const LlamaConfig& config, const WeightRecipe& recipe, const Input& input) {
+  return Llama(config).reference_step(recipe, input, 1 / static_cast<double>(input.tokens.numel()));
 }
 
 inline std::vector<SavedPolicy> all_policies() {
@@ -39,7 +41,7 @@ struct StepOptions {
 struct RankStep {
   double loss = 0;
   std::map<std::string, at::Tensor> gradients;  ///< of its shards
-  CommCounts forward;                           ///< of the last micro-batch
+  CommCounts forward;                           ///< of all micro-batches
   CommCounts backward;
   CommCounts finish;
   std::int64_t saved_bytes = 0;  ///< between forward and backward
@@ -55,23 +57,24 @@ inline RankStep step(const Llama& llama, const LoweredPlan& plan, ProcessGroup& 
   const auto model = llama.bind(plan, weights);
   RankStep result;
   EventCounter counter(plan.world);
-  const auto scale = 1 / static_cast<double>(input.tokens.numel());
-  const auto part = input.tokens.size(0) / options.micro_batches;
-  gradients.start_step();
-  for (std::int64_t i = 0; i < options.micro_batches; ++i) {
-    const Input micro{.tokens = input.tokens.narrow(0, i * part, part),
-                      .targets = input.targets.narrow(0, i * part, part)};
+  const StepSettings settings{.saved = options.policy, .micro_batches = options.micro_batches};
+  const auto count_part = [&](StepPart part) {
+    if (part == StepPart::forward) result.forward += counter.take();
+    if (part == StepPart::backward) result.backward += counter.take();
+    if (part == StepPart::gradients) result.finish += counter.take();
+  };
+  if (!options.finishes) {
     Saved saved(options.policy);
-    const Context context{.tp = group, .events = &counter, .saved = &saved};
-    result.loss += model->loss(micro, scale, context);
-    result.saved_bytes = saved.bytes();
-    result.forward = counter.take();
-    model->backward(micro, context, gradients);
-    result.backward = counter.take();
-    if (!saved.empty()) throw std::logic_error("the backward has not taken all that was saved");
+    const Context context{.tp = group, .saved = &saved};
+    gradients.start_step();
+    model->loss(input, 1 / static_cast<double>(input.tokens.numel()), context);
+    model->backward(input, context, gradients);
+  } else {
+    const auto done =
+        training_step(*model, input, settings, gradients, nullptr, {.tp = group, .events = &counter}, count_part);
+    result.loss = done.loss;
+    result.saved_bytes = done.saved_bytes;
   }
-  if (options.finishes) gradients.finish_step({.tp = group, .events = &counter});
-  result.finish = counter.take();
   for (const auto& module : plan.modules) {
     if (!module.dims.empty()) result.gradients[module.name] = gradients.of(module.name).clone();
   }

@@ -18,7 +18,7 @@
 #include "provenance.h"
 #include "tpsp/bench/gemm_cache.h"
 #include "tpsp/bench/machine_peaks.h"
-#include "tpsp/bench/preview.h"
+#include "tpsp/bench/previews.h"
 #include "tpsp/comm/mesh.h"
 #include "tpsp/core/files.h"
 #include "tpsp/core/log.h"
@@ -51,11 +51,13 @@ void check_export(const BenchOptions& options, const World& world) {
                    .remedy = "give one plan and one length, such as --sp --seq 64"});
 }
 
-// Every plan's forward without storage, once: its errors come before anything is made, its findings are reported.
+// Every plan's forward or training step without storage, once: its errors come before anything is made, its findings
+// are reported.
 void preview_plans(Sweep& sweep, bool shares_memory, spdlog::logger& log) {
   sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, shares_memory);
   for (const auto& plan : sweep.plans) {
     for (const auto seq : sweep.seqs) {
+      if (sweep.training) sweep.previews->of_step(plan, sweep.batch, seq, *sweep.training);
       const auto& found = sweep.previews->of(plan, sweep.batch, seq).findings;
       if (seq != sweep.seqs.front()) continue;
       for (const auto& finding : found) log.warn("{}", finding.text);

@@ -34,6 +34,15 @@ std::optional<std::filesystem::path> gemm_cache_setting(const Settings& settings
   return text == "off" ? std::nullopt : std::optional<std::filesystem::path>(text);
 }
 
+// A weight that the optimizer writes and the backward reads in both directions stays as it is.
+GemmPolicy gemm_of_training(const Settings& settings) {
+  const auto& setting = settings.at("gemm");
+  if (setting.where == "default" || setting.text == "plain") return GemmPolicy::plain;
+  throw bad_input({.where = setting.where,
+                   .what = "a training step has no packed weights",
+                   .remedy = "leave it out, or write plain"});
+}
+
 BenchJob job_of(const Settings& settings, const CommandLine& line, const World& world, spdlog::logger& log) {
   BenchJob job;
   auto& sweep = job.sweep;
@@ -41,6 +50,8 @@ BenchJob job_of(const Settings& settings, const CommandLine& line, const World& 
   sweep.plans = plan_setting(settings, *sweep.model, world.size(), line.flags.contains("allow-unused-rules"), log);
   sweep.seqs = seq_setting(settings, log);
   sweep.batch = batch_setting(settings, sweep.seqs);
+  sweep.training = step_setting(settings);
+  if (sweep.training) require_micro_batches(settings, sweep.batch, sweep.training->micro_batches);
   sweep.dtype = dtype_setting(settings);
   sweep.device = device_setting(settings, world);
   sweep.protocol = protocol_setting(settings);
@@ -50,7 +61,7 @@ BenchJob job_of(const Settings& settings, const CommandLine& line, const World& 
   sweep.seed = static_cast<std::uint64_t>(integer_setting(settings, "seed", 0, INT64_MAX));
   sweep.protocol.seed = sweep.seed;
   if (settings.has("threads")) job.threads = static_cast<int>(integer_setting(settings, "threads", 1, 4096));
-  sweep.gemm = gemm_setting(settings);
+  sweep.gemm = sweep.training ? gemm_of_training(settings) : gemm_setting(settings);
   job.peaks = choice_setting(settings, "peaks", {"on", "off"}) == "on";
   job.bind = choice_setting(settings, "bind", {"auto", "off"}) == "auto";
   job.backend = settings.at("backend").text;

@@ -101,6 +101,45 @@ std::int64_t batch_setting(const Settings& settings, const std::vector<std::int6
   return batch;
 }
 
+namespace {
+
+// Options of a step mean nothing for a forward.
+void refuse_step_options(const Settings& settings) {
+  for (const auto* name : {"recompute", "regather", "optimizer", "micro-batches"}) {
+    const auto& setting = settings.at(name);
+    if (setting.where == "default") continue;
+    throw bad_input({.where = setting.where,
+                     .what = fmt::format("a forward has no {}", name),
+                     .remedy = "add --workload train, or leave it out"});
+  }
+}
+
+Recompute recompute_setting(const Settings& settings) {
+  const auto name = choice_setting(settings, "recompute", {"none", "attention", "block"});
+  if (name == "none") return Recompute::none;
+  return name == "attention" ? Recompute::attention : Recompute::block;
+}
+
+}  // namespace
+
+std::optional<StepSettings> step_setting(const Settings& settings) {
+  if (choice_setting(settings, "workload", {"forward", "train"}) == "forward") {
+    refuse_step_options(settings);
+    return std::nullopt;
+  }
+  return StepSettings{.saved = {.recompute = recompute_setting(settings),
+                                .regather = choice_setting(settings, "regather", {"on", "off"}) == "on"},
+                      .micro_batches = integer_setting(settings, "micro-batches", 1, most_sequences),
+                      .adamw = choice_setting(settings, "optimizer", {"none", "adamw"}) == "adamw"};
+}
+
+void require_micro_batches(const Settings& settings, std::int64_t batch, std::int64_t micro_batches) {
+  if (batch % micro_batches == 0) return;
+  throw bad_input({.where = settings.at("micro-batches").where,
+                   .what = fmt::format("a batch of {} does not divide into {}", batch, micro_batches),
+                   .remedy = "choose a number that divides the batch"});
+}
+
 c10::ScalarType dtype_setting(const Settings& settings) {
   return scalar_type(*parse_dtype(choice_setting(settings, "dtype", dtype_names())));
 }

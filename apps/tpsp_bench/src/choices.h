@@ -8,12 +8,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "settings.h"
 #include "tpsp/bench/protocol.h"
 #include "tpsp/models/architecture.h"
+#include "tpsp/models/training_step.h"
 #include "tpsp/parallel/lowering.h"
 
 namespace tpsp {
@@ -36,6 +38,9 @@ std::vector<std::string> words_setting(const Settings& settings, const std::stri
 inline constexpr std::int64_t most_sequences = 65536;  ///< in a batch
 inline constexpr std::int64_t most_tokens = 1 << 28;   ///< in a forward: keeps every byte count in 64 bits
 std::int64_t batch_setting(const Settings& settings, const std::vector<std::int64_t>& seqs);
+/// Of a training step; nothing for a forward, whose options may then say nothing of one.
+std::optional<StepSettings> step_setting(const Settings& settings);
+void require_micro_batches(const Settings& settings, std::int64_t batch, std::int64_t micro_batches);
 c10::ScalarType dtype_setting(const Settings& settings);
 /// But for the seed of its order.
 Protocol protocol_setting(const Settings& settings);

@@ -42,10 +42,6 @@ const std::vector<OptionSpec>& option_table() {
   // clang-format off
   static const auto table = with_case_options({
       {"suite", "NAME|FILE", "", "many cases and their protocol: smoke, hpml, ...", "Case", {bench}},
-      {"workload", "NAME", "forward", "forward, or train: a training step up to its\ngradients", "Case", {plan}},
-      {"recompute", "NAME", "none", "train: computed again in the backward: none,\nattention or block", "Case", {plan}},
-      {"regather", "on|off", "on", "train: gather sharded inputs again in the backward,\nor keep them", "Case", {plan}},
-      {"optimizer", "NAME", "none", "train: count its memory: none or adamw", "Case", {plan}},
       {"fit", "BYTES", "", "the largest batch for so much memory of a rank, as\n48GB or 80GiB, instead of --batch", "Case", {plan}},
       {"threads", "N", "1", "that --peaks computes with", "Machine", {info}},
       {"gemm", "NAME", "auto", "GEMMs with packed weights, plain ones, or\nthe faster one if hardly larger (auto)", "Machine", {bench}, once, in_suite},

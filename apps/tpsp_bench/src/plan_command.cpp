@@ -17,16 +17,6 @@
 namespace tpsp {
 namespace {
 
-StepSettings step_settings(const Settings& settings) {
-  StepSettings step;
-  step.saved.regather = choice_setting(settings, "regather", {"on", "off"}) == "on";
-  const auto recompute = choice_setting(settings, "recompute", {"none", "attention", "block"});
-  if (recompute == "attention") step.saved.recompute = Recompute::attention;
-  if (recompute == "block") step.saved.recompute = Recompute::block;
-  step.adamw = choice_setting(settings, "optimizer", {"none", "adamw"}) == "adamw";
-  return step;
-}
-
 void refuse_batch_with_fit(const Settings& settings) {
   const auto& batch = settings.at("batch");
   if (!settings.has("fit") || batch.where == "default") return;
@@ -34,17 +24,6 @@ void refuse_batch_with_fit(const Settings& settings) {
                    .what = "batch does not go together with --fit",
                    .why = "which looks for the batch",
                    .remedy = "leave one of them out"});
-}
-
-// Options of a step mean nothing for a forward.
-void refuse_step_options(const Settings& settings) {
-  for (const auto* name : {"recompute", "regather", "optimizer"}) {
-    const auto& setting = settings.at(name);
-    if (setting.where == "default") continue;
-    throw bad_input({.where = setting.where,
-                     .what = fmt::format("a forward has no {}", name),
-                     .remedy = "add --workload train, or leave it out"});
-  }
 }
 
 /// What is asked for.
@@ -76,10 +55,11 @@ void print_fits(const Question& asked, std::int64_t limit) {
   Fits fits{*asked.model, asked.world, limit, asked.dtype_name, asked.step, {}};
   for (const auto& plan : asked.plans) {
     for (const auto seq : asked.seqs) {
-      const auto most = std::min(most_sequences, most_tokens / seq);
-      const auto all = [&](std::int64_t batch) { return need_of(asked, plan, batch, seq).all(); };
-      const auto batch = largest_fit(limit, most, all);
-      const auto need = need_of(asked, plan, std::max<std::int64_t>(batch, 1), seq);
+      const auto parts = asked.step ? asked.step->micro_batches : 1;
+      const auto most = std::min(most_sequences, most_tokens / seq) / parts * parts;
+      const auto all = [&](std::int64_t size) { return need_of(asked, plan, parts * size, seq).all(); };
+      const auto batch = parts * largest_fit(limit, most / parts, all);
+      const auto need = need_of(asked, plan, std::max(batch, parts), seq);
       fits.rows.push_back({plan.name, seq, batch, batch == most, need, plan.findings});
     }
   }
@@ -131,11 +111,8 @@ void plan_command(const CommandLine& line) {
   asked.dtype = dtype_setting(settings);
   asked.dtype_name = settings.at("dtype").text;
   asked.json = line.flags.contains("json");
-  if (choice_setting(settings, "workload", {"forward", "train"}) == "train") {
-    asked.step = step_settings(settings);
-  } else {
-    refuse_step_options(settings);
-  }
+  asked.step = step_setting(settings);
+  if (asked.step && !settings.has("fit")) require_micro_batches(settings, asked.batch, asked.step->micro_batches);
 
   std::vector<Finding> findings;
   if (!settings.has("fit") && !asked.step) {

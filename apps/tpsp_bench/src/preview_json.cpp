@@ -88,13 +88,19 @@ std::string step_json(const StepPreviews& steps) {
               {"dtype", steps.dtype},
               {"recompute", to_string(steps.settings.saved.recompute)},
               {"regather", steps.settings.saved.regather},
-              {"optimizer", steps.settings.adamw ? "adamw" : "none"}};
+              {"optimizer", steps.settings.adamw ? "adamw" : "none"},
+              {"micro_batches", steps.settings.micro_batches}};
     json["per_step_and_rank"] = {{"forward", counts_json(step.forward)},
                                  {"backward", counts_json(step.backward)},
                                  {"gradients", counts_json(step.gradients)}};
     json["bytes_per_rank"] = {{"weights", step.weights_bytes},     {"gradients", step.gradient_bytes},
                               {"optimizer", step.optimizer_bytes}, {"saved", step.saved_bytes},
                               {"saved_logits", step.logits_bytes}, {"peak_activations", step.peak_bytes}};
+    json["bytes_per_rank_at_peak"] = {{"saved", step.peak[MemoryUse::saved]},
+                                      {"recomputed", step.peak[MemoryUse::recomputed]},
+                                      {"activations", step.peak[MemoryUse::activations]},
+                                      {"logits", step.peak[MemoryUse::logits]},
+                                      {"collectives", step.peak[MemoryUse::collectives]}};
     json["findings"] = findings_json(findings);
     list.push_back(std::move(json));
   }
@@ -115,6 +121,7 @@ std::string fit_json(const Fits& fits) {
       json["recompute"] = to_string(fits.step->saved.recompute);
       json["regather"] = fits.step->saved.regather;
       json["optimizer"] = fits.step->adamw ? "adamw" : "none";
+      json["micro_batches"] = fits.step->micro_batches;
     }
     json["fit_bytes"] = fits.limit;
     json["largest_batch"] = batch;

@@ -23,22 +23,30 @@ std::string kept_before(const Sweep& sweep, const LoweredPlan& plan) {
 }  // namespace
 
 Case case_of(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
-  return {.model = sweep.model->name(),
-          .layers = sweep.model->layers(),
-          .plan = plan.name,
-          .batch = sweep.batch,
-          .seq = seq,
-          .world = plan.world,
-          .dtype = std::string(to_string(dtype_of(sweep.dtype))),
-          .device = device_kind(sweep.device),
-          .backend = sweep.backend,
-          .threads = sweep.threads,
-          .seed = sweep.seed,
-          .model_shapes = sweep.model->shapes(),
-          .plan_hash = hash_of(plan.signature() + kept_before(sweep, plan)),
-          .protocol = fmt::format("{}, weights {}, check {}, profile {}, gemm {}", to_string(sweep.protocol),
-                                  to_string(sweep.weights), sweep.check ? check_version : 0,
-                                  sweep.profile ? "on" : "off", to_string(sweep.gemm))};
+  Case one{.model = sweep.model->name(),
+           .layers = sweep.model->layers(),
+           .plan = plan.name,
+           .batch = sweep.batch,
+           .seq = seq,
+           .world = plan.world,
+           .dtype = std::string(to_string(dtype_of(sweep.dtype))),
+           .device = device_kind(sweep.device),
+           .backend = sweep.backend,
+           .threads = sweep.threads,
+           .seed = sweep.seed,
+           .model_shapes = sweep.model->shapes(),
+           .plan_hash = hash_of(plan.signature() + kept_before(sweep, plan)),
+           .protocol = fmt::format("{}, weights {}, check {}, profile {}, gemm {}", to_string(sweep.protocol),
+                                   to_string(sweep.weights), sweep.check ? check_version : 0,
+                                   sweep.profile ? "on" : "off", to_string(sweep.gemm))};
+  if (const auto& step = sweep.training) {
+    one.workload = "train";
+    one.recompute = to_string(step->saved.recompute);
+    one.regather = step->saved.regather ? "on" : "off";
+    one.optimizer = step->adamw ? "adamw" : "none";
+    one.micro_batches = step->micro_batches;
+  }
+  return one;
 }
 
 Case case_of(const CommSweep& sweep, const CommShape& shape, const ProcessGroup& comm) {

@@ -4,9 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
-#include "tpsp/bench/preview.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/core/text.h"
 #include "tpsp/statistics/summary.h"
@@ -52,6 +52,18 @@ std::string remedy_for(Anomaly anomaly, const Row& row) {
   return {};
 }
 
+void fill_expected_step(Row& row, const StepPreview& step) {
+  row.product_flops = step.product_flops;
+  row.gradient_bytes = step.gradient_bytes;
+  row.optimizer_bytes = step.optimizer_bytes;
+  row.predicted_bytes = step.peak.total();
+}
+
+void fail(Row& row, const std::string& message) {
+  row.status = Status::failed;
+  row.message = message;
+}
+
 }  // namespace
 
 Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
@@ -63,13 +75,19 @@ Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
   row.vocab_padded = expected.vocab_padded;
   row.weights_bytes = weights.bytes;
   row.predicted_bytes = weights.allocated_bytes + expected.peak_bytes;
+  row.product_flops = expected.product_flops;
+  double limit_flops = expected.product_flops + expected.attention_flops;
+  if (sweep.training) {
+    constexpr double passes = 3;  // the backward has two GEMMs for each of the forward's
+    limit_flops *= passes;
+    fill_expected_step(row, sweep.previews->of_step(plan, sweep.batch, seq, *sweep.training));
+  }
   row.gemm = fmt::format("{}", fmt::join(weights.kernels, "+"));
   row.gemm_cache = sweep.kernels.file();
-  row.product_flops = expected.product_flops;
   if (sweep.peaks) {
     row.peak_flops_per_s = sweep.peaks->gemm_flops_per_s;
     row.peak_bytes_per_s = sweep.peaks->memory_bytes_per_s;
-    row.limit_s = (expected.product_flops + expected.attention_flops) / sweep.peaks->gemm_flops_per_s;
+    row.limit_s = limit_flops / sweep.peaks->gemm_flops_per_s;
   }
   row.utc_time = utc_time();
   return row;
@@ -111,6 +129,21 @@ void fill_measurement(Row& row, const Measurement& measured, const std::vector<s
   }
 }
 
+void fill_steps(Row& row, const StepLog& log, World& world) {
+  const auto times = log.times(row.warmup, world);
+  row.forward_s = times.forward_s;
+  row.backward_s = times.backward_s;
+  row.optimizer_s = times.optimizer_s;
+  row.loss = log.last().loss;
+  row.saved_bytes =
+      static_cast<std::int64_t>(max_over_ranks(world, {static_cast<double>(log.last().saved_bytes)}).front());
+  row.backward_all_reduces = log.backward().all_reduces;
+  row.backward_all_gathers = log.backward().all_gathers;
+  row.backward_reduce_scatters = log.backward().reduce_scatters;
+  row.backward_comm_bytes = log.backward().bytes;
+  if (!std::isfinite(*row.loss)) fail(row, fmt::format("the loss of the last step is {}", *row.loss));
+}
+
 void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
   const auto part = [&](Phase which) { return profile.phases_s[static_cast<std::size_t>(which)]; };
   row.split_s = profile.total_s;
@@ -137,6 +170,9 @@ void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
   row.logits_bytes = bytes(MemoryUse::logits);
   row.collective_bytes = bytes(MemoryUse::collectives);
   row.resident_bytes = bytes(MemoryUse::weights) - row.weights_bytes;
+  if (row.workload.empty()) return;
+  row.saved_at_peak_bytes = bytes(MemoryUse::saved);
+  row.recomputed_bytes = bytes(MemoryUse::recomputed);
 }
 
 void fill_check(Row& row, const LogitsError& error, double bound) {
@@ -145,11 +181,26 @@ void fill_check(Row& row, const LogitsError& error, double bound) {
   row.error_bound = bound;
   row.check = error.max_rel <= bound ? Check::pass : Check::fail;
   if (row.check == Check::pass) return;
-  row.status = Status::failed;
-  row.message = fmt::format(
-      "the logits differ from the unsharded reference by {:.2g} of its largest; {:.2g}, twice what rounding makes, is "
-      "allowed",
-      error.max_rel, bound);
+  fail(row, fmt::format(
+                "the logits differ from the unsharded reference by {:.2g} of its largest; {:.2g}, twice what rounding "
+                "makes, is allowed",
+                error.max_rel, bound));
+}
+
+void fill_check(Row& row, double loss, const StepError& error, double bound) {
+  row.loss = loss;
+  row.loss_error = error.loss;
+  row.max_abs_err = error.max_abs;
+  row.max_rel_err = error.gradient;
+  row.worst_gradient = error.worst;
+  if (row.optimizer == "adamw") row.weights_error = error.weights;
+  row.error_bound = bound;
+  row.check = std::max({error.loss, error.gradient, error.weights}) <= bound ? Check::pass : Check::fail;
+  if (row.check == Check::pass) return;
+  fail(row,
+       fmt::format("against the unsharded reference the loss is off by {:.2g}, the gradient of {} by {:.2g} of its "
+                   "largest element, updated weights by {:.2g}; {:.2g} is allowed",
+                   error.loss, error.worst, error.gradient, error.weights, bound));
 }
 
 }  // namespace tpsp

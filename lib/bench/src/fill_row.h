@@ -1,9 +1,11 @@
 // What was measured, as a row's cells.
 #pragma once
 
+#include "step_log.h"
 #include "tpsp/bench/check.h"
 #include "tpsp/bench/profile.h"
 #include "tpsp/bench/sweep.h"
+#include "tpsp/bench/training_check.h"
 
 namespace tpsp {
 
@@ -20,9 +22,13 @@ void fill_order(Row& row, const Protocol& protocol, const std::vector<std::strin
 /// `hosts` has every rank's host.
 void fill_measurement(Row& row, const Measurement& measured, const std::vector<std::string>& hosts);
 
+/// Times, collectives and saved bytes of a measurement's steps, and their loss. Collective.
+void fill_steps(Row& row, const StepLog& log, World& world);
+
 /// Collective: memory is that of the rank with the largest peak.
 void fill_profile(Row& row, const ForwardProfile& profile, World& world);
 
 void fill_check(Row& row, const LogitsError& error, double bound);
+void fill_check(Row& row, double loss, const StepError& error, double bound);
 
 }  // namespace tpsp

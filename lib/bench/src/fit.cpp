@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "tpsp/bench/check.h"
-#include "tpsp/bench/preview.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {
@@ -34,6 +33,15 @@ std::int64_t reference_bytes(const Sweep& sweep, std::int64_t seq, int world) {
          largest_fp32_slice(plan);
 }
 
+// A checked step beside the reference's gradients, and the reference beside the rank's own.
+std::int64_t step_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world) {
+  const auto peak = sweep.previews->of_step(plan, sweep.batch, seq, *sweep.training).peak_bytes;
+  if (!sweep.check) return peak;
+  const auto share = reference_share(sweep.batch, world);
+  const auto gradients = sweep.model->parameters() * static_cast<std::int64_t>(c10::elementSize(sweep.dtype));
+  return std::max(sweep.model->reference_step_bytes(share, seq, sweep.dtype), gradients + peak);
+}
+
 // The checked forward beside the reference's logits: while it runs, while its logits are gathered, and while they are
 // subtracted.
 std::int64_t compared_bytes(const Sweep& sweep, const Preview& forward, std::int64_t seq, int world) {
@@ -47,12 +55,18 @@ std::int64_t compared_bytes(const Sweep& sweep, const Preview& forward, std::int
 
 std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan) {
   const auto weights = weight_forms(plan, sweep.dtype, sweep.kernels);
-  if (!sweep.device.is_cpu()) return weights.bytes;
+  auto bytes = weights.bytes;
+  if (sweep.training) {
+    const auto& step = sweep.previews->of_step(plan, sweep.batch, sweep.seqs.front(), *sweep.training);
+    bytes += step.gradient_bytes + step.optimizer_bytes;
+  }
+  if (!sweep.device.is_cpu()) return bytes;
   const bool converted = sweep.dtype != c10::kFloat;
-  return weights.bytes + weights.largest_bytes + (converted ? largest_fp32_slice(plan) : 0);
+  return bytes + weights.largest_bytes + (converted ? largest_fp32_slice(plan) : 0);
 }
 
 std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world) {
+  if (sweep.training) return step_bytes(sweep, plan, seq, world);
   const auto& forward = sweep.previews->of(plan, sweep.batch, seq);
   if (!sweep.check) return forward.peak_activation_bytes;
   return std::max(reference_bytes(sweep, seq, world), compared_bytes(sweep, forward, seq, world));

@@ -6,7 +6,7 @@
 #include "fill_row.h"
 #include "tpsp/bench/check.h"
 #include "tpsp/bench/machine_peaks.h"
-#include "tpsp/bench/preview.h"
+#include "tpsp/bench/training_check.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {
@@ -14,10 +14,6 @@ namespace {
 
 WeightRecipe recipe_of(const Sweep& sweep) {
   return {.seed = sweep.seed, .dtype = sweep.dtype, .device = sweep.device, .kernel = sweep.kernels.as_function()};
-}
-
-at::Tensor tokens_of(const Sweep& sweep, std::uint64_t seed, std::int64_t seq) {
-  return make_tokens(seed, sweep.batch, seq, sweep.model->vocabulary()).to(sweep.device);
 }
 
 }  // namespace
@@ -33,21 +29,42 @@ std::string words_of(const PlanGroup& plans, std::int64_t seq) {
 }
 
 GroupRun::GroupRun(const SweepContext& context, const PlanGroup& plans)
-    : context_(context),
-      counter_(context.comm.size()),
-      recipe_(recipe_of(context.sweep)),
-      weights_(*plans.front(), context.world.rank(), recipe_) {}
-
-std::unique_ptr<Model> GroupRun::model(const LoweredPlan& plan) const {
-  return context_.sweep.model->bind(plan, weights_);
+    : context_(context), plan_(*plans.front()), counter_(context.comm.size()), recipe_(recipe_of(context.sweep)) {
+  make_weights();
 }
 
-// Before anything is measured, so that no forward takes memory for its collectives from the system.
+// Those before are freed first.
+void GroupRun::make_weights() {
+  const auto& training = context_.sweep.training;
+  const auto rank = context_.world.rank();
+  training_.reset();
+  weights_.reset();
+  weights_.emplace(plan_, rank, recipe_);
+  if (!training) return;
+  training_.emplace(Training{.gradients = Gradients(plan_, rank, recipe_.dtype, recipe_.device)});
+  if (training->adamw) training_->optimizer.emplace(*weights_);
+}
+
+std::unique_ptr<Model> GroupRun::model(const LoweredPlan& plan) const {
+  return context_.sweep.model->bind(plan, *weights_);
+}
+
+Input GroupRun::input(std::uint64_t seed, std::int64_t seq) const {
+  const auto& sweep = context_.sweep;
+  const auto text = [&](std::int64_t length) {
+    return make_tokens(seed, sweep.batch, length, sweep.model->vocabulary()).to(sweep.device);
+  };
+  return sweep.training ? training_input(text(seq + 1)) : Input{.tokens = text(seq)};
+}
+
+// Before anything is measured, so that no repetition takes memory for its collectives from the system.
 void GroupRun::reserve(const PlanGroup& plans, std::int64_t seq) {
   const auto& sweep = context_.sweep;
   ArenaSizes arena;
   for (const auto* plan : plans) {
-    arena = arena.max(sweep.previews->of(*plan, sweep.batch, seq).arena);
+    const auto& previews = sweep.previews;
+    arena = arena.max(sweep.training ? previews->of_step(*plan, sweep.batch, seq, *sweep.training).arena
+                                     : previews->of(*plan, sweep.batch, seq).arena);
   }
   context_.comm.reserve(arena);
 }
@@ -58,18 +75,23 @@ void GroupRun::report_step(const PlanGroup& plans, std::int64_t seq, std::string
 
 std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
   const auto& sweep = context_.sweep;
-  const auto tokens = tokens_of(sweep, sweep.seed, seq);
+  const auto tokens = input(sweep.seed, seq);
   std::vector<Row> rows;
-  for (const auto* plan : plans) rows.push_back(blank_row(sweep, *plan, seq));
+  std::vector<StepLog> logs;
+  for (const auto* plan : plans) {
+    rows.push_back(blank_row(sweep, *plan, seq));
+    logs.emplace_back(context_.probe, counter_);
+  }
 
   reserve(plans, seq);
   context_.probe.release_unused();
-  const auto measured = time(plans, tokens, [&](auto phase, int done) { report_step(plans, seq, phase, done); });
+  const auto measured = time(plans, tokens, logs, [&](auto phase, int done) { report_step(plans, seq, phase, done); });
   for (std::size_t i = 0; i < rows.size(); ++i) {
     auto& row = rows[i];
     fill_order(row, sweep.protocol, names_of(plans));
     row.weights = sweep.weights == WeightPolicy::shared && plans.size() == 1 ? "own" : to_string(sweep.weights);
     fill_measurement(row, measured.results[i], context_.hosts);
+    if (sweep.training) fill_steps(row, logs[i], context_.world);
     row.warnings.insert(row.warnings.end(), measured.disturbances.begin(), measured.disturbances.end());
     if (sweep.profile) {
       report_step(plans, seq, "profile");
@@ -89,28 +111,39 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
   return rows;
 }
 
-Measured GroupRun::time(const PlanGroup& plans, const at::Tensor& tokens, const ProtocolListener& listener) {
+void GroupRun::repeat(const Model& model, const Input& input, EventSink& events, StepLog* log) {
+  const Context context{.tp = context_.comm, .events = &events};
+  if (!training_) {
+    model.forward(input, context);
+    return;
+  }
+  auto& [gradients, optimizer] = *training_;
+  const auto done = training_step(model, input, *context_.sweep.training, gradients, optimizer ? &*optimizer : nullptr,
+                                  context, log != nullptr ? log->begin() : StepListener());
+  if (log != nullptr) log->end(done);
+}
+
+Measured GroupRun::time(const PlanGroup& plans, const Input& input, std::vector<StepLog>& logs,
+                        const ProtocolListener& listener) {
   std::vector<std::unique_ptr<Model>> models;
   for (const auto* plan : plans) models.push_back(model(*plan));
-  const Context context{.tp = context_.comm, .events = &counter_};
-  const Input input{.tokens = tokens};
-  std::vector<Workload> forwards;
-  for (const auto& one : models) forwards.emplace_back([&one, &input, &context] { one->forward(input, context); });
+  std::vector<Workload> workloads;
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    workloads.emplace_back([&, i] { repeat(*models[i], input, counter_, &logs[i]); });
+  }
   auto measured =
-      measure_with_disturbances(forwards, context_.sweep.protocol, context_.world, counter_, context_.probe, listener);
+      measure_with_disturbances(workloads, context_.sweep.protocol, context_.world, counter_, context_.probe, listener);
   for (const auto& one : measured.results) context_.breakdown.forwards_s += one.forwards_s;
   return measured;
 }
 
-void GroupRun::profile_plan(const LoweredPlan& plan, const at::Tensor& tokens, Row& row) {
+void GroupRun::profile_plan(const LoweredPlan& plan, const Input& input, Row& row) {
   ForwardProfile profiled;
   {
     const ScopedTimer timer(context_.breakdown.profile_s);
     const auto one = model(plan);
-    const auto forward = [&](EventSink& events) {
-      one->forward({.tokens = tokens}, {.tp = context_.comm, .events = &events});
-    };
-    profiled = profile(forward, plan.head().name, context_.world, context_.probe);
+    profiled = profile([&](EventSink& events) { repeat(*one, input, events, nullptr); }, plan.head().name,
+                       context_.world, context_.probe);
   }
   fill_profile(row, profiled, context_.world);
   if (context_.follower.trace == nullptr) return;
@@ -121,16 +154,48 @@ void GroupRun::profile_plan(const LoweredPlan& plan, const at::Tensor& tokens, R
 // On tokens of its own: what a buffer still holds from a timed forward would otherwise pass for this one's result.
 void GroupRun::check(const PlanGroup& plans, std::int64_t seq, std::vector<Row>& rows) {
   const ScopedTimer timer(context_.breakdown.check_s);
-  const auto tokens = tokens_of(context_.sweep, context_.sweep.seed + 1, seq);
+  const auto tokens = input(context_.sweep.seed + 1, seq);
+  if (training_) {
+    check_steps(plans, tokens, rows);
+  } else {
+    check_forwards(plans, tokens, rows);
+  }
+}
+
+void GroupRun::check_forwards(const PlanGroup& plans, const Input& input, std::vector<Row>& rows) {
   const auto& architecture = *context_.sweep.model;
-  const Reference reference(architecture, recipe_, tokens, context_.world);
-  const double bound = error_bound(architecture, seq, context_.world.size(), context_.sweep.dtype);
+  const auto seq = input.tokens.size(1);
+  const Reference reference(architecture, recipe_, input.tokens, context_.world);
+  const double bound = error_bound(architecture, seq, context_.world.size(), recipe_.dtype);
   for (std::size_t i = 0; i < plans.size(); ++i) {
     const Context forward_context{.tp = context_.comm};
-    auto logits = model(*plans[i])->forward({.tokens = tokens}, forward_context);
+    auto logits = model(*plans[i])->forward(input, forward_context);
     const auto full = gathered_logits(std::move(logits), seq, architecture.vocabulary(), forward_context);
     fill_check(rows[i], reference.error(full, context_.world), bound);
   }
+}
+
+// From the initial weights, which an optimizer has changed by now.
+void GroupRun::check_steps(const PlanGroup& plans, const Input& input, std::vector<Row>& rows) {
+  const auto& architecture = *context_.sweep.model;
+  const auto& settings = *context_.sweep.training;
+  if (settings.adamw) training_->optimizer.reset();
+  const StepReference reference(architecture, recipe_, input, context_.world);
+  const double bound = step_error_bound(architecture, input.tokens.size(1), context_.world.size(), recipe_.dtype);
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    if (settings.adamw) {
+      make_weights();
+      training_->optimizer.reset();
+      training_->optimizer.emplace(*weights_, reference.optimizer());
+    }
+    auto& [gradients, optimizer] = *training_;
+    const auto step = training_step(*model(*plans[i]), input, settings, gradients, optimizer ? &*optimizer : nullptr,
+                                    {.tp = context_.comm});
+    const auto error =
+        reference.error(step.loss, gradients, optimizer ? &*weights_ : nullptr, *plans[i], context_.world);
+    fill_check(rows[i], step.loss, error, bound);
+  }
+  if (settings.adamw) make_weights();
 }
 
 }  // namespace tpsp

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "disturbances.h"
+#include "step_log.h"
 #include "tpsp/bench/sweep.h"
 
 namespace tpsp {
@@ -29,24 +31,39 @@ struct SweepContext {
 
 class GroupRun {
  public:
-  /// Makes the weights. Not collective.
+  /// Makes the weights, and what training needs beside them. Not collective.
   GroupRun(const SweepContext& context, const PlanGroup& plans);
 
   /// Rows of `plans`, which shard the weights as the group does. Collective.
   std::vector<Row> run(std::int64_t seq, const PlanGroup& plans);
 
  private:
+  /// What training has beside the weights.
+  struct Training {
+    Gradients gradients;
+    std::optional<AdamW> optimizer{};
+  };
+
+  void make_weights();
   void reserve(const PlanGroup& plans, std::int64_t seq);
-  Measured time(const PlanGroup& plans, const at::Tensor& tokens, const ProtocolListener& listener);
-  void profile_plan(const LoweredPlan& plan, const at::Tensor& tokens, Row& row);
-  void check(const PlanGroup& plans, std::int64_t seq, std::vector<Row>& rows);
-  void report_step(const PlanGroup& plans, std::int64_t seq, std::string_view phase, int done = 0) const;
+  Input input(std::uint64_t seed, std::int64_t seq) const;
   std::unique_ptr<Model> model(const LoweredPlan& plan) const;
+  /// A forward of the plan's model, or a training step of it, which `log` records where there is one.
+  void repeat(const Model& model, const Input& input, EventSink& events, StepLog* log);
+  Measured time(const PlanGroup& plans, const Input& input, std::vector<StepLog>& logs,
+                const ProtocolListener& listener);
+  void profile_plan(const LoweredPlan& plan, const Input& input, Row& row);
+  void check(const PlanGroup& plans, std::int64_t seq, std::vector<Row>& rows);
+  void check_forwards(const PlanGroup& plans, const Input& input, std::vector<Row>& rows);
+  void check_steps(const PlanGroup& plans, const Input& input, std::vector<Row>& rows);
+  void report_step(const PlanGroup& plans, std::int64_t seq, std::string_view phase, int done = 0) const;
 
   const SweepContext& context_;
+  const LoweredPlan& plan_;  ///< one of the group
   EventCounter counter_;
   WeightRecipe recipe_;
-  ResidentWeights weights_;
+  std::optional<ResidentWeights> weights_;
+  std::optional<Training> training_;
 };
 
 }  // namespace tpsp

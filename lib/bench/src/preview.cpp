@@ -101,11 +101,4 @@ Preview preview(const Architecture& architecture, const LoweredPlan& plan, std::
   return result;
 }
 
-const Preview& Previews::of(const LoweredPlan& plan, std::int64_t batch, std::int64_t seq) {
-  const std::tuple key{plan.name + "\n" + plan.signature(), plan.world, batch, seq};
-  const auto found = previews_.find(key);
-  if (found != previews_.end()) return found->second;
-  return previews_.emplace(key, preview(*model_, plan, batch, seq, dtype_, settings_)).first->second;
-}
-
 }  // namespace tpsp

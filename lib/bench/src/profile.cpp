@@ -46,7 +46,8 @@ void Timeline::open(Phase phase, std::string label) {
 
 EventId Timeline::begin(const Event& event) {
   const auto kind = collective_of(event.transition);
-  if (event.phase == Phase::gemm && event.module == head_) peak_before_head_ = probe_.peak_allocated_bytes();
+  const bool first_of_head = event.phase == Phase::gemm && event.module == head_ && peak_before_head_ == 0;
+  if (first_of_head) peak_before_head_ = probe_.peak_allocated_bytes();
   if (kind) {
     open(Phase::wait, fmt::format("{} {}", to_string(*kind), event.module));
     world_.barrier();

@@ -6,41 +6,66 @@
 
 #include "tpsp/comm/dry.h"
 #include "tpsp/machine/memory.h"
-#include "tpsp/weights/adamw.h"
-#include "tpsp/weights/gradients.h"
 #include "tpsp/weights/weights.h"
 
 namespace tpsp {
+namespace {
+
+/// Counts the collectives and the arithmetic of GEMMs.
+class StepCounter final : public EventSink {
+ public:
+  explicit StepCounter(int ranks) : counts_(ranks) {}
+
+  EventId begin(const Event& event) override {
+    if (event.phase == Phase::gemm) product_flops_ += event.flops;
+    return counts_.begin(event);
+  }
+  void end() noexcept override {}
+
+  double product_flops() const { return product_flops_; }
+  /// The collectives since the last call.
+  CommCounts take() { return counts_.take(); }
+
+ private:
+  EventCounter counts_;
+  double product_flops_ = 0;
+};
+
+}  // namespace
 
 StepPreview preview_step(const Architecture& architecture, const LoweredPlan& plan, std::int64_t batch,
-                         std::int64_t seq, c10::ScalarType dtype, const StepSettings& settings) {
+                         std::int64_t seq, c10::ScalarType dtype, const StepSettings& step,
+                         const PreviewSettings& settings) {
   AllocationMeter meter(c10::kMeta);
-  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta});
+  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta, .kernel = settings.kernel});
   Gradients gradients(plan, 0, dtype, at::kMeta);
   std::optional<AdamW> optimizer;
-  if (settings.adamw) optimizer.emplace(weights);
-  DryProcessGroup group(0, plan.world);
-  EventCounter counter(plan.world);
-  const auto tokens = at::empty({batch, seq}, at::TensorOptions(at::kLong).device(at::kMeta));
-  const Input input{.tokens = tokens, .targets = at::empty_like(tokens)};
+  if (step.adamw) optimizer.emplace(weights);
+  DryProcessGroup group(0, plan.world, settings.shares_memory);
+  StepCounter counter(plan.world);
   const auto model = architecture.bind(plan, weights);
   StepPreview result{.weights_bytes = weights.bytes(), .gradient_bytes = gradients.bytes()};
   if (optimizer) result.optimizer_bytes = optimizer->bytes();
+  const auto resident = meter.current_bytes();
+  const auto tokens = at::empty({batch, seq}, at::TensorOptions(at::kLong).device(at::kMeta));
+  const Input input{.tokens = tokens, .targets = at::empty_like(tokens)};
+  const auto token_bytes = meter.current_bytes() - resident;
   meter.reset_peak();
-  const auto before = meter.current_bytes();
-  {
-    Saved saved(settings.saved);
-    const Context context{.tp = group, .events = &counter, .saved = &saved};
-    model->loss(input, 1, context);
-    result.forward = counter.take();
-    result.saved_bytes = saved.bytes();
-    result.logits_bytes = static_cast<std::int64_t>(saved.last().local.nbytes());
-    model->backward(input, context, gradients);
-    result.backward = counter.take();
-  }
-  gradients.finish_step({.tp = group, .events = &counter});
-  result.gradients = counter.take();
-  result.peak_bytes = meter.peak_bytes() - before;
+
+  const auto count_part = [&](StepPart part) {
+    if (part == StepPart::forward) result.forward += counter.take();
+    if (part == StepPart::backward) result.backward += counter.take();
+    if (part == StepPart::gradients) result.gradients += counter.take();
+  };
+  const Context context{.tp = group, .events = &counter, .meta = settings.meta};
+  const auto done =
+      training_step(*model, input, step, gradients, optimizer ? &*optimizer : nullptr, context, count_part);
+  result.saved_bytes = done.saved_bytes;
+  result.logits_bytes = done.logits_bytes;
+  result.peak = meter.peak();
+  result.peak_bytes = result.peak.total() - resident - token_bytes;
+  result.product_flops = counter.product_flops();
+  result.arena = group.arena();
   return result;
 }
 

@@ -66,7 +66,7 @@ class GroupSweep {
     std::vector<Row> measured;
     const bool failed = runs_out_of_memory(context_.world, [&] { measured = run_->run(seq, fitting); });
     if (failed) {
-      const auto message = fmt::format("a forward or its check ran out of memory; {}", memory_remedy);
+      const auto message = fmt::format("a forward, a training step or its check ran out of memory; {}", memory_remedy);
       for (const auto* plan : fitting) {
         rows.push_back(unmeasured_row(context_.sweep, *plan, seq, Status::out_of_memory, message));
       }

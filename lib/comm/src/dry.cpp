@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 namespace tpsp {
 
 void DryProcessGroup::Places::add(const at::Tensor& tensor, std::uint64_t epoch) {
@@ -15,6 +17,13 @@ void DryProcessGroup::Places::forget_dead(std::uint64_t epoch) {
     if (!entry.second.expired()) return false;
     heap.give_back(entry.first, epoch);
     return true;
+  });
+}
+
+bool DryProcessGroup::Places::holds(const at::Tensor& tensor) const {
+  return std::any_of(tensors.begin(), tensors.end(), [&](const auto& entry) {
+    const auto storage = entry.second.lock();
+    return storage && storage.get() == tensor.storage().unsafeGetStorageImpl();
   });
 }
 

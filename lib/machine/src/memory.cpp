@@ -103,6 +103,15 @@ class CountingAllocator final : public c10::Allocator, public MemoryCounter {
     header->count();
     return {header.release(), &forget_bytes};
   }
+  void recount(void* context, void (*deleter)(void*), MemoryUse from, MemoryUse to) override {
+    Header* header = nullptr;
+    if (deleter == &forget_bytes) header = static_cast<Header*>(context);
+    if (deleter == &free_bytes) header = reinterpret_cast<Header*>(static_cast<std::byte*>(context) - header_room);
+    if (header == nullptr || header->use != from) return;
+    header->uncount();
+    header->use = to;
+    header->count();
+  }
   c10::DeleterFnPtr raw_deleter() const override { return type_ == c10::kMeta ? nullptr : &free_bytes; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override { default_copy_data(to, from, bytes); }
 

@@ -21,7 +21,13 @@ void Model::backward(const Input& /*input*/, const Context& /*context*/, Gradien
   throw no_training_step();
 }
 
-ReferenceStep Architecture::reference_step(const WeightRecipe& /*recipe*/, const Input& /*input*/) const {
+ReferenceStep Architecture::reference_step(const WeightRecipe& /*recipe*/, const Input& /*input*/,
+                                           double /*scale*/) const {
+  throw no_training_step();
+}
+
+std::int64_t Architecture::reference_step_bytes(std::int64_t /*batch*/, std::int64_t /*seq*/,
+                                                at::ScalarType /*dtype*/) const {
   throw no_training_step();
 }
 

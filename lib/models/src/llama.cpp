@@ -129,7 +129,7 @@ class LlamaModel final : public Model {
     if (!recomputes_blocks(layers)) {
       return nn::feed_forward(layers, attend(layers, block, std::move(value), stream, rotary), block.feed_forward);
     }
-    Saved dropped(within_block(layers));
+    Saved dropped(within_block(layers), MemoryUse::activations);
     const auto inner = layers.saving_in(dropped);
     return nn::feed_forward(inner, attend(inner, block, std::move(value), stream, rotary), block.feed_forward);
   }
@@ -153,7 +153,7 @@ class LlamaModel final : public Model {
     if (!recomputes_blocks(layers)) {
       return body_backward(layers, block, std::move(delta), stream, normed, rotary);
     }
-    Saved again(within_block(layers));
+    Saved again(within_block(layers), MemoryUse::recomputed);
     const auto inner = layers.saving_in(again);
     const auto value = normed();
     auto input = layers.context().saved->last();
@@ -189,6 +189,17 @@ RoundingFacts Llama::rounding(std::int64_t seq) const {
 
 std::unique_ptr<Model> Llama::bind(const LoweredPlan& plan, const WeightSource& weights) const {
   return std::make_unique<LlamaModel>(config_, plan, weights);
+}
+
+// Weights and their gradients; what automatic differentiation keeps of a block (both norms' inputs and results,
+// queries, keys and values before and after rotation, attention's result, gate, up, their activation and product); and
+// around the loss logits in the dtype, in fp32, their log-softmax and two gradients.
+std::int64_t Llama::reference_step_bytes(std::int64_t batch, std::int64_t seq, at::ScalarType dtype) const {
+  const auto element = static_cast<std::int64_t>(c10::elementSize(dtype));
+  constexpr std::int64_t fp32 = sizeof(float);
+  const auto of_block = (12 * config_.hidden + 4 * config_.ffn) * element;
+  const auto of_logits = config_.vocabulary * (2 * element + 3 * fp32);
+  return 2 * parameters() * element + batch * seq * (config_.layers * of_block + of_logits);
 }
 
 // While it rotates: queries and their two halves in fp32.

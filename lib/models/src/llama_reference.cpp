@@ -4,6 +4,7 @@
 #include "tpsp/models/llama.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/Reduction.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
@@ -105,7 +106,7 @@ at::Tensor Llama::reference_logits(const WeightRecipe& recipe, const at::Tensor&
   return ReferenceModel(config_, made_now).logits(tokens);
 }
 
-ReferenceStep Llama::reference_step(const WeightRecipe& recipe, const Input& input) const {
+ReferenceStep Llama::reference_step(const WeightRecipe& recipe, const Input& input, double scale) const {
   const c10::InferenceMode with_gradients(false);
   const c10::AutoGradMode recorded(true);
   std::map<std::string, at::Tensor> weights;
@@ -115,7 +116,8 @@ ReferenceStep Llama::reference_step(const WeightRecipe& recipe, const Input& inp
   const ReferenceModel model(config_, [&](const std::string& name) { return weights.at(name); });
   // Tensors that were made without gradients can not be saved for them.
   const auto logits = model.logits(input.tokens.clone()).flatten(0, 1).to(at::kFloat);
-  const auto loss = at::cross_entropy_loss(logits, input.targets.clone().flatten());
+  const auto sum = at::cross_entropy_loss(logits, input.targets.clone().flatten(), {}, at::Reduction::Sum);
+  const auto loss = sum * scale;
   loss.backward();
   ReferenceStep step{.loss = loss.item<double>(), .gradients = {}};
   for (const auto& [name, weight] : weights) step.gradients[name] = weight.grad();

@@ -154,7 +154,7 @@ std::vector<Sharded> core_backward(const Sharded& gradient, const SavedAttention
         context.events,
         {.phase = Phase::attention, .module = container, .flops = gemms_to_forward * attention_flops(saved.q.local)});
     gradients = ops::causal_attention_backward(gradient.local.contiguous(), saved.q.local, saved.k.local, saved.v.local,
-                                               saved.result);
+                                               saved.result, context.meta);
   }
   const auto head_dim = saved.q.local.size(3);
   const auto heads = [](const Sharded& value) { return value.local.size(1); };

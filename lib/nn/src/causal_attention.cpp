@@ -204,6 +204,23 @@ at::Tensor seen_by_head(const at::Tensor& mixed, std::int64_t heads) {
   return mixed.unflatten(2, {heads, mixed.size(2) / heads}).permute({1, 2, 0, 3});
 }
 
+/// What LibTorch's backward of attention takes beside its results: the gradient by token where it lies otherwise, and
+/// for each thread blocks of scores and of their gradients (aten/src/ATen/native/cpu/FlashAttentionKernel.cpp).
+std::vector<at::Tensor> scratch_of_backward(const at::Tensor& gradient, const at::Tensor& queries, int threads) {
+  constexpr std::int64_t keys_of_block = 512;
+  const auto seq = queries.size(2);
+  const auto rows = std::min<std::int64_t>(seq, seq >= 768 ? 256 : seq >= 192 ? 64 : 32);
+  const auto two_blocks = 2 * rows * std::min(seq, keys_of_block);
+  const auto fp32 = queries.options().dtype(at::kFloat);
+  std::vector<at::Tensor> scratch{at::empty({threads, two_blocks}, fp32)};
+  if (queries.scalar_type() != at::kFloat) scratch.push_back(at::empty({threads, two_blocks}, queries.options()));
+  const auto busy = std::min<std::int64_t>(threads, queries.size(0) * queries.size(1));
+  for (std::int64_t i = 0; i < busy; ++i) scratch.push_back(at::empty({rows}, fp32));
+  const auto by_token = gradient.unflatten(2, {queries.size(1), -1}).transpose(0, 1);
+  if (!by_token.is_contiguous()) scratch.push_back(at::empty(by_token.sizes(), by_token.options()));
+  return scratch;
+}
+
 // The gradient of what repeat_heads has repeated.
 at::Tensor sum_of_repeated(const at::Tensor& heads, std::int64_t times) {
   return times == 1 ? heads : heads.unflatten(1, {heads.size(1) / times, times}).sum(2);
@@ -247,16 +264,18 @@ AttentionResult causal_attention_for_backward(const at::Tensor& queries, const a
 
 AttentionGradients causal_attention_backward(const at::Tensor& gradient, const at::Tensor& queries,
                                              const at::Tensor& keys, const at::Tensor& values,
-                                             const AttentionResult& forward) {
+                                             const AttentionResult& forward, const StandsFor& meta) {
   check(queries, keys, values);
   const auto heads = queries.size(1);
   const auto group = heads / keys.size(1);
   const auto all_keys = repeat_heads(keys, group);
   const auto all_values = repeat_heads(values, group);
   if (queries.is_meta()) {
+    const auto of_queries = at::empty_like(queries);
     const auto of_all_keys = at::empty_like(all_keys);
     const auto of_all_values = at::empty_like(all_values);
-    return {at::empty_like(queries), sum_of_repeated(of_all_keys, group), sum_of_repeated(of_all_values, group)};
+    if (meta.device == at::kCPU) scratch_of_backward(gradient, queries, meta.threads);
+    return {of_queries, sum_of_repeated(of_all_keys, group), sum_of_repeated(of_all_values, group)};
   }
   const auto of_mixed = seen_by_head(gradient, heads);
   const auto mixed = seen_by_head(forward.mixed, heads);

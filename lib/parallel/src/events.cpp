@@ -36,6 +36,21 @@ void CommCounts::add(const Event& event, int ranks) {
   bytes += bytes_sent(*kind, event.bytes, ranks);
 }
 
+CommCounts& CommCounts::operator+=(const CommCounts& more) {
+  all_reduces += more.all_reduces;
+  all_gathers += more.all_gathers;
+  reduce_scatters += more.reduce_scatters;
+  bytes += more.bytes;
+  return *this;
+}
+
+CommCounts CommCounts::operator-(const CommCounts& fewer) const {
+  return {.all_reduces = all_reduces - fewer.all_reduces,
+          .all_gathers = all_gathers - fewer.all_gathers,
+          .reduce_scatters = reduce_scatters - fewer.reduce_scatters,
+          .bytes = bytes - fewer.bytes};
+}
+
 EventId EventLog::begin(const Event& event) {
   entries_.push_back({.module = std::string(event.module), .event = event});
   entries_.back().event.module = {};

@@ -1,5 +1,7 @@
 #include "tpsp/parallel/saved.h"
 
+#include <c10/core/Allocator.h>
+
 #include <algorithm>
 #include <set>
 
@@ -10,6 +12,13 @@ namespace {
 
 Error nothing_saved() {
   return internal_error({.where = "backward", .what = "it asks for what the forward has not saved"});
+}
+
+void recount(const at::Tensor& tensor, MemoryUse from, MemoryUse to) {
+  if (!tensor.defined()) return;
+  auto* const counter = dynamic_cast<MemoryCounter*>(c10::GetAllocator(tensor.device().type()));
+  const auto& memory = tensor.storage().data_ptr();
+  if (counter != nullptr) counter->recount(memory.get_context(), memory.get_deleter(), from, to);
 }
 
 }  // namespace
@@ -23,10 +32,16 @@ std::string_view to_string(Recompute recompute) {
   return "unknown";
 }
 
+void Saved::push(Sharded value) {
+  recount(value.local, MemoryUse::activations, use_);
+  values_.push_back(std::move(value));
+}
+
 Sharded Saved::pop() {
   if (values_.empty()) throw nothing_saved();
   auto value = std::move(values_.back());
   values_.pop_back();
+  recount(value.local, use_, MemoryUse::activations);
   return value;
 }
 

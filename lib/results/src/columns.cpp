@@ -40,8 +40,8 @@ std::vector<Column> protocol() {
     setting(column_of<&Row::order>("order", "", "random where plans (of a collective, backends) were interleaved, in a new random order for each repetition; else sequential", "the protocol")),
     setting(column_of<&Row::turns>("turns", "", "the plans (of a collective, the backends) whose repetitions were interleaved, separated by ;; empty for one that was measured alone", "the protocol, and which plans shard the weights the same way")),
     setting(column_of<&Row::weights>("weights", "", "shared with plans that have the same weight sharding, own (of this plan alone), or kept (its own, and those of earlier plans stay in memory)", "the protocol")),
-    setting(column_of<&Row::warmup>("warmup", "forwards", "forwards, or repetitions of a collective, before the first measured one", "--warmup")),
-    setting(column_of<&Row::reps>("reps", "forwards", "measured forwards, or repetitions of a collective", "--reps, or when the repetitions were ended")),
+    setting(column_of<&Row::warmup>("warmup", "forwards", "forwards, training steps, or repetitions of a collective, before the first measured one", "--warmup")),
+    setting(column_of<&Row::reps>("reps", "forwards", "measured forwards, training steps, or repetitions of a collective", "--reps, or when the repetitions were ended")),
     column_of<&Row::stop>("stop", "", "what ended the repetitions: noise (the interval was narrow enough), time (it was used up) or reps (their number was reached)", "the protocol"),
     setting(column_of<&Row::calls>("calls", "calls", "calls of a collective in one repetition, which its time is divided by; empty for a forward", "as many as take 200 us, tried out before")),
   };
@@ -50,7 +50,7 @@ std::vector<Column> protocol() {
 // How long it took, on which rank, and against the baseline.
 std::vector<Column> times() {
   return {
-    column_of<&Row::latency_s>("latency_s", "s", "time of one forward, or one call of a collective", "clock; slowest rank of each repetition, median of the repetitions", brief),
+    column_of<&Row::latency_s>("latency_s", "s", "time of one forward, one training step, or one call of a collective", "clock; slowest rank of each repetition, median of the repetitions", brief),
     column_of<&Row::latency_low_s>("latency_low_s", "s", "lower end of the 95% interval of latency_s", "order statistics of the repetitions; empty for fewer than six", brief),
     column_of<&Row::latency_high_s>("latency_high_s", "s", "upper end of the 95% interval of latency_s", "order statistics of the repetitions; empty for fewer than six", brief),
     column_of<&Row::latency_min_s>("latency_min_s", "s", "time of the fastest repetition", "clock; slowest rank of each repetition, minimum"),
@@ -61,6 +61,10 @@ std::vector<Column> times() {
     column_of<&Row::latency_mad_s>("latency_mad_s", "s", "median distance of a repetition from the median one", "clock; slowest rank of each repetition, median absolute deviation, not scaled"),
     column_of<&Row::latency_cv>("latency_cv", "", "coefficient of variation of the repetitions", "standard deviation over mean"),
     column_of<&Row::tokens_per_s>("tokens_per_s", "tokens/s", "throughput of all ranks together", "batch * seq / latency_s"),
+
+    column_of<&Row::forward_s>("forward_s", "s", "of a training step, the forward up to the loss; all micro-batches", "clock; slowest rank of each repetition, median of the repetitions"),
+    column_of<&Row::backward_s>("backward_s", "s", "of a training step, the backward, with the sum of gradients over the ranks", "as forward_s"),
+    column_of<&Row::optimizer_s>("optimizer_s", "s", "of a training step, the optimizer", "as forward_s"),
 
     column_of<&Row::algbw_bytes_per_s>("algbw_bytes_per_s", "bytes/s", "algorithm bandwidth of a collective", "message_bytes / latency_s"),
     column_of<&Row::busbw_bytes_per_s>("busbw_bytes_per_s", "bytes/s", "bus bandwidth of a collective, which does not depend on the number of ranks where the transport is the limit", "algbw_bytes_per_s times 2(t-1)/t for t ranks in an all-reduce or fused-add-norm, (t-1)/t in the others", brief),
@@ -80,53 +84,67 @@ std::vector<Column> times() {
 // Where one forward spent its time, and what the machine could have done.
 std::vector<Column> profile_and_limits() {
   return {
-    column_of<&Row::split_s>("split_s", "s", "time of the forward that was split into the parts below", "one forward apart from the timed ones with a clock around each part; mean of the ranks"),
+    column_of<&Row::split_s>("split_s", "s", "time of the forward or training step that was split into the parts below", "one apart from the timed ones with a clock around each part; mean of the ranks"),
     column_of<&Row::gemm_s>("gemm_s", "s", "GEMMs with weights", "part of split_s"),
     column_of<&Row::attention_s>("attention_s", "s", "attention between the QKV and output projections", "part of split_s"),
     column_of<&Row::norm_s>("norm_s", "s", "RMSNorm with the residual sum before it, where they are not in seam_s", "part of split_s"),
     column_of<&Row::wait_s>("wait_s", "s", "collectives: waiting for the last rank to arrive", "part of split_s"),
     column_of<&Row::move_s>("move_s", "s", "collectives: moving and summing data", "part of split_s"),
     column_of<&Row::fused_add_norm_s>("seam_s", "s", "fused add-norm: reduction over the ranks, residual sum and RMSNorm in one pass over the peers' memory; 0 where the ranks do not share memory, or split the reduction among them (TP on more than two)", "part of split_s"),
-    column_of<&Row::other_s>("other_s", "s", "everything else: embedding, rotary positions, activation function; the parts add up to split_s", "part of split_s"),
+    column_of<&Row::other_s>("other_s", "s", "everything else: embedding, rotary positions, activation function, loss, optimizer; the parts add up to split_s", "part of split_s"),
 
     column_of<&Row::gemm>("gemm", "", "kernels of the GEMMs: plain (at::mm), and amx, onednn and mkl (weights packed once); several separated by +", "--gemm; auto leaves plain for a kernel that is 3% faster and whose form is at most 0.5% larger"),
     column_of<&Row::gemm_cache>("gemm_cache", "", "the file that the kernels chosen by trying are read from and kept in; empty for none", "--gemm-cache"),
-    column_of<&Row::product_flops>("product_flops", "FLOP", "multiplications and additions of one rank's GEMMs with weights", "shapes of rank 0's GEMMs in the preview"),
+    column_of<&Row::product_flops>("product_flops", "FLOP", "multiplications and additions of one rank's GEMMs with weights; of a training step also those of its backward, and what that computes again", "shapes of rank 0's GEMMs in the preview"),
     column_of<&Row::peak_flops_per_s>("peak_flops_per_s", "FLOP/s", "the best rate of a GEMM that a rank reached while all ranks measured", "measured at the start of the run and after every length, the highest until now; the slowest rank"),
     column_of<&Row::peak_bytes_per_s>("peak_bytes_per_s", "bytes/s", "the memory bandwidth that a rank reached while all ranks measured", "measured at the start of the run; the slowest rank"),
     column_of<&Row::gemm_fraction>("gemm_fraction", "", "rate of the GEMMs over the peak", "product_flops / gemm_s / peak_flops_per_s"),
-    column_of<&Row::limit_s>("limit_s", "s", "time of a forward that did nothing but its arithmetic, at the peak", "(product_flops + causal attention's) / peak_flops_per_s"),
+    column_of<&Row::limit_s>("limit_s", "s", "time of a forward that did nothing but its arithmetic, at the peak; of a training step three times that, whatever is computed again", "(FLOP of a forward's GEMMs and causal attention) / peak_flops_per_s"),
     column_of<&Row::limit_fraction>("limit_fraction", "", "limit_s over the measured latency", "limit_s / latency_s"),
   };
 }
 
 std::vector<Column> memory() {
   return {
-    column_of<&Row::predicted_bytes>("predicted_bytes", "bytes", "weights and peak activations, predicted", "a forward on tensors without storage", brief),
+    column_of<&Row::predicted_bytes>("predicted_bytes", "bytes", "what allocated_bytes will be, predicted", "a forward or training step on tensors without storage", brief),
     column_of<&Row::allocated_bytes>("allocated_bytes", "bytes", "peak memory held by tensors, weights included", "allocator; peak of each rank, maximum over the ranks", brief),
-    column_of<&Row::allocated_after_bytes>("allocated_after_bytes", "bytes", "memory held by tensors after the forward", "allocator; maximum over the ranks"),
+    column_of<&Row::allocated_after_bytes>("allocated_after_bytes", "bytes", "memory held by tensors after the last repetition", "allocator; maximum over the ranks"),
     column_of<&Row::reserved_bytes>("reserved_bytes", "bytes", "peak memory taken from the system", "CUDA: caching allocator; CPU: peak resident set; maximum over the ranks", brief),
     column_of<&Row::process_bytes>("process_bytes", "bytes", "memory in use after the last repetition", "CPU: resident set of the process; CUDA: memory used on the device by all processes; maximum over the ranks"),
     count_of_model<&Row::weights_bytes>("weights_bytes", "bytes", "weights of one rank; live all the time", "sizes of rank 0's slices, padding included"),
-    column_of<&Row::activations_bytes>("activations_bytes", "bytes", "activations that live at the allocated peak", "CPU: allocator, by what each tensor is for; in the forward that was split; with weights_bytes, logits_bytes, collective_bytes and resident_bytes it adds up to allocated_bytes; empty on CUDA and without --profile"),
+    column_of<&Row::activations_bytes>("activations_bytes", "bytes", "activations that live at the allocated peak", "CPU: allocator, by what each tensor is for; in the forward that was split; with weights_bytes, logits_bytes, collective_bytes and resident_bytes (of a training step also gradient_bytes, optimizer_bytes, saved_at_peak_bytes and recomputed_bytes) it adds up to allocated_bytes; empty on CUDA and without --profile"),
     column_of<&Row::logits_bytes>("logits_bytes", "bytes", "logits that live at the allocated peak", "as activations_bytes"),
     column_of<&Row::collective_bytes>("collective_bytes", "bytes", "buffers of collectives that live at the allocated peak", "as activations_bytes"),
     column_of<&Row::resident_bytes>("resident_bytes", "bytes", "tensors of others that live at the allocated peak, such as an earlier plan's model that was kept", "as activations_bytes"),
     column_of<&Row::before_head_bytes>("before_head_bytes", "bytes", "peak above the weights before the head (output projection) runs", "allocator; maximum over the ranks"),
+    column_of<&Row::gradient_bytes>("gradient_bytes", "bytes", "gradients of one rank's weights; live all the time", "sizes of rank 0's slices, padding included; norms' in fp32"),
+    column_of<&Row::optimizer_bytes>("optimizer_bytes", "bytes", "AdamW's moments and, of weights that are not fp32, master copies; live all the time", "sizes of rank 0's slices, padding included"),
+    column_of<&Row::saved_bytes>("saved_bytes", "bytes", "what a training step's forward keeps for its backward, the logits' gradient included", "the tensors on the stack of saved values when the forward ends, each once; maximum over the ranks", brief),
+    column_of<&Row::saved_at_peak_bytes>("saved_at_peak_bytes", "bytes", "what of it lives at the allocated peak, the logits' gradient not included", "as activations_bytes"),
+    column_of<&Row::recomputed_bytes>("recomputed_bytes", "bytes", "what the backward has computed again and holds at the allocated peak", "as activations_bytes"),
   };
 }
 
 std::vector<Column> collectives_and_check() {
   return {
-    column_of<&Row::all_reduces>("all_reduces", "calls", "all-reduces of one forward", "events of redistribute, one rank"),
-    column_of<&Row::all_gathers>("all_gathers", "calls", "all-gathers of one forward", "events of redistribute, one rank"),
-    column_of<&Row::reduce_scatters>("reduce_scatters", "calls", "reduce-scatters of one forward", "events of redistribute, one rank"),
-    column_of<&Row::comm_bytes>("comm_bytes", "bytes", "sent by one rank in the collectives of one forward", "events of redistribute; of a full buffer of t ranks, 2(t-1)/t for an all-reduce, (t-1)/t for the others", brief),
+    column_of<&Row::all_reduces>("all_reduces", "calls", "all-reduces of one forward or training step", "events of redistribute, one rank"),
+    column_of<&Row::all_gathers>("all_gathers", "calls", "all-gathers of one forward or training step", "events of redistribute, one rank"),
+    column_of<&Row::reduce_scatters>("reduce_scatters", "calls", "reduce-scatters of one forward or training step", "events of redistribute, one rank"),
+    column_of<&Row::comm_bytes>("comm_bytes", "bytes", "sent by one rank in the collectives of one forward or training step", "events of redistribute; of a full buffer of t ranks, 2(t-1)/t for an all-reduce, (t-1)/t for the others", brief),
 
-    column_of<&Row::check>("check", "", "pass, fail or off", "logits compared with an unsharded reference, outside the timed part; of a collective, wrong is 0", brief),
-    column_of<&Row::max_abs_err>("max_abs_err", "", "largest difference of a logit from the reference", "the check"),
-    column_of<&Row::max_rel_err>("max_rel_err", "", "largest difference over the largest logit of the reference", "the check"),
+    column_of<&Row::backward_all_reduces>("backward_all_reduces", "calls", "of all_reduces, those of the backward and of the sum of gradients over the ranks", "events of redistribute, one rank"),
+    column_of<&Row::backward_all_gathers>("backward_all_gathers", "calls", "likewise of all_gathers", "events of redistribute, one rank"),
+    column_of<&Row::backward_reduce_scatters>("backward_reduce_scatters", "calls", "likewise of reduce_scatters", "events of redistribute, one rank"),
+    column_of<&Row::backward_comm_bytes>("backward_comm_bytes", "bytes", "likewise of comm_bytes", "events of redistribute, one rank"),
+
+    column_of<&Row::check>("check", "", "pass, fail or off", "logits (of a training step loss, gradients and updated weights) compared with an unsharded reference, outside the timed part; of a collective, wrong is 0", brief),
+    column_of<&Row::max_abs_err>("max_abs_err", "", "largest difference of a logit (of a training step, an element of a gradient) from the reference", "the check"),
+    column_of<&Row::max_rel_err>("max_rel_err", "", "largest difference over the largest logit of the reference; of a training step, the largest of all gradients, each over its tensor's largest value", "the check"),
     column_of<&Row::error_bound>("error_bound", "", "the largest max_rel_err that passes the check: twice the root mean square of what rounding makes", "dtype, sizes, layers and ranks: see docs/method.md"),
+    column_of<&Row::loss>("loss", "", "loss of a training step with the initial weights: mean cross-entropy of the next token; with --check off that of the last timed step", "the check"),
+    column_of<&Row::loss_error>("loss_error", "", "difference of the loss from the reference's, over that", "the check"),
+    column_of<&Row::worst_gradient>("worst_gradient", "", "the module whose gradient has max_rel_err", "the check"),
+    column_of<&Row::weights_error>("weights_error", "", "largest difference of a weight that the optimizer has updated, over its tensor's largest value", "the check, one step of AdamW at a learning rate of 1"),
     column_of<&Row::wrong>("wrong", "elements", "elements of a collective's results that are not what they must be, over all ranks", "two checked calls, one before the timed ones and one after", brief),
   };
 }

@@ -59,7 +59,7 @@ void step_anywhere(at::Tensor weight, at::Tensor master, const at::Tensor& gradi
 }  // namespace
 
 AdamW::AdamW(const ResidentWeights& weights, const AdamWOptions& options) : options_(options) {
-  const MemoryScope scope(MemoryUse::weights);
+  const MemoryScope scope(MemoryUse::optimizer);
   for (const auto& [name, weight] : weights.parameters()) {
     const auto fp32 = weight.options().dtype(at::kFloat);
     states_[name] = {.weight = weight,

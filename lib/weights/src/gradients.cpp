@@ -11,7 +11,7 @@
 namespace tpsp {
 
 Gradients::Gradients(const LoweredPlan& plan, int rank, at::ScalarType dtype, at::Device device) {
-  const MemoryScope scope(MemoryUse::weights);
+  const MemoryScope scope(MemoryUse::gradients);
   const auto shape_of = [&](const Module& module) {
     return local_shape(module, {.dim = plan.at(module.name).weight_dim, .rank = rank, .ranks = plan.world});
   };

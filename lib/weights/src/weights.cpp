@@ -171,6 +171,7 @@ ResidentWeights::ResidentWeights(const LoweredPlan& plan, int rank, const Weight
       for (const auto& entry : module.entries) readers.push_back(by_name.at(entry));
       fused_.emplace(module.name, maker.fuse(readers));
       done.insert(module.entries.begin(), module.entries.end());
+      for (std::size_t i = 0; i < module.entries.size(); ++i) within_[module.entries[i]] = {module.name, i};
     }
   }
 }
@@ -189,6 +190,18 @@ std::map<std::string, at::Tensor> ResidentWeights::parameters() const {
       throw internal_error({.where = name, .what = "its weight is packed and can not be written"});
   }
   return parameters;
+}
+
+at::Tensor ResidentWeights::parameter(const std::string& module) const {
+  const auto within = within_.find(module);
+  if (within == within_.end()) {
+    const auto table = tables_.find(module);
+    return table != tables_.end() ? table->second : products_.at(module)->plain();
+  }
+  const auto& [container, index] = within->second;
+  const auto& [weight, rows] = *fused_.at(container);
+  const auto first = std::accumulate(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(index), std::int64_t{0});
+  return weight.plain().narrow(0, first, rows[index]);
 }
 
 std::int64_t ResidentWeights::bytes() const {

@@ -4,10 +4,7 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "tpsp/comm/process_group.h"
@@ -62,28 +59,5 @@ struct PreviewSettings {
 /// weights. Throws what the real forward would throw.
 Preview preview(const Architecture& model, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
                 c10::ScalarType dtype, const PreviewSettings& settings = {});
-
-/// The previews of a run: each is made when it is first asked for, and kept. For one thread.
-class Previews {
- public:
-  Previews(std::shared_ptr<const Architecture> model, c10::ScalarType dtype, bool shares_memory)
-      : model_(std::move(model)), dtype_(dtype), settings_{.shares_memory = shares_memory} {}
-
-  const Preview& of(const LoweredPlan& plan, std::int64_t batch, std::int64_t seq);
-  bool shares_memory() const { return settings_.shares_memory; }
-  /// From now on with these kernels and for this; plain ones and one thread of a CPU until then. References from `of`
-  /// are gone.
-  void use(KernelChoice kernel, StandsFor meta) {
-    settings_.kernel = std::move(kernel);
-    settings_.meta = meta;
-    previews_.clear();
-  }
-
- private:
-  std::shared_ptr<const Architecture> model_;
-  c10::ScalarType dtype_;
-  PreviewSettings settings_;
-  std::map<std::tuple<std::string, int, std::int64_t, std::int64_t>, Preview> previews_;
-};
 
 }  // namespace tpsp

@@ -5,34 +5,30 @@
 
 #include <cstdint>
 
-#include "tpsp/models/architecture.h"
-#include "tpsp/parallel/events.h"
-#include "tpsp/parallel/lowering.h"
-#include "tpsp/parallel/saved.h"
+#include "tpsp/bench/preview.h"
+#include "tpsp/models/training_step.h"
 
 namespace tpsp {
 
-struct StepSettings {
-  SavedPolicy saved{};
-  bool adamw = false;  ///< AdamW's moments are there too, and master copies of weights that are not fp32
-};
-
-/// Of one rank, in one step of one micro-batch.
+/// Of one rank, in one step.
 struct StepPreview {
   std::int64_t weights_bytes = 0;
   std::int64_t gradient_bytes = 0;
   std::int64_t optimizer_bytes = 0;
-  std::int64_t saved_bytes = 0;   ///< what the forward has kept for the backward when it ends, the logits' gradient too
+  std::int64_t saved_bytes = 0;   ///< what a forward has kept for the backward when it ends, the logits' gradient too
   std::int64_t logits_bytes = 0;  ///< of saved_bytes, the logits' gradient
   std::int64_t peak_bytes = 0;    ///< at the step's peak, everything but weights, gradients, optimizer and tokens
+  MemorySplit peak{};             ///< everything at that peak, by use
+  double product_flops = 0;       ///< of rank 0's GEMMs with weights and their gradients, with what is computed again
   CommCounts forward{};           ///< up to the loss
   CommCounts backward{};
   CommCounts gradients{};  ///< the sum of gradients that are partial over the ranks
+  ArenaSizes arena{};      ///< what ProcessGroup::reserve needs
 };
 
 /// Runs the step of rank 0 on meta tensors with a process group that moves nothing. Needs neither MPI, GPU nor weights.
-/// Throws what the real step would throw. Scratch inside LibTorch's backward of attention is not in the peak.
+/// Throws what the real step would throw.
 StepPreview preview_step(const Architecture& model, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
-                         c10::ScalarType dtype, const StepSettings& settings = {});
+                         c10::ScalarType dtype, const StepSettings& step = {}, const PreviewSettings& settings = {});
 
 }  // namespace tpsp

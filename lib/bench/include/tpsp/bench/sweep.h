@@ -7,16 +7,18 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tpsp/bench/follower.h"
 #include "tpsp/bench/gemm_choice.h"
-#include "tpsp/bench/preview.h"
+#include "tpsp/bench/previews.h"
 #include "tpsp/bench/protocol.h"
 #include "tpsp/gemm/peaks.h"
 #include "tpsp/models/architecture.h"
+#include "tpsp/models/training_step.h"
 #include "tpsp/parallel/lowering.h"
 #include "tpsp/results/row.h"
 
@@ -35,6 +37,7 @@ struct Sweep {
   std::vector<LoweredPlan> plans;  ///< lowered for the world they run in
   std::vector<std::int64_t> seqs;
   std::int64_t batch = 2;
+  std::optional<StepSettings> training{};  ///< a training step is measured, with plain weights; without, a forward
   c10::ScalarType dtype = c10::kFloat;
   c10::Device device = c10::kCPU;
   Protocol protocol;
@@ -44,7 +47,7 @@ struct Sweep {
   GemmPolicy gemm = GemmPolicy::automatic;
   GemmChoice kernels{};  ///< of the weights, as choose_kernels made it of `gemm`
   bool check = true;
-  bool profile = true;  ///< one more forward, profiled, after the timed ones
+  bool profile = true;  ///< one more repetition, profiled, after the timed ones
   std::uint64_t seed = 0;
   std::shared_ptr<Peaks> peaks{};  ///< of the slowest rank, where they were measured; rows that exceed them raise them
   std::string backend{};           ///< the process group's, for the rows

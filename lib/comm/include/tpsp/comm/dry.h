@@ -22,7 +22,7 @@ class DryProcessGroup final : public ProcessGroup {
   int size() const override { return size_; }
   std::string_view backend() const override { return "dry"; }
   bool shares_memory() const override { return shares_memory_; }
-  bool is_shared(const at::Tensor&) const override { return shares_memory_; }
+  bool is_shared(const at::Tensor& full) const override { return gathered_.holds(full); }
   at::Tensor alloc_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override;
   at::Tensor alloc_gathered(at::IntArrayRef sizes, const at::TensorOptions& options) override;
   void all_reduce(const at::Tensor&, const at::Tensor&) override { meet(); }
@@ -41,6 +41,7 @@ class DryProcessGroup final : public ProcessGroup {
 
     void add(const at::Tensor& tensor, std::uint64_t epoch);
     void forget_dead(std::uint64_t epoch);
+    bool holds(const at::Tensor& tensor) const;
   };
   void meet();
 

@@ -14,8 +14,12 @@ enum class MemoryUse {
   weights,
   logits,       ///< output of the head's GEMM, and its all-gather
   collectives,  ///< output buffers of collectives, and copies made for them; a reduction in place takes none
+  saved,        ///< activations that a forward has kept for the backward, until that takes them
+  recomputed,   ///< likewise, of a block that the backward computes again
+  gradients,    ///< of weights
+  optimizer,    ///< moments and master copies
 };
-inline constexpr std::size_t memory_use_count = 4;
+inline constexpr std::size_t memory_use_count = 8;
 
 /// Bytes by use.
 struct MemorySplit {
@@ -33,6 +37,9 @@ class MemoryCounter {
 
   /// Counts `bytes` for the thread's current use, until the ticket is gone.
   virtual std::shared_ptr<void> count(std::int64_t bytes) = 0;
+  /// Counts memory that it has given out, whose DataPtr has this context and deleter, for `to` from now on. Does
+  /// nothing where that memory is another's, or was not for `from`.
+  virtual void recount(void* context, void (*deleter)(void*), MemoryUse from, MemoryUse to) = 0;
 };
 
 /// What this thread allocates is for, now.

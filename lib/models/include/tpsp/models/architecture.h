@@ -76,11 +76,13 @@ class Architecture {
   /// Logits `[batch, seq, vocabulary]` of `tokens` in the recipe's dtype, by a program that shares nothing with
   /// `bind`'s but `make_weight`.
   virtual at::Tensor reference_logits(const WeightRecipe& recipe, const at::Tensor& tokens) const = 0;
-  /// The loss of `Model::loss` with scale 1 / tokens and its gradients, as unlike it: by automatic differentiation of
-  /// the reference. Throws bad_input where the architecture has no training step.
-  virtual ReferenceStep reference_step(const WeightRecipe& recipe, const Input& input) const;
+  /// The loss of `Model::loss` and its gradients, as unlike it: by automatic differentiation of the reference. Throws
+  /// bad_input where the architecture has no training step.
+  virtual ReferenceStep reference_step(const WeightRecipe& recipe, const Input& input, double scale) const;
   /// Bytes that the reference has at its peak for so many sequences, beyond what a forward of an unsharded plan has.
   virtual std::int64_t reference_extra_bytes(std::int64_t batch, std::int64_t seq) const = 0;
+  /// Bytes that `reference_step` takes at its peak for so many sequences, about.
+  virtual std::int64_t reference_step_bytes(std::int64_t batch, std::int64_t seq, at::ScalarType dtype) const;
 
   /// The Hugging Face name of a module's weight, and config.json.
   virtual std::string hugging_face_name(const std::string& module) const = 0;

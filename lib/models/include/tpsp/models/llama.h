@@ -23,8 +23,9 @@ class Llama final : public Architecture {
   RoundingFacts rounding(std::int64_t seq) const override;
   std::unique_ptr<Model> bind(const LoweredPlan& plan, const WeightSource& weights) const override;
   at::Tensor reference_logits(const WeightRecipe& recipe, const at::Tensor& tokens) const override;
-  ReferenceStep reference_step(const WeightRecipe& recipe, const Input& input) const override;
+  ReferenceStep reference_step(const WeightRecipe& recipe, const Input& input, double scale) const override;
   std::int64_t reference_extra_bytes(std::int64_t batch, std::int64_t seq) const override;
+  std::int64_t reference_step_bytes(std::int64_t batch, std::int64_t seq, at::ScalarType dtype) const override;
   std::string hugging_face_name(const std::string& module) const override;
   std::string hugging_face_config(at::ScalarType dtype) const override;
 

@@ -89,7 +89,7 @@ struct AttentionGradients {
 /// LibTorch's backward of flash attention (Dao et al., arXiv:2205.14135); `gradient` is of `forward.mixed`.
 AttentionGradients causal_attention_backward(const at::Tensor& gradient, const at::Tensor& queries,
                                              const at::Tensor& keys, const at::Tensor& values,
-                                             const AttentionResult& forward);
+                                             const AttentionResult& forward, const StandsFor& meta = {});
 
 /// silu(gate) * up (Shazeer, arXiv:2002.05202) of `[seq, batch, features]`, perhaps slices of wider tensors. It is
 /// written over its inputs: into `gate`; or, on the CPU where the two are the halves of one tensor's rows, without gaps

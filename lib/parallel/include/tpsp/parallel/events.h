@@ -84,6 +84,8 @@ struct CommCounts {
   std::int64_t bytes = 0;  ///< sent by this rank, as `bytes_sent` says
 
   void add(const Event& event, int ranks);
+  CommCounts& operator+=(const CommCounts& more);
+  CommCounts operator-(const CommCounts& fewer) const;
   bool operator==(const CommCounts&) const = default;
 };
 

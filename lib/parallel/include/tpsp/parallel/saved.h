@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tpsp/core/memory_use.h"
 #include "tpsp/parallel/sharded.h"
 
 namespace tpsp {
@@ -29,13 +30,13 @@ struct SavedPolicy {
 };
 
 /// A stack, since a backward meets everything in reverse order. Each `redistribute` of the forward is an entry too:
-/// the placement that its value came from, without a tensor.
+/// the placement that its value came from, without a tensor. Activations are counted as `use` while they are on it.
 class Saved {
  public:
-  explicit Saved(SavedPolicy policy = {}) : policy_(policy) {}
+  explicit Saved(SavedPolicy policy = {}, MemoryUse use = MemoryUse::saved) : policy_(policy), use_(use) {}
 
   const SavedPolicy& policy() const { return policy_; }
-  void push(Sharded value) { values_.push_back(std::move(value)); }
+  void push(Sharded value);
   void push(at::Tensor tensor) { push(Sharded{.local = std::move(tensor), .global = {}}); }
   /// The last one pushed. Throws internal_error where there is none.
   Sharded pop();
@@ -47,6 +48,7 @@ class Saved {
 
  private:
   SavedPolicy policy_;
+  MemoryUse use_;
   std::vector<Sharded> values_;
 };
 

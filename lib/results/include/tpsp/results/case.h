@@ -9,14 +9,19 @@
 
 namespace tpsp {
 
-/// A forward of a model under a plan, or a collective alone.
+/// A forward or a training step of a model under a plan, or a collective alone.
 struct Case {
   std::string model{};
   std::int64_t layers = 0;
   std::string plan{};
   std::int64_t batch = 0;
   std::int64_t seq = 0;
-  std::string collective{};  ///< empty for a forward; else the collective that was measured alone, and no model
+  std::string workload{};   ///< "train" for a training step; empty for a forward, as are the next four
+  std::string recompute{};  ///< "none", "attention" or "block"
+  std::string regather{};   ///< "on" or "off"
+  std::string optimizer{};  ///< "none" or "adamw"
+  std::int64_t micro_batches = 0;
+  std::string collective{};  ///< empty for a model's; else the collective that was measured alone, and no model
   std::optional<std::int64_t> message_bytes{};
   std::string buffer{};  ///< of a collective: "user" or "registered"
   int world = 1;

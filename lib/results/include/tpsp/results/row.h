@@ -70,8 +70,9 @@ struct Provenance {
   bool operator==(const Provenance&) const = default;
 };
 
-/// Times are seconds, sizes bytes, counts per forward (or call of a collective) and rank. Memory is the maximum over
-/// the ranks. An empty optional is an empty cell: not measured. Each field is a column, which docs/columns.md explains.
+/// Times are seconds, sizes bytes, counts per forward (or training step, or call of a collective) and rank. Memory is
+/// the maximum over the ranks. An empty optional is an empty cell: not measured. Each field is a column, which
+/// docs/columns.md explains.
 struct Row : Case, Provenance {
   std::int64_t schema = row_schema;
   Status status = Status::ok;
@@ -102,6 +103,9 @@ struct Row : Case, Provenance {
   std::optional<double> latency_mad_s;
   std::optional<double> latency_cv;
   std::optional<double> tokens_per_s;
+  std::optional<double> forward_s{};  ///< of a training step, as the two that follow
+  std::optional<double> backward_s{};
+  std::optional<double> optimizer_s{};
   std::optional<double> algbw_bytes_per_s{};
   std::optional<double> busbw_bytes_per_s{};
 
@@ -149,19 +153,32 @@ struct Row : Case, Provenance {
   std::optional<std::int64_t> collective_bytes;
   std::optional<std::int64_t> resident_bytes;
   std::optional<std::int64_t> before_head_bytes;
+  std::optional<std::int64_t> gradient_bytes{};  ///< of a training step, as all that follow
+  std::optional<std::int64_t> optimizer_bytes{};
+  std::optional<std::int64_t> saved_bytes{};          ///< when the forward ends
+  std::optional<std::int64_t> saved_at_peak_bytes{};  ///< at the allocated peak
+  std::optional<std::int64_t> recomputed_bytes{};     ///< at the allocated peak
 
   // collectives
   std::optional<std::int64_t> all_reduces;
   std::optional<std::int64_t> all_gathers;
   std::optional<std::int64_t> reduce_scatters;
   std::optional<std::int64_t> comm_bytes;
+  std::optional<std::int64_t> backward_all_reduces{};  ///< of a training step, from the loss on
+  std::optional<std::int64_t> backward_all_gathers{};
+  std::optional<std::int64_t> backward_reduce_scatters{};
+  std::optional<std::int64_t> backward_comm_bytes{};
 
   // numbers
   Check check = Check::off;
   std::optional<double> max_abs_err;
   std::optional<double> max_rel_err;
   std::optional<double> error_bound{};  ///< of max_rel_err
-  std::optional<std::int64_t> wrong{};  ///< elements of a collective's results, over all ranks
+  std::optional<double> loss{};         ///< of a training step, as what follows
+  std::optional<double> loss_error{};
+  std::string worst_gradient{};
+  std::optional<double> weights_error{};  ///< after the optimizer
+  std::optional<std::int64_t> wrong{};    ///< elements of a collective's results, over all ranks
 
   std::string utc_time;
   std::string message;  ///< why status is not ok

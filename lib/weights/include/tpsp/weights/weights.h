@@ -77,11 +77,20 @@ class ResidentWeights final : public WeightSource {
   /// All of them by module, fused ones by container, as tensors that may be written. Throws internal_error where one is
   /// packed.
   std::map<std::string, at::Tensor> parameters() const;
+  /// One module's; of fused ones a view. Throws std::out_of_range for a module without a weight.
+  at::Tensor parameter(const std::string& module) const;
 
  private:
+  /// Where a fused module is.
+  struct Within {
+    std::string container;
+    std::size_t index = 0;
+  };
+
   std::map<std::string, at::Tensor> tables_;
   std::map<std::string, std::shared_ptr<const GemmWeight>> products_;
   std::map<std::string, std::shared_ptr<const FusedWeight>> fused_;
+  std::map<std::string, Within> within_;
 };
 
 }  // namespace tpsp

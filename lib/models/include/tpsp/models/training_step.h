@@ -1,0 +1,53 @@
+// A training step: forward, loss, backward and optimizer, in micro-batches.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "tpsp/models/architecture.h"
+#include "tpsp/parallel/saved.h"
+#include "tpsp/weights/adamw.h"
+#include "tpsp/weights/gradients.h"
+
+namespace tpsp {
+
+/// What a step is asked to do.
+struct StepSettings {
+  SavedPolicy saved{};
+  std::int64_t micro_batches = 1;  ///< equal parts of the batch, one after the other
+  bool adamw = false;              ///< updates the weights, with PyTorch's defaults
+};
+
+/// "recompute none, regather on, optimizer none, micro-batches 1".
+std::string to_string(const StepSettings& settings);
+
+enum class StepPart {
+  forward,    ///< up to the loss
+  backward,   ///< up to the gradients that this rank has
+  gradients,  ///< summing those that are partial over the ranks
+  optimizer,
+};
+/// "forward", ...: also what the part is called in events.
+std::string_view to_string(StepPart part);
+
+/// Called when a part has ended; forward and backward once a micro-batch.
+using StepListener = std::function<void(StepPart)>;
+
+/// Of one rank.
+struct StepResult {
+  double loss = 0;                ///< mean over all tokens; the same on all ranks
+  std::int64_t saved_bytes = 0;   ///< kept for the backward when a forward ends; the most of all micro-batches
+  std::int64_t logits_bytes = 0;  ///< of these, the logits' gradient
+};
+
+/// Tokens, and of each the one that is to follow: the text `[batch, seq + 1]` without its last and without its first.
+Input training_input(const at::Tensor& text);
+
+/// One step on `batch`, whose sequences the micro-batches share. `gradients` holds those of the mean loss afterwards.
+/// Without an `optimizer` the weights stay. Throws bad_input where the batch does not divide. Collective.
+StepResult training_step(const Model& model, const Input& batch, const StepSettings& settings, Gradients& gradients,
+                         AdamW* optimizer, const Context& context, const StepListener& ended = {});
+
+}  // namespace tpsp
