@@ -79,16 +79,47 @@ inline Row full_row() {
                       &row.gemm_fraction,
                       &row.limit_s,
                       &row.limit_fraction,
-                      &row.error_bound}) {
+                      &row.error_bound,
+                      &row.forward_s,
+                      &row.backward_s,
+                      &row.optimizer_s,
+                      &row.loss,
+                      &row.loss_error,
+                      &row.weights_error}) {
     *field = number += 0.015625;
   }
   std::int64_t count = 1;
-  for (auto* field : {&row.predicted_bytes, &row.allocated_after_bytes, &row.process_bytes, &row.activations_bytes,
-                      &row.logits_bytes, &row.collective_bytes, &row.resident_bytes, &row.before_head_bytes,
-                      &row.all_reduces, &row.all_gathers, &row.reduce_scatters, &row.message_bytes, &row.wrong}) {
+  for (auto* field : {&row.predicted_bytes,
+                      &row.allocated_after_bytes,
+                      &row.process_bytes,
+                      &row.activations_bytes,
+                      &row.logits_bytes,
+                      &row.collective_bytes,
+                      &row.resident_bytes,
+                      &row.before_head_bytes,
+                      &row.all_reduces,
+                      &row.all_gathers,
+                      &row.reduce_scatters,
+                      &row.message_bytes,
+                      &row.wrong,
+                      &row.gradient_bytes,
+                      &row.optimizer_bytes,
+                      &row.saved_bytes,
+                      &row.saved_at_peak_bytes,
+                      &row.recomputed_bytes,
+                      &row.backward_all_reduces,
+                      &row.backward_all_gathers,
+                      &row.backward_reduce_scatters,
+                      &row.backward_comm_bytes}) {
     *field = count *= 7;
   }
   row.collective = "fused-add-norm";
+  row.workload = "train";
+  row.recompute = "block";
+  row.regather = "on";
+  row.optimizer = "adamw";
+  row.micro_batches = 4;
+  row.worst_gradient = "layers.0.ffn_norm";
   row.buffer = "registered";
   row.model_shapes = "hidden 4096, heads 32";
   row.plan_hash = "0123456789abcdef";

@@ -138,7 +138,9 @@ void choose_kernels(Sweep& sweep, std::optional<GemmCache>& cache, World& world,
   auto known = choices_in(kept);
   sweep.kernels =
       choose_kernels(sweep.gemm, sweep.plans, sweep.batch * longest, sweep.dtype, sweep.device, world, known);
-  const bool several = sweep.gemm != GemmPolicy::plain && packed_kernels(sweep.dtype, sweep.device).size() > 1;
+  const auto kernels =
+      sweep.training ? plain_kernels(sweep.dtype, sweep.device) : packed_kernels(sweep.dtype, sweep.device);
+  const bool several = sweep.gemm != GemmPolicy::plain && kernels.size() > 1;
   if (cache && several) sweep.kernels.set_file(cache->file().string());
   if (!cache || text_of(known) == kept) return;
   cache->of(machine) = known;

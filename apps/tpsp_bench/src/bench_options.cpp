@@ -34,13 +34,14 @@ std::optional<std::filesystem::path> gemm_cache_setting(const Settings& settings
   return text == "off" ? std::nullopt : std::optional<std::filesystem::path>(text);
 }
 
-// A weight that the optimizer writes and the backward reads in both directions stays as it is.
+// A weight that an optimizer writes and a backward reads the other way stays as it is.
 GemmPolicy gemm_of_training(const Settings& settings) {
-  const auto& setting = settings.at("gemm");
-  if (setting.where == "default" || setting.text == "plain") return GemmPolicy::plain;
-  throw bad_input({.where = setting.where,
+  const auto policy = gemm_setting(settings);
+  if (policy == GemmPolicy::automatic) return GemmPolicy::in_place;
+  if (policy == GemmPolicy::plain) return policy;
+  throw bad_input({.where = settings.at("gemm").where,
                    .what = "a training step has no packed weights",
-                   .remedy = "leave it out, or write plain"});
+                   .remedy = "write auto or plain, or leave it out"});
 }
 
 BenchJob job_of(const Settings& settings, const CommandLine& line, const World& world, spdlog::logger& log) {

@@ -18,7 +18,8 @@ namespace {
 constexpr std::size_t largest_file = 16 << 20;
 
 std::optional<GemmKernel> kernel_called(const std::string& name) {
-  for (const auto kernel : {GemmKernel::plain, GemmKernel::amx, GemmKernel::onednn, GemmKernel::mkl}) {
+  for (const auto kernel :
+       {GemmKernel::plain, GemmKernel::onednn_plain, GemmKernel::amx, GemmKernel::onednn, GemmKernel::mkl}) {
     if (to_string(kernel) == name) return kernel;
   }
   return std::nullopt;

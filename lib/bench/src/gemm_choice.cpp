@@ -16,6 +16,7 @@ namespace {
 
 std::vector<GemmKernel> candidates(GemmPolicy policy, c10::ScalarType dtype, c10::Device device) {
   if (policy == GemmPolicy::plain) return {GemmKernel::plain};
+  if (policy == GemmPolicy::in_place) return plain_kernels(dtype, device);
   auto kernels = packed_kernels(dtype, device);
   if (policy == GemmPolicy::automatic) return kernels;
   std::erase(kernels, GemmKernel::plain);
@@ -72,6 +73,7 @@ std::string_view to_string(GemmPolicy policy) {
   switch (policy) {
     case GemmPolicy::automatic: return "auto";
     case GemmPolicy::packed: return "packed";
+    case GemmPolicy::in_place: return "in-place";
     case GemmPolicy::plain: return "plain";
   }
   return "unknown";

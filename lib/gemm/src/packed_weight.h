@@ -38,6 +38,7 @@ inline std::int64_t row_stride(const at::Tensor& matrix) {
 }
 
 std::unique_ptr<const PackedWeight> pack_plain(const at::Tensor& weight);
+std::unique_ptr<const PackedWeight> pack_onednn_plain(const at::Tensor& weight);
 std::unique_ptr<const PackedWeight> pack_amx(const at::Tensor& weight);
 std::unique_ptr<const PackedWeight> pack_onednn(const at::Tensor& weight);
 std::unique_ptr<const PackedWeight> pack_mkl(const at::Tensor& weight);

@@ -5,7 +5,7 @@
 namespace tpsp {
 namespace {
 
-class PlainWeight final : public PackedWeight {
+class PlainWeight : public PackedWeight {
  public:
   explicit PlainWeight(const at::Tensor& weight) : weight_(weight), transposed_(weight.t()) {}
 
@@ -23,9 +23,21 @@ class PlainWeight final : public PackedWeight {
   at::ScalarType dtype() const override { return weight_.scalar_type(); }
   std::int64_t bytes() const override { return static_cast<std::int64_t>(weight_.nbytes()); }
 
+ protected:
+  const at::Tensor& transposed() const { return transposed_; }
+
  private:
   at::Tensor weight_;
   at::Tensor transposed_;  // a view
+};
+
+class OnednnPlainWeight final : public PlainWeight {
+ public:
+  using PlainWeight::PlainWeight;
+
+  void multiply(const at::Tensor& x, const at::Tensor& out) const override {
+    if (!onednn_multiply(x, transposed(), out)) PlainWeight::multiply(x, out);
+  }
 };
 
 }  // namespace
@@ -42,6 +54,10 @@ void multiply_weight_gradient(const at::Tensor& gradient, const at::Tensor& x, c
 
 std::unique_ptr<const PackedWeight> pack_plain(const at::Tensor& weight) {
   return std::make_unique<const PlainWeight>(weight);
+}
+
+std::unique_ptr<const PackedWeight> pack_onednn_plain(const at::Tensor& weight) {
+  return std::make_unique<const OnednnPlainWeight>(weight);
 }
 
 }  // namespace tpsp

@@ -13,6 +13,7 @@ namespace tpsp {
 std::string_view to_string(GemmKernel kernel) {
   switch (kernel) {
     case GemmKernel::plain: return "plain";
+    case GemmKernel::onednn_plain: return "onednn-plain";
     case GemmKernel::amx: return "amx";
     case GemmKernel::onednn: return "onednn";
     case GemmKernel::mkl: return "mkl";
@@ -28,6 +29,12 @@ std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device) 
   if (amx_packs(dtype)) kernels.push_back(GemmKernel::amx);
   if (mkl_packs(dtype)) kernels.push_back(GemmKernel::mkl);
   return kernels;
+}
+
+std::vector<GemmKernel> plain_kernels(at::ScalarType dtype, at::Device device) {
+  const bool on_cpu = device.is_cpu() || device.is_meta();
+  if (on_cpu && onednn_packs(dtype)) return {GemmKernel::onednn_plain, GemmKernel::plain};
+  return {GemmKernel::plain};
 }
 
 namespace {
@@ -55,7 +62,9 @@ void require_weight(const at::Tensor& weight, GemmKernel kernel) {
   if (dtype != at::kFloat && dtype != at::kBFloat16) {
     throw refusal(fmt::format("a weight of {}", at::toString(dtype)), "it is fp32 or bf16");
   }
-  const auto kernels = packed_kernels(dtype, weight.device());
+  auto kernels = packed_kernels(dtype, weight.device());
+  const auto plain = plain_kernels(dtype, weight.device());
+  kernels.insert(kernels.end(), plain.begin(), plain.end());
   if (std::find(kernels.begin(), kernels.end(), kernel) != kernels.end()) return;
   throw refusal(
       fmt::format("no kernel '{}' for {} on {}", to_string(kernel), at::toString(dtype), weight.device().str()),
@@ -68,6 +77,7 @@ std::unique_ptr<const PackedWeight> pack(const at::Tensor& weight, GemmKernel ke
     case GemmKernel::amx: return pack_amx(weight);
     case GemmKernel::onednn: return pack_onednn(weight);
     case GemmKernel::mkl: return pack_mkl(weight);
+    case GemmKernel::onednn_plain: return pack_onednn_plain(weight);
     case GemmKernel::plain: break;
   }
   return pack_plain(weight);

@@ -93,7 +93,7 @@ std::vector<Column> profile_and_limits() {
     column_of<&Row::fused_add_norm_s>("seam_s", "s", "fused add-norm: reduction over the ranks, residual sum and RMSNorm in one pass over the peers' memory; 0 where the ranks do not share memory, or split the reduction among them (TP on more than two)", "part of split_s"),
     column_of<&Row::other_s>("other_s", "s", "everything else: embedding, rotary positions, activation function, loss, optimizer; the parts add up to split_s", "part of split_s"),
 
-    column_of<&Row::gemm>("gemm", "", "kernels of the GEMMs: plain (at::mm), and amx, onednn and mkl (weights packed once); several separated by +", "--gemm; auto leaves plain for a kernel that is 3% faster and whose form is at most 0.5% larger"),
+    column_of<&Row::gemm>("gemm", "", "kernels of the GEMMs: plain (at::mm) and onednn-plain on the weight as it is; amx, onednn and mkl (weights packed once); several separated by +", "--gemm; auto takes the fastest whose form is at most 0.5% larger than the plain one, of a training step the faster of the two on the weight as it is"),
     column_of<&Row::gemm_cache>("gemm_cache", "", "the file that the kernels chosen by trying are read from and kept in; empty for none", "--gemm-cache"),
     column_of<&Row::product_flops>("product_flops", "FLOP", "multiplications and additions of one rank's GEMMs with weights; of a training step also those of its backward, and what that computes again", "shapes of rank 0's GEMMs in the preview"),
     column_of<&Row::peak_flops_per_s>("peak_flops_per_s", "FLOP/s", "the best rate of a GEMM that a rank reached while all ranks measured", "measured at the start of the run and after every length, the highest until now; the slowest rank"),

@@ -20,6 +20,7 @@ namespace tpsp {
 enum class GemmPolicy {
   automatic,  ///< the fastest of those whose weight takes as little memory as the plain one
   packed,     ///< the fastest of those that pack the weight
+  in_place,   ///< the fastest of those that keep the weight as it is: for training
   plain,      ///< at::mm on the weight as it is
 };
 

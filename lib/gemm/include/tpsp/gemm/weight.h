@@ -12,12 +12,13 @@
 namespace tpsp {
 
 enum class GemmKernel {
-  plain,   ///< at::mm on the weight as it is
-  amx,     ///< LibTorch's AMX micro-kernels over the weight in panels of columns
-  onednn,  ///< oneDNN's matmul over the weight in the layout that oneDNN chooses
-  mkl,     ///< MKL's GEMM with a packed matrix
+  plain,         ///< at::mm on the weight as it is
+  onednn_plain,  ///< oneDNN's matmul on the weight as it is
+  amx,           ///< LibTorch's AMX micro-kernels over the weight in panels of columns
+  onednn,        ///< oneDNN's matmul over the weight in the layout that oneDNN chooses
+  mkl,           ///< MKL's GEMM with a packed matrix
 };
-/// "plain", "amx", "onednn", "mkl".
+/// "plain", "onednn-plain", "amx", "onednn", "mkl".
 std::string_view to_string(GemmKernel kernel);
 
 /// The kernels that this build and machine have for a dtype and device, in the order of preference: onednn on the CPU
@@ -25,6 +26,10 @@ std::string_view to_string(GemmKernel kernel);
 /// there for all; on the CPU also amx for bf16 where the CPU multiplies tiles, and mkl for fp32 where LibTorch comes
 /// with MKL.
 std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device);
+
+/// Likewise those that keep the weight as it is, so that an optimizer may write it and a backward read it the other
+/// way: onednn_plain where onednn is; plain.
+std::vector<GemmKernel> plain_kernels(at::ScalarType dtype, at::Device device);
 
 /// The version of the library behind the onednn kernel, "3.2.0"; empty in a build without it.
 std::string onednn_version();
@@ -40,10 +45,10 @@ class PackedWeight;
 /// thread at a time; the GEMM itself runs on LibTorch's threads.
 class GemmWeight {
  public:
-  /// Packs `weight`, fp32 or bf16 with contiguous rows. plain keeps the tensor itself; the others keep their
+  /// Packs `weight`, fp32 or bf16 with contiguous rows. The plain kernels keep the tensor itself; the others keep their
   /// packed form only, so that the tensor is freed unless referenced elsewhere. A meta weight packs into as many meta
-  /// bytes. Throws bad_input for another shape or dtype, an empty weight, and a kernel that packed_kernels does not
-  /// name.
+  /// bytes. Throws bad_input for another shape or dtype, an empty weight, and a kernel that neither
+  /// packed_kernels nor plain_kernels names.
   GemmWeight(at::Tensor weight, GemmKernel kernel);
   GemmWeight(GemmWeight&&) noexcept;
   GemmWeight& operator=(GemmWeight&&) noexcept;
@@ -57,7 +62,7 @@ class GemmWeight {
   void multiply(const at::Tensor& x, const at::Tensor& out) const;
 
   /// The backward of `multiply` for x: out[m, columns] = gradient[m, rows] W, as above. Only for a weight that is kept
-  /// as it is (plain); throws internal_error for others.
+  /// as it is; throws internal_error for others.
   void multiply_backward(const at::Tensor& gradient, const at::Tensor& out) const;
 
   GemmKernel kernel() const { return kernel_; }
@@ -65,7 +70,7 @@ class GemmWeight {
   std::int64_t columns() const { return columns_; }
   /// What the weight takes in this form.
   std::int64_t bytes() const;
-  /// The weight itself, `[rows, columns]`, where it is kept as it is (plain): who writes there changes it. Undefined
+  /// The weight itself, `[rows, columns]`, where it is kept as it is: who writes there changes it. Undefined
   /// for others.
   at::Tensor plain() const;
 
