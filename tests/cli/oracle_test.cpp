@@ -1,4 +1,4 @@
-// Our logits against two other implementations: one in plain PyTorch, one of Hugging Face.
+// Our logits, loss and gradients against two other implementations: one in plain PyTorch, one of Hugging Face.
 #include <catch2/catch.hpp>
 
 #include "run.h"
@@ -13,6 +13,15 @@ void check_agrees(const TemporaryFolder& folder) {
     INFO(oracle << ": " << outcome.out << outcome.err);
     CHECK(outcome.code == 0);
   }
+}
+
+void check_step_agrees(const std::string& plan, int ranks) {
+  const TemporaryFolder folder;
+  const Run run(folder, "--model llama-tiny --workload train " + plan + " --seq 7 --reps 1 --export exported",
+                {.ranks = ranks});
+  REQUIRE(run.code() == 0);
+  REQUIRE(std::filesystem::exists(folder / "exported/gradients.safetensors"));
+  check_agrees(folder);
 }
 
 }  // namespace
@@ -39,4 +48,14 @@ TEST_CASE("two ranks' logits under tp+sp are those of two other implementations"
   const Run run(folder, "--model llama-tiny --sp --seq 7 --reps 1 --export exported", {.ranks = 2});
   REQUIRE(run.code() == 0);
   check_agrees(folder);
+}
+
+TEST_CASE("one rank's loss and gradients are those of two other implementations") {
+  check_step_agrees("--tp", 0);
+  check_step_agrees("--sp", 0);
+}
+
+TEST_CASE("two ranks' loss and gradients are those of two other implementations") {
+  check_step_agrees("--tp", 2);
+  check_step_agrees("--sp", 2);
 }

@@ -1,13 +1,15 @@
 #include "tpsp/models/export.h"
 
-#include <ATen/ATen.h>
-
-#include <catch2/catch.hpp>
+#include "support/torch_and_catch.h"
+// The line above comes first.
+#include <atomic>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "support/temporary_folder.h"
 #include "support/thrown.h"
+#include "support/training_on_ranks.h"
 #include "tpsp/core/files.h"
 #include "tpsp/models/llama.h"
 
@@ -36,6 +38,12 @@ struct SafeTensorsFile {
 };
 
 const WeightRecipe recipe{.seed = 3};
+
+std::set<std::string> names_in(const SafeTensorsFile& file) {
+  std::set<std::string> names;
+  for (const auto& [name, entry] : file.header.items()) names.insert(name);
+  return names;
+}
 
 }  // namespace
 
@@ -103,6 +111,146 @@ TEST_CASE("exported tokens and logits are read back as they were") {
   SafeTensorsFile file(folder / "io" / "io.safetensors");
   CHECK(at::equal(file.tensor("tokens", at::kLong), tokens));
   CHECK(at::equal(file.tensor("logits", at::kFloat), logits));
+}
+
+TEST_CASE("targets and loss of an exported training step are read back as they were") {
+  const TemporaryFolder folder;
+  const auto input = training_input(2, 5, 515);
+  const auto logits = at::rand({2, 5, 515});
+  export_step_io(folder / "io", input, logits, 6.25);
+  SafeTensorsFile file(folder / "io" / "io.safetensors");
+  CHECK(at::equal(file.tensor("tokens", at::kLong), input.tokens));
+  CHECK(at::equal(file.tensor("targets", at::kLong), input.targets));
+  CHECK(at::equal(file.tensor("logits", at::kFloat), logits));
+  CHECK(at::equal(file.tensor("loss", at::kFloat), at::full({1}, 6.25, at::kFloat)));
+}
+
+namespace {
+
+/// How much memory the ranks share while gradients are gathered.
+enum class Sharing { reserved, unreserved, apart };
+
+void export_step(const std::filesystem::path& folder, const Llama& llama, const LoweredPlan& plan, const Input& input,
+                 Sharing sharing = Sharing::reserved) {
+  on_ranks(plan.world, [&](World& ranks, ProcessGroup& transport) {
+    if (sharing == Sharing::reserved) transport.reserve({.partial_bytes = 1 << 22, .gathered_bytes = 1 << 22});
+    Apart apart(transport);
+    const Context context{.tp = sharing == Sharing::apart ? static_cast<ProcessGroup&>(apart) : transport};
+    const ResidentWeights weights(plan, ranks.rank(), recipe);
+    Gradients gradients(plan, ranks.rank(), at::kFloat, at::kCPU);
+    const auto model = llama.bind(plan, weights);
+    Saved saved;
+    gradients.start_step();
+    model->loss(input, 1 / static_cast<double>(input.tokens.numel()), context.saving_in(saved));
+    model->backward(input, context.saving_in(saved), gradients);
+    gradients.finish_step(context);
+    const auto gathered = [&](const std::string& name) { return gathered_gradient(gradients, plan, name, context); };
+    export_gradients(folder, llama, gathered, ranks);
+  });
+}
+
+void check_exported_gradients(const LlamaConfig& config, const Plan& plan, int world,
+                              Sharing sharing = Sharing::reserved) {
+  const TemporaryFolder folder;
+  const Llama llama(config);
+  const auto input = training_input(2, 7, config.vocabulary);
+  export_model(folder / "step", llama, recipe);
+  export_step(folder / "step", llama, lower(plan, modules_of(config), world), input, sharing);
+  SafeTensorsFile file(folder / "step" / "gradients.safetensors");
+  CHECK(names_in(file) == names_in(SafeTensorsFile(folder / "step" / "model.safetensors")));
+  for (const auto& [module, gradient] : llama.reference_step(recipe, input).gradients) {
+    INFO(plan.name << " world " << world << " vocabulary " << config.vocabulary << ": " << module);
+    CHECK(relative_error(file.tensor(llama.hugging_face_name(module), at::kFloat), gradient) < 1e-4);
+  }
+}
+
+Plan with_replicated_keys(Plan plan) {
+  const auto more = inline_plan("  - {match: 'layers\\.\\d+\\.attention\\.(wk|wv)', style: replicate}\n");
+  plan.rules.insert(plan.rules.end(), more.rules.begin(), more.rules.end());
+  return plan;
+}
+
+}  // namespace
+
+TEST_CASE("exported gradients are the reference's, gathered and without padding") {
+  auto config = load_model("llama-tiny");
+  config.vocabulary = GENERATE(515, 516);
+  const auto plan = load_plan(GENERATE("tp", "tp+sp", "tp-sharded-logits"));
+  for (const int world : {1, 2, 4}) check_exported_gradients(config, plan, world);
+}
+
+TEST_CASE("gradients are gathered whatever memory the ranks share") {
+  const auto sharing = GENERATE(Sharing::unreserved, Sharing::apart);
+  for (const auto* plan : {"tp", "tp+sp"}) {
+    check_exported_gradients(load_model("llama-tiny"), load_plan(plan), 4, sharing);
+  }
+}
+
+TEST_CASE("exported gradients of replicated keys and values are whole") {
+  const auto config =
+      parse_model("six", "six.yaml", "{hidden: 48, layers: 1, heads: 6, kv_heads: 2, vocabulary: 20, ffn: 48}");
+  for (const auto* plan : {"tp", "tp+sp"}) {
+    for (const int world : {2, 3, 6}) check_exported_gradients(config, with_replicated_keys(load_plan(plan)), world);
+  }
+}
+
+TEST_CASE("exported gradients have no padding where it fills the last ranks") {
+  const auto config = parse_model("five", "five.yaml", "{hidden: 48, layers: 1, heads: 4, vocabulary: 5, ffn: 48}");
+  for (const auto* plan : {"tp", "tp+sp"}) check_exported_gradients(config, load_plan(plan), 4);
+}
+
+TEST_CASE("a gradient that is not summed over the ranks yet is not gathered") {
+  const auto config = load_model("llama-tiny");
+  const auto plan = lower(load_plan("tp+sp"), modules_of(config), 2);
+  Gradients gradients(plan, 0, at::kFloat, at::kCPU);
+  DryProcessGroup group(0, 2);
+  CHECK_THAT(defect_of([&] { gathered_gradient(gradients, plan, "norm", {.tp = group}); }), Catch::Contains("norm"));
+  gradients.at("norm").started = gradients.at("norm").partial = true;
+  CHECK_THAT(defect_of([&] { gathered_gradient(gradients, plan, "norm", {.tp = group}); }), Catch::Contains("norm"));
+}
+
+TEST_CASE("exported gradients of any dtype are fp32") {
+  const TemporaryFolder folder;
+  const Llama llama(load_model("llama-tiny"));
+  SerialWorld alone;
+  std::map<std::string, at::Tensor> gradients;
+  for (const auto& module : llama.modules()) {
+    if (!module.dims.empty()) gradients[module.name] = at::randn(local_shape(module, {}), at::kBFloat16);
+  }
+  export_gradients(
+      folder / "step", llama, [&](const std::string& module) { return gradients.at(module); }, alone);
+  SafeTensorsFile file(folder / "step" / "gradients.safetensors");
+  CHECK(file.header.at("lm_head.weight").at("dtype") == "F32");
+  CHECK(at::equal(file.tensor("lm_head.weight", at::kFloat), gradients.at("output").to(at::kFloat)));
+}
+
+TEST_CASE("every rank is asked for every gradient once, one that can not be written too") {
+  const TemporaryFolder folder;
+  const Llama llama(load_model("llama-tiny"));
+  const bool fails = GENERATE(false, true);
+  if (fails) std::filesystem::create_directories(folder / "step" / "gradients.safetensors");
+  std::map<std::string, at::Tensor> weights;
+  std::vector<std::string> expected;
+  for (const auto& module : llama.modules()) {
+    if (module.dims.empty()) continue;
+    expected.push_back(module.name);
+    weights[module.name] = make_weight(module, {}, recipe);
+  }
+  std::atomic<int> refused = 0;
+  on_ranks(3, [&](World& ranks, ProcessGroup&) {
+    std::vector<std::string> asked;
+    const auto gradient = [&](const std::string& name) {
+      asked.push_back(name);
+      return weights.at(name);
+    };
+    try {
+      export_gradients(folder / "step", llama, gradient, ranks);
+    } catch (const AgreedError& error) {
+      if (error.code() == ExitCode::output_failed) ++refused;
+    }
+    if (asked != expected) throw std::logic_error("not every gradient was asked for once");
+  });
+  CHECK(refused == (fails ? 3 : 0));
 }
 
 TEST_CASE("a folder that can not be made is an output error with its path") {

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""LLaMA in plain PyTorch, as the papers define it: the second opinion on our logits.
+"""LLaMA in plain PyTorch, as the papers define it: the second opinion on our logits, loss and gradients.
 
 DIR holds config.json and model.safetensors, both in the Hugging Face form, and io.safetensors with
 tokens [batch, seq] int64 and logits [batch, seq, vocab] fp32. Computes the logits again, in fp32, prints
 max_rel_err = max|logits - expected| / max|expected|, and exits with 0 when that is within the tolerance, else with 1.
+A training step's io.safetensors has targets [batch, seq] int64 and loss [1] fp32 too, the mean cross-entropy of the
+logits with them; gradients.safetensors has its gradients by the weights' names. Loss and every gradient are held to the
+same tolerance, each tensor's error over its own largest value; of the gradients the worst is printed.
 """
 import json
 import math
@@ -56,10 +59,7 @@ def feed_forward(x, w):
     return linear(gate * torch.sigmoid(gate) * linear(x, w["mlp.up_proj.weight"]), w["mlp.down_proj.weight"])
 
 
-@torch.no_grad()
-def forward(folder, tokens):
-    config = json.loads((folder / "config.json").read_text())
-    weights = {name: w.float() for name, w in load_file(folder / "model.safetensors").items()}
+def forward(config, weights, tokens):
     eps = config["rms_norm_eps"]
     x = weights["model.embed_tokens.weight"][tokens]
     for layer in range(config["num_hidden_layers"]):
@@ -70,5 +70,21 @@ def forward(folder, tokens):
     return linear(rms_norm(x, weights["model.norm.weight"], eps), weights["lm_head.weight"])
 
 
+def cross_entropy(logits, targets):
+    return (logits.logsumexp(-1) - logits.gather(-1, targets[..., None])[..., 0]).mean()
+
+
+def evaluate(folder, tokens, targets):
+    config = json.loads((folder / "config.json").read_text())
+    is_step = targets is not None
+    weights = {name: w.float().requires_grad_(is_step) for name, w in load_file(folder / "model.safetensors").items()}
+    logits = forward(config, weights, tokens)
+    if not is_step:
+        return logits, None, None
+    loss = cross_entropy(logits, targets)
+    loss.backward()
+    return logits.detach(), loss.detach(), {name: weight.grad for name, weight in weights.items()}
+
+
 if __name__ == "__main__":
-    sys.exit(comparison.main(forward, __doc__))
+    sys.exit(comparison.main(evaluate, __doc__))

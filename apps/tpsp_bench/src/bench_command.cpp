@@ -1,4 +1,3 @@
-#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <torch/headeronly/version.h>
@@ -13,6 +12,7 @@
 
 #include "bench_options.h"
 #include "commands.h"
+#include "export_case.h"
 #include "measuring.h"
 #include "output.h"
 #include "provenance.h"
@@ -63,22 +63,6 @@ void preview_plans(Sweep& sweep, bool shares_memory, spdlog::logger& log) {
       for (const auto& finding : found) log.warn("{}", finding.text);
     }
   }
-}
-
-void export_case(const BenchOptions& options, World& world, ProcessGroup& comm) {
-  const auto& sweep = options.jobs.front().sweep;
-  const WeightRecipe recipe{.seed = sweep.seed, .dtype = sweep.dtype, .device = sweep.device};
-  const auto tokens = make_tokens(sweep.seed, sweep.batch, sweep.seqs.front(), sweep.model->vocabulary());
-  const c10::InferenceMode no_gradients;
-  const ResidentWeights weights(sweep.plans.front(), world.rank(), recipe);
-  const Context context{.tp = comm};
-  auto sharded = sweep.model->bind(sweep.plans.front(), weights)->forward({.tokens = tokens.to(sweep.device)}, context);
-  const auto logits = gathered_logits(std::move(sharded), sweep.seqs.front(), sweep.model->vocabulary(), context);
-  agree(world, [&] {
-    if (world.rank() != 0) return;
-    export_model(*options.export_folder, *sweep.model, recipe);
-    export_io(*options.export_folder, tokens, logits);
-  });
 }
 
 // Two ranks with a GPU each, where each sees only its own, look like two ranks on one GPU; that is slow and gets a

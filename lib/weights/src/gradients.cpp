@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "tpsp/core/error.h"
 #include "tpsp/core/memory_use.h"
 #include "tpsp/weights/weights.h"
 
@@ -81,10 +82,41 @@ at::Tensor Gradients::of(const std::string& module) const {
   return gradients_.at(rows.container).value.narrow(0, rows.first, rows.count);
 }
 
+bool Gradients::is_finished(const std::string& module) const {
+  const auto fused = fused_.find(module);
+  const auto& gradient = gradients_.at(fused == fused_.end() ? module : fused->second.container);
+  return gradient.started && !gradient.partial;
+}
+
 std::int64_t Gradients::bytes() const {
   std::int64_t total = 0;
   for (const auto& [name, gradient] : gradients_) total += static_cast<std::int64_t>(gradient.value.nbytes());
   return total;
+}
+
+at::Tensor gathered_gradient(const Gradients& gradients, const LoweredPlan& plan, const std::string& module,
+                             const Context& context) {
+  if (!gradients.is_finished(module)) {
+    throw internal_error({.where = module, .what = "its gradient is not finished and can not be gathered"});
+  }
+  const auto& named = *std::find_if(plan.modules.begin(), plan.modules.end(),
+                                    [&](const Module& candidate) { return candidate.name == module; });
+  const auto dim = plan.at(module).weight_dim;
+  auto whole = gradients.of(module);
+  if (dim) {
+    auto rows = whole.unsqueeze(1);  // as of [seq, batch, feature]
+    auto sizes = rows.sizes().vec();
+    const auto sharded_dim = *dim == 0 ? seq_dim : feature_dim;
+    sizes.at(static_cast<std::size_t>(sharded_dim)) *= plan.world;
+    const auto full =
+        redistribute({.local = std::move(rows), .global = std::move(sizes), .placement = Placement::shard(sharded_dim)},
+                     Placement::replicate(), context.without_saved(), gradients_module, Use::write);
+    whole = full.local.squeeze(1);
+  }
+  for (std::size_t i = 0; i < named.dims.size(); ++i) {
+    whole = whole.narrow(static_cast<std::int64_t>(i), 0, named.dims[i].size);
+  }
+  return dim && plan.world > 1 ? whole.contiguous() : whole.clone(at::MemoryFormat::Contiguous);
 }
 
 }  // namespace tpsp

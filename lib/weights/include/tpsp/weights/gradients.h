@@ -36,6 +36,9 @@ class Gradients {
   void finish_step(const Context& context);
   /// The gradient of any module's shard; of fused ones a view. Throws std::out_of_range for a module without a weight.
   at::Tensor of(const std::string& module) const;
+  /// Whether `of` the module is the gradient of the shard, not a term of it: after a backward, and after finish_step
+  /// where it is partial.
+  bool is_finished(const std::string& module) const;
   std::int64_t bytes() const;
 
  private:
@@ -49,6 +52,12 @@ class Gradients {
   std::map<std::string, Gradient> gradients_;
   std::map<std::string, Rows> fused_;
 };
+
+/// The gradient of a module's whole weight, gathered from the shards that `plan` cuts and without padding: the shape
+/// that `local_shape` gives for no shard, in the dtype of `gradients`, in memory of this rank's own. Collective. Throws
+/// internal_error where it is not finished yet, std::out_of_range for a module without a weight.
+at::Tensor gathered_gradient(const Gradients& gradients, const LoweredPlan& plan, const std::string& module,
+                             const Context& context);
 
 /// What the reduction of gradients is called in events and messages.
 inline constexpr const char* gradients_module = "gradients";
