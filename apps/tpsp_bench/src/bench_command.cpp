@@ -47,7 +47,7 @@ void check_export(const BenchOptions& options, const World& world) {
   }
   throw bad_input({.where = "--export " + *options.export_folder,
                    .what = fmt::format("there are {} cases", cases),
-                   .why = "one model and one case's logits are written",
+                   .why = "one model and one case's results are written",
                    .remedy = "give one plan and one length, such as --sp --seq 64"});
 }
 
@@ -277,7 +277,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
         know_the_machine(job, known_peaks, cache, world, *log);
       }
       run_job(*run, job, *comm);
-      if (options.export_folder && run->measured) export_case(options, world, *comm);
+      if (options.export_folder && run->measured) export_case(*options.export_folder, job.sweep, world, *comm);
     }
     agree(world, [&] { output->finish(); });
   }

@@ -67,7 +67,7 @@ const std::vector<OptionSpec>& option_table() {
       {"profile", "on|off", "on", "one more forward, to see where time goes", "Protocol", {bench}, once, in_suite},
       {"out", "FILE", "", "rows go here: .csv, .jsonl, .md; repeatable\n(default: tpsp-results.csv and tpsp-results.jsonl)", "Output", {bench, comm}, repeatable},
       {"trace", "FILE", "", "the profiled forwards, for ui.perfetto.dev", "Output", {bench}},
-      {"export", "DIR", "", "write model and logits of one case for others", "Output", {bench}},
+      {"export", "DIR", "", "write model and results of one case for others", "Output", {bench}},
       {"match", "COLUMNS", "", "columns that are equal in rows of one case\n(default: all from model to seed, and others in which\nrows of one file differ)", "Comparison", {compare}, repeatable},
       {"margin", "PERCENT", fmt::format("{:g}", 100 * margin_between_runs), "intervals entirely within this are 'same'", "Comparison", {compare}},
       {"fail-on", "VERDICT", "", "slower, faster, undecided, unmatched, worse-numbers:\nexit with 3, as for cases that failed or are missing", "Comparison", {compare}, repeatable},

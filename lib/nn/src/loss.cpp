@@ -69,7 +69,7 @@ Loss cross_entropy(Sharded logits, const at::Tensor& targets, std::int64_t vocab
   const auto losses = at::empty({rows.size(0)}, sums.options());
   ops::combine_softmax_sums(sums, log_sums, losses);
   const auto counted = wanted.ge(0);
-  const auto total = losses.is_meta() ? 0.0 : losses.masked_select(counted).sum(at::kDouble).item<double>();
+  const auto total = ops::sum_of_counted(losses, counted);
   ops::cross_entropy_backward(words, log_sums, here, counted, scale);
   if (part.words < rows.size(1)) rows.narrow(1, part.words, rows.size(1) - part.words).zero_();
   return {.value = scale * sum_over_tokens(total, logits, context), .gradient = std::move(logits)};

@@ -471,8 +471,33 @@ at::Tensor softmax_sums(const at::Tensor& logits, const at::Tensor& targets) {
   return sums;
 }
 
+namespace {
+
+// Token by token, without memory of its own.
+void combine_on_cpu(const at::Tensor& sums, const at::Tensor& log_sums, const at::Tensor& losses) {
+  const auto all = sums.accessor<float, 3>();
+  const auto ranks = all.size(0);
+  auto log_sum = log_sums.accessor<float, 1>();
+  auto loss = losses.accessor<float, 1>();
+  for (std::int64_t token = 0; token < all.size(2); ++token) {
+    float most = all[0][0][token];
+    for (std::int64_t rank = 1; rank < ranks; ++rank) most = std::max(most, all[rank][0][token]);
+    float total = 0;
+    float target = 0;
+    for (std::int64_t rank = 0; rank < ranks; ++rank) {
+      total += std::exp(all[rank][0][token] - most) * all[rank][1][token];
+      target += all[rank][2][token];
+    }
+    log_sum[token] = std::log(total) + most;
+    loss[token] = log_sum[token] - target;
+  }
+}
+
+}  // namespace
+
 void combine_softmax_sums(const at::Tensor& sums, const at::Tensor& log_sums, const at::Tensor& losses) {
   if (sums.is_meta()) return;
+  if (sums.is_cpu()) return combine_on_cpu(sums, log_sums, losses);
   const auto largest = sums.select(1, 0);
   const auto most = largest.amax(0);
   const auto total = (largest - most).exp_().mul_(sums.select(1, 1)).sum(0);
@@ -480,6 +505,16 @@ void combine_softmax_sums(const at::Tensor& sums, const at::Tensor& log_sums, co
   at::log_out(out, total).add_(most);
   auto loss = losses;
   at::sub_out(loss, log_sums, sums.select(1, 2).sum(0));
+}
+
+double sum_of_counted(const at::Tensor& losses, const at::Tensor& counted) {
+  if (losses.is_meta()) return 0;
+  if (!losses.is_cpu()) return losses.masked_select(counted).sum(at::kDouble).item<double>();
+  const auto loss = losses.accessor<float, 1>();
+  const auto counts = counted.accessor<bool, 1>();
+  double sum = 0;
+  for (std::int64_t token = 0; token < loss.size(0); ++token) sum += counts[token] ? loss[token] : 0;
+  return sum;
 }
 
 void cross_entropy_backward(const at::Tensor& logits, const at::Tensor& log_sums, const at::Tensor& targets,

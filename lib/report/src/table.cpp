@@ -38,6 +38,13 @@ constexpr std::array fields = {
     Field{"check", 10, true, check_cell},
 };
 
+// Of a training step; what the forward saves is what the plans differ in.
+constexpr std::array step_fields = [] {
+  auto all = fields;
+  all[6] = Field{"saved", 8, false, [](const Row& row) { return bytes(row.saved_bytes); }};
+  return all;
+}();
+
 constexpr std::array comm_fields = {
     Field{"size", 11, false, [](const Row& row) { return std::to_string(row.message_bytes.value_or(0)); }, "(B)"},
     Field{"op", 14, true, [](const Row& row) { return shortened(row.collective, 14); }},
@@ -51,7 +58,8 @@ constexpr std::array comm_fields = {
 };
 
 std::span<const Field> fields_of(const Row& row) {
-  return row.collective.empty() ? std::span<const Field>(fields) : std::span<const Field>(comm_fields);
+  if (!row.collective.empty()) return comm_fields;
+  return row.workload.empty() ? std::span<const Field>(fields) : std::span<const Field>(step_fields);
 }
 
 std::string padded(const Field& field, const std::string& text) {

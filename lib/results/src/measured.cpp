@@ -10,7 +10,14 @@ namespace tpsp {
 
 std::string what_is_measured(const Row& row) {
   if (!row.collective.empty()) return "collectives alone";
-  return fmt::format("{} · {} · batch {} · {}", row.model, counted(row.layers, "layer"), row.batch, row.dtype);
+  auto words = fmt::format("{} · {} · batch {} · {}", row.model, counted(row.layers, "layer"), row.batch, row.dtype);
+  if (row.workload.empty()) return words;
+  words += " · training step";
+  if (row.recompute != "none") words += " · recompute " + row.recompute;
+  if (row.regather == "off") words += " · no regather";
+  if (row.optimizer != "none") words += " · " + row.optimizer;
+  if (row.micro_batches > 1) words += fmt::format(" · {} micro-batches", row.micro_batches);
+  return words;
 }
 
 bool is_good(const Row& row) { return row.status == Status::ok && row.check != Check::fail; }

@@ -121,6 +121,9 @@ at::Tensor softmax_sums(const at::Tensor& logits, const at::Tensor& targets);
 /// exp(logit), and it less the target's logit, which is the loss of the token. Each `[tokens]` fp32.
 void combine_softmax_sums(const at::Tensor& sums, const at::Tensor& log_sums, const at::Tensor& losses);
 
+/// The sum of the losses that are `counted` (`[tokens]` bool).
+double sum_of_counted(const at::Tensor& losses, const at::Tensor& counted);
+
 /// logits = scale * (softmax(logits) - 1 at the target); 0 in the rows that are not `counted` (`[tokens]` bool).
 void cross_entropy_backward(const at::Tensor& logits, const at::Tensor& log_sums, const at::Tensor& targets,
                             const at::Tensor& counted, double scale);

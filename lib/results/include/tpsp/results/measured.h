@@ -8,7 +8,8 @@
 
 namespace tpsp {
 
-std::string what_is_measured(const Row& row);  ///< "llama-7b · 2 layers · batch 2 · fp32"
+/// "llama-7b · 2 layers · batch 2 · fp32", and of a training step what differs from the plainest one.
+std::string what_is_measured(const Row& row);
 
 /// Nothing wrong with the row: its status is ok and its check did not fail.
 bool is_good(const Row& row);
