@@ -130,6 +130,7 @@ TEST_CASE("a step's limit is three forwards at the peak, whatever is computed ag
     sweep.peaks = std::make_shared<Peaks>();
     sweep.peaks->gemm_flops_per_s = 1e15;  // more than any machine has, so that it stays
     sweep.peaks->gemm_kernel = "plain";
+    sweep.peaks->gemm_size = {64, 64, 64};
     sweep.peaks->memory_bytes_per_s = 1e9;
     return rows_of(sweep, 2).front();
   };

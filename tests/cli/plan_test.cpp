@@ -172,7 +172,7 @@ TEST_CASE("the preview of a training step shows its memory and both its halves' 
   const Run run(folder, "plan --workload train --model llama-70b --world 8 --seq 4096,65536 --recompute attention");
   REQUIRE(run.code() == 0);
   CHECK_THAT(run.out(), Contains("llama-70b · 80 layers · 8 ranks · batch 2 · fp32"));
-  CHECK_THAT(run.out(), Contains("recompute attention · regather on"));
+  CHECK_THAT(run.out(), Contains("training: recompute attention, regather on, optimizer none"));
   CHECK_THAT(run.out(), Contains("161/0/1") && Contains("161/0/0"));      // tp
   CHECK_THAT(run.out(), Contains("0/161/162") && Contains("0/161/322"));  // tp+sp
   CHECK(widest_line(run.out()) <= 80);

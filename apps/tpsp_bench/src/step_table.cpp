@@ -8,7 +8,12 @@ namespace {
 
 constexpr const char* memory_format = "{:<19} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}\n";
 
-std::string words_of(const StepSettings& step) { return "a training step: " + to_string(step); }
+std::string words_of(const StepSettings& step) {
+  auto words = fmt::format("training: recompute {}, regather {}, optimizer {}", to_string(step.saved.recompute),
+                           step.saved.regather ? "on" : "off", step.adamw ? "adamw" : "none");
+  if (step.micro_batches > 1) words += fmt::format(", {} micro-batches", step.micro_batches);
+  return words;
+}
 
 std::string calls_text(const CommCounts& counts) {
   return fmt::format("{}/{}/{}", counts.all_reduces, counts.reduce_scatters, counts.all_gathers);

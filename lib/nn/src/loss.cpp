@@ -62,13 +62,13 @@ Loss cross_entropy(Sharded logits, const at::Tensor& targets, std::int64_t vocab
   const auto part = part_of(logits, vocabulary, context.tp);
   const auto wanted = targets_of(logits, targets, part).flatten();
   const auto here = wanted - part.first_word;  // the target among this rank's words, perhaps
+  const auto counted = wanted.ge(0);
   const auto rows = logits.local.flatten(0, 1);
   const auto words = rows.narrow(1, 0, part.words);
   const auto sums = exchanged(ops::softmax_sums(words, here), logits, context);
   const auto log_sums = at::empty({rows.size(0)}, sums.options());
   const auto losses = at::empty({rows.size(0)}, sums.options());
   ops::combine_softmax_sums(sums, log_sums, losses);
-  const auto counted = wanted.ge(0);
   const auto total = ops::sum_of_counted(losses, counted);
   ops::cross_entropy_backward(words, log_sums, here, counted, scale);
   if (part.words < rows.size(1)) rows.narrow(1, part.words, rows.size(1) - part.words).zero_();

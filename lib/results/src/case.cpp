@@ -27,7 +27,7 @@ std::vector<CaseField> all_fields() {
     {count_of_model<&Row::batch>("batch", "sequences", "sequences in one forward or training step", "--batch", brief),
         {{{forward, preview}, "batch", "N", "2", "sequences in a batch", "Case", once, in_suite}}},
     {column_of<&Row::workload>("workload", "", "train: a training step (forward, loss, backward, optimizer) was measured; empty for a forward, which has no recompute, regather, optimizer and micro_batches either", "--workload", brief),
-        {{{forward, preview}, "workload", "NAME", "forward", "forward, or train: forward, loss and backward", "Case", once, in_suite}}},
+        {{{forward, preview}, "workload", "NAME", "forward", "forward, or train: a training step", "Case", once, in_suite}}},
     {column_of<&Row::recompute>("recompute", "", "what the backward computes again instead of finding it saved: none, attention (its core) or block (all of a block but its input)", "--recompute", brief),
         {{{forward, preview}, "recompute", "NAME", "none", "train: computed again in the backward: none,\nattention or block", "Case", once, in_suite}}},
     {column_of<&Row::regather>("regather", "", "on: a gathered input is saved as this rank's shard, and gathered again in the backward; off: it is kept whole", "--regather"),
@@ -35,7 +35,7 @@ std::vector<CaseField> all_fields() {
     {column_of<&Row::optimizer>("optimizer", "", "adamw: the step updates the weights; none: it ends with the gradients", "--optimizer"),
         {{{forward, preview}, "optimizer", "NAME", "none", "train: none or adamw", "Case", once, in_suite}}},
     {count_of_model<&Row::micro_batches>("micro_batches", "", "equal parts of the batch, whose gradients are accumulated one after the other", "--micro-batches"),
-        {{{forward, preview}, "micro-batches", "N", "1", "train: parts of the batch, one after the other", "Case", once, in_suite}}},
+        {{{forward, preview}, "micro-batches", "N", "1", "train: the batch in so many parts", "Case", once, in_suite}}},
     {with_former(
         column_of<&Row::collective>("collective", "", "the collective that was measured alone, all-gather-read (an all-gather, and every rank reads all of it) or fused-add-norm (reduce-scatter, residual sum and RMSNorm, all-gather: what TP+SP does between two sublayers); empty for a model's rows", "--op of tpsp-bench comm", brief), {.values = {{"seam", "fused-add-norm"}}}),
         {{{collective}, "op", "LIST", "all", "all-reduce, reduce-scatter, all-gather, fused-add-norm,\nall-gather-read (then every rank reads all of it)\n", "Case", repeatable}}},
