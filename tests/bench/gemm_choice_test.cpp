@@ -43,6 +43,18 @@ TEST_CASE("a weight that packing makes more than 0.5% larger stays plain, unless
   }
 }
 
+TEST_CASE("a training step's kernels keep every weight as it is") {
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    const auto plans = tp_plans(512);
+    const auto in_place = chosen(GemmPolicy::in_place, plans, dtype);
+    const auto kernels = plain_kernels(dtype, at::kCPU);
+    for (const auto& [rows, columns] : weight_shapes(plans, dtype)) {
+      CHECK(std::find(kernels.begin(), kernels.end(), in_place.at(rows, columns)) != kernels.end());
+      CHECK(relative_size(in_place.at(rows, columns), rows, columns, dtype) == 1);
+    }
+  }
+}
+
 TEST_CASE("a kernel replaces the first only where it is faster by more than 3% and the noise") {
   const auto quiet = [](double seconds) { return std::vector<double>(9, seconds); };
   CHECK(clearly_fastest({quiet(1.0)}) == 0);

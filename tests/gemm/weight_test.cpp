@@ -29,9 +29,14 @@ std::vector<Pair> all_pairs() {
   std::vector<Pair> pairs;
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
     for (const auto kernel : packed_kernels(dtype, at::kCPU)) pairs.push_back({kernel, dtype});
+    for (const auto kernel : plain_kernels(dtype, at::kCPU)) {
+      if (kernel != GemmKernel::plain) pairs.push_back({kernel, dtype});  // which the packed ones have too
+    }
   }
   return pairs;
 }
+
+bool keeps_weight(GemmKernel kernel) { return kernel == GemmKernel::plain || kernel == GemmKernel::onednn_plain; }
 
 std::vector<std::string> kernel_names(at::ScalarType dtype, at::Device device) {
   std::vector<std::string> names;
@@ -169,7 +174,7 @@ TEST_CASE("NaN and infinity propagate, and other elements are unaffected") {
 TEST_CASE("a packed GEMM allocates no memory") {
   const c10::InferenceMode no_gradients;
   for (const auto& [kernel, dtype] : all_pairs()) {
-    if (kernel == GemmKernel::plain) continue;
+    if (keeps_weight(kernel)) continue;
     CAPTURE(to_string(kernel), at::toString(dtype));
     CHECK(scratch_of(kernel, dtype, 129) == 0);
     if (kernel != GemmKernel::onednn) CHECK(scratch_of_columns(kernel, dtype, 129) == 0);
@@ -206,7 +211,7 @@ TEST_CASE("at::mm takes no memory in fp32, and in bf16 a copy of its output in f
 
 TEST_CASE("a weight holds the bytes that it says, and the packed ones nothing else") {
   for (const auto& [kernel, dtype] : all_pairs()) {
-    if (kernel == GemmKernel::plain) continue;
+    if (keeps_weight(kernel)) continue;
     CAPTURE(to_string(kernel), at::toString(dtype));
     auto w = random_matrix(200, 300, dtype);
     const c10::weak_intrusive_ptr<c10::TensorImpl> tensor(w.getIntrusivePtr());
@@ -222,7 +227,12 @@ TEST_CASE("a weight holds the bytes that it says, and the packed ones nothing el
     CHECK(held >= 200 * 300 * static_cast<std::int64_t>(at::elementSize(dtype)));
     CHECK(static_cast<std::int64_t>(taken) >= held);
   }
-  CHECK(GemmWeight(at::zeros({20, 30}), GemmKernel::plain).bytes() == 20 * 30 * 4);
+  for (const auto kernel : plain_kernels(at::kFloat, at::kCPU)) {
+    const auto matrix = at::zeros({20, 30});
+    const GemmWeight weight(matrix, kernel);
+    CHECK(weight.bytes() == 20 * 30 * 4);
+    CHECK(weight.plain().is_same(matrix));
+  }
 }
 
 TEST_CASE("a meta weight takes as many bytes as a real one, and its GEMMs only check the shapes") {
