@@ -58,9 +58,9 @@ void step_anywhere(at::Tensor weight, at::Tensor master, const at::Tensor& gradi
 
 }  // namespace
 
-AdamW::AdamW(const ResidentWeights& weights, const AdamWOptions& options) : options_(options) {
+AdamW::AdamW(const std::map<std::string, at::Tensor>& parameters, const AdamWOptions& options) : options_(options) {
   const MemoryScope scope(MemoryUse::weights);
-  for (const auto& [name, weight] : weights.parameters()) {
+  for (const auto& [name, weight] : parameters) {
     const auto fp32 = weight.options().dtype(at::kFloat);
     states_[name] = {.weight = weight,
                      .master = weight.scalar_type() == at::kFloat ? at::Tensor() : weight.to(at::kFloat),
@@ -73,7 +73,7 @@ void AdamW::step(const Gradients& gradients) {
   const Factors factors(options_, ++steps_);
   for (const auto& [name, state] : states_) {
     const auto& [weight, master, mean, square] = state;
-    const auto& gradient = gradients.at(name).value;
+    const auto& gradient = gradients.reduced(name);
     if (weight.is_meta()) continue;
     if (!weight.is_cpu()) {
       step_anywhere(weight, master, gradient, mean, square, options_, factors);

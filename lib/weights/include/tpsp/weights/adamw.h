@@ -25,8 +25,11 @@ struct AdamWOptions {
 /// of each weight that is not.
 class AdamW {
  public:
-  /// `weights` are written by every step and outlive the optimizer.
-  explicit AdamW(const ResidentWeights& weights, const AdamWOptions& options = {});
+  /// `parameters`, by the names that Gradients::reduced knows, are written by every step.
+  explicit AdamW(const std::map<std::string, at::Tensor>& parameters, const AdamWOptions& options = {});
+  /// Of all of them.
+  explicit AdamW(const ResidentWeights& weights, const AdamWOptions& options = {})
+      : AdamW(weights.parameters(), options) {}
 
   /// Of gradients that are summed over the ranks: see Gradients::finish_step.
   void step(const Gradients& gradients);

@@ -46,6 +46,24 @@ at::Tensor make_weight(const Module& module, const WeightShard& shard, const Wei
 /// Token ids `[batch, seq]` (int64), the same on all ranks, from the same generator.
 at::Tensor make_tokens(std::uint64_t seed, std::int64_t batch, std::int64_t seq, std::int64_t vocabulary);
 
+/// What one rank holds of a weight: of one module, or of the modules that a container fuses, their rows one after the
+/// other.
+struct Parameter {
+  std::string name;                ///< of the module or the container
+  std::vector<Module> modules;     ///< whose weight it is
+  std::vector<std::int64_t> rows;  ///< of each
+  std::vector<std::int64_t> shape;
+
+  bool is_fused() const { return modules.front().name != name; }
+  std::int64_t numel() const;
+};
+
+/// All of a rank's parameters, in forward order; alike on all ranks.
+std::vector<Parameter> parameters_of(const LoweredPlan& plan);
+
+/// Rank `rank`'s part of it, made by make_weight.
+at::Tensor make_parameter(const Parameter& parameter, const LoweredPlan& plan, int rank, const WeightRecipe& recipe);
+
 /// The weights of several modules with one input, their rows one after the other.
 struct FusedWeight {
   GemmWeight weight;
