@@ -94,6 +94,68 @@ TEST_CASE("replicas have the loss, the gradients and the new weights of the whol
   }
 }
 
+TEST_CASE("units that do not divide over the replicas are padded") {
+  const auto config =
+      parse_model("odd", "odd.yaml", "{hidden: 40, layers: 2, heads: 4, kv_heads: 2, ffn: 56, vocabulary: 37}");
+  for (const auto& size : {MeshSize{1, 3}, MeshSize{2, 3}}) {
+    const auto plan = load_plan("tp+sp");
+    const auto input = training_input(3, 7, config.vocabulary);
+    const auto reference = Llama(config).reference_step({.seed = test_seed}, input);
+    const auto alone = train(config, plan, size.tp, input, 1);
+    for (const auto stage : all_stages) {
+      CAPTURE(size.tp, to_string(stage));
+      DryProcessGroup group(0, size.dp);
+      const auto units = flat_units(lower(plan, modules_of(config), size.tp), {.group = group, .stage = stage});
+      CHECK(std::any_of(units.begin(), units.end(), [](const auto& unit) { return unit.used < unit.size; }));
+      const auto results = replicas_on_ranks(config, plan, size, input, {.stage = stage});
+      CHECK(worst_error(results, config, plan, size, stage, reference) < bound);
+      for (std::size_t rank = 0; rank < results.size(); ++rank) {
+        CHECK(largest_difference(results[rank].weights, alone, rank % static_cast<std::size_t>(size.tp)) < 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("units are what comes before the blocks, each block, and what comes after them") {
+  const auto config = load_model("llama-tiny");
+  const auto plan = lower(load_plan("tp"), modules_of(config), 1);
+  DryProcessGroup group(0, 2);
+  const auto names = [&](ZeroStage stage) {
+    std::vector<std::string> all;
+    for (const auto& unit : flat_units(plan, {.group = group, .stage = stage})) all.push_back(unit.name);
+    return all;
+  };
+  CHECK(names(ZeroStage::parameters) == std::vector<std::string>{"tok_embeddings", "layers.0", "layers.1", "norm"});
+  CHECK(names(ZeroStage::gradients) == names(ZeroStage::parameters));
+  CHECK(names(ZeroStage::optimizer).size() == 1);
+  CHECK(names(ZeroStage::none).size() == 1);
+}
+
+TEST_CASE("what is sent to other replicas is called gradients or parameters") {
+  const auto config = load_model("llama-tiny");
+  const Llama llama(config);
+  const auto plan = lower(load_plan("tp"), modules_of(config), 1);
+  DryProcessGroup tp(0, 1);
+  DryProcessGroup dp(0, 2);
+  EventLog log;
+  const DataParallel replicas{.group = dp, .stage = ZeroStage::parameters, .events = &log};
+  const FlatWeights weights(plan, 0, {.seed = test_seed, .device = at::kMeta}, replicas);
+  Gradients gradients(plan, at::kFloat, at::kMeta, replicas);
+  const auto model = llama.bind(plan, weights);
+  const auto tokens = at::empty({1, 8}, at::TensorOptions(at::kLong).device(at::kMeta));
+  const Input input{.tokens = tokens, .targets = tokens};
+  Saved saved;
+  const Context context{.tp = tp, .saved = &saved};
+  model->loss(input, 1, context);
+  model->backward(input, context, gradients);
+  std::vector<std::string> sent;
+  for (const auto& entry : log.entries()) sent.push_back(entry.module);
+  // Forward: embedding, two blocks, head. Backward: what comes next is gathered before what is left is reduced.
+  const std::string weight = parameters_module;
+  const std::string gradient = gradients_module;
+  CHECK(sent == std::vector{weight, weight, weight, weight, weight, gradient, weight, gradient, gradient, gradient});
+}
+
 TEST_CASE("replicas without memory in common, or with none reserved, have the same gradients") {
   const auto config = load_model("llama-tiny");
   const auto plan = load_plan("tp+sp");

@@ -159,6 +159,9 @@ void sum_together(const std::vector<at::Tensor>& values, const Context& context)
 void Gradients::finish_step(const Context& context) {
   finish_backward();
   if (replicas_ && !takes_one_unit()) reduce_whole();
+  for (auto& unit : units_) {
+    if (takes_one_unit() && !unit.started) unit.sum.zero_();
+  }
   const auto alone = context.without_saved();
   std::vector<at::Tensor> vectors;
   for (auto& [name, gradient] : gradients_) {

@@ -82,7 +82,7 @@ std::vector<FlatUnit> flat_units(const LoweredPlan& plan, const DataParallel& re
 /// With ZeroStage::parameters it keeps its part of each unit and gathers a unit when one of its weights is first asked
 /// for, after letting the one before go. So all replicas are to ask in the same order, and what was got is to be let go
 /// before the next unit's is asked for.
-class FlatWeights final : public WeightSource {
+class FlatWeights final : public TrainableWeights {
  public:
   /// `rank` is the one in the tensor-parallel group.
   FlatWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe, const DataParallel& replicas);
@@ -90,12 +90,10 @@ class FlatWeights final : public WeightSource {
   at::Tensor get(const std::string& module) const override;
   std::shared_ptr<const GemmWeight> product(const std::string& module) const override;
   std::shared_ptr<const FusedWeight> fused(const std::string& container) const override;
-  /// What this rank's optimizer updates, by unit: all of it, or its part.
-  std::map<std::string, at::Tensor> parameters() const;
-  /// Lets all replicas have what their optimizers have updated. Once a step, after it. Collective.
-  void finish_step();
-  /// Without the unit that is gathered.
-  std::int64_t bytes() const;
+  /// By unit: all of it, or this rank's part.
+  std::map<std::string, at::Tensor> parameters() const override;
+  void finish_step() override;
+  std::int64_t bytes() const override;
 
  private:
   struct Unit {

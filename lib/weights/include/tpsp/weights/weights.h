@@ -82,19 +82,29 @@ class WeightSource {
   virtual std::shared_ptr<const FusedWeight> fused(const std::string& container) const = 0;
 };
 
+/// Weights that an optimizer updates.
+class TrainableWeights : public WeightSource {
+ public:
+  /// What this rank's optimizer is to update, as tensors that may be written: see Gradients::reduced.
+  virtual std::map<std::string, at::Tensor> parameters() const = 0;
+  /// Lets all ranks read what their optimizers have updated. Once a step, after it. Collective.
+  virtual void finish_step() {}
+  /// What is held all the time.
+  virtual std::int64_t bytes() const = 0;
+};
+
 /// All of one rank's weights, made once and kept in the form that their GEMMs want. Modules that the plan fuses are
 /// one weight. On the meta device they have shapes and no bytes.
-class ResidentWeights final : public WeightSource {
+class ResidentWeights final : public TrainableWeights {
  public:
   ResidentWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe);
 
   at::Tensor get(const std::string& module) const override { return tables_.at(module); }
   std::shared_ptr<const GemmWeight> product(const std::string& module) const override { return products_.at(module); }
   std::shared_ptr<const FusedWeight> fused(const std::string& container) const override;
-  std::int64_t bytes() const;
-  /// All of them by module, fused ones by container, as tensors that may be written. Throws internal_error where one is
-  /// packed.
-  std::map<std::string, at::Tensor> parameters() const;
+  std::int64_t bytes() const override;
+  /// All of them by module, fused ones by container. Throws internal_error where one is packed.
+  std::map<std::string, at::Tensor> parameters() const override;
 
  private:
   std::map<std::string, at::Tensor> tables_;
