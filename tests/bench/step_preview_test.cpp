@@ -2,7 +2,8 @@
 #include "tpsp/bench/step_preview.h"
 
 #include "support/expected_collectives.h"
-#include "support/training_on_ranks.h"
+#include "support/replicas_on_ranks.h"
+#include "support/thrown.h"
 #include "tpsp/bench/largest_fit.h"
 #include "tpsp/machine/memory.h"
 
@@ -40,13 +41,13 @@ std::int64_t measured_peak(const LlamaConfig& config, const std::string& plan, s
   const auto input = training_input(2, seq, config.vocabulary);
   DryProcessGroup comm(0, 2);
   AllocationMeter meter(at::kCPU);
-  const ResidentWeights weights(lowered, 0, {.seed = 1, .dtype = dtype});
+  ResidentWeights weights(lowered, 0, {.seed = 1, .dtype = dtype});
   Gradients gradients(lowered, 0, dtype, at::kCPU);
   const Llama llama(config);
   const auto model = llama.bind(lowered, weights);
   meter.reset_peak();
   const auto before = meter.current_bytes();
-  training_step(*model, input, {.saved = policy}, gradients, nullptr, {.tp = comm});
+  training_step({*model, weights, gradients}, input, {.saved = policy}, {.tp = comm});
   return meter.peak_bytes() - before;
 }
 
@@ -143,6 +144,119 @@ TEST_CASE("AdamW has two moments in fp32, and masters of bf16 weights") {
     const auto elements = step.weights_bytes / static_cast<std::int64_t>(c10::elementSize(dtype));
     CHECK(step.optimizer_bytes == elements * (dtype == at::kFloat ? 8 : 12));
   }
+}
+
+namespace {
+
+CommCounts all_of(const ReplicaResult& result) {
+  CommCounts all;
+  for (const auto& part : {result.forward, result.backward, result.gradients, result.parameters, result.loss})
+    all += part;
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("what a replica is predicted to hold and to send is what it holds and sends") {
+  const auto config = load_model("llama-tiny");
+  const auto stage = GENERATE(ZeroStage::none, ZeroStage::optimizer, ZeroStage::gradients, ZeroStage::parameters);
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  const auto recompute = GENERATE(Recompute::none, Recompute::block);
+  for (const auto* name : {"tp", "tp+sp"}) {
+    for (const auto& size : {MeshSize{1, 2}, MeshSize{2, 2}, MeshSize{1, 3}, MeshSize{1, 4}}) {
+      const auto batch = 2 * size.dp;
+      const StepSettings settings{.saved = {.recompute = recompute}, .adamw = true, .dp = size.dp, .shard = stage};
+      const auto predicted =
+          preview_step(Llama(config), lower(load_plan(name), modules_of(config), size.tp), batch, 7, dtype, settings);
+      const auto measured =
+          replicas_on_ranks(config, load_plan(name), size, training_input(batch, 7, config.vocabulary),
+                            {.stage = stage, .policy = settings.saved, .dtype = dtype})
+              .front();
+      CAPTURE(name, size.tp, size.dp, to_string(stage), at::toString(dtype));
+      CHECK(predicted.weights_bytes == measured.weights_bytes);
+      CHECK(predicted.gradient_bytes == measured.gradient_bytes);
+      CHECK(predicted.optimizer_bytes == measured.optimizer_bytes);
+      CHECK(predicted.replicas == all_of(measured));
+    }
+  }
+}
+
+TEST_CASE("the predicted peak of a replica is the peak of a real step but for scratch") {
+  const auto config =
+      parse_model("mid", "mid.yaml", "{hidden: 256, layers: 3, heads: 4, ffn: 704, vocabulary: 515, kv_heads: 4}");
+  const auto lowered = lower(load_plan("tp+sp"), modules_of(config), 2);
+  const auto stage = GENERATE(ZeroStage::none, ZeroStage::optimizer, ZeroStage::gradients, ZeroStage::parameters);
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  const c10::InferenceMode no_gradients;
+  at::set_num_threads(1);
+  const auto input = training_input(2, 128, config.vocabulary);
+  DryProcessGroup tp(0, 2);
+  DryProcessGroup dp(0, 4);
+  const DataParallel replicas{.group = dp, .stage = stage};
+  AllocationMeter meter(at::kCPU);
+  FlatWeights weights(lowered, 0, {.seed = 1, .dtype = dtype}, replicas);
+  Gradients gradients(lowered, dtype, at::kCPU, replicas);
+  const Llama llama(config);
+  const auto model = llama.bind(lowered, weights);
+  meter.reset_peak();
+  const auto before = meter.current_bytes();
+  {
+    Saved saved;
+    const Context context{.tp = tp, .saved = &saved};
+    model->loss(input, 1, context);
+    model->backward(input, context, gradients);
+  }
+  gradients.finish_step({.tp = tp});
+  weights.finish_step();
+  const auto measured = meter.peak_bytes() - before;
+  const auto predicted =
+      preview_step(llama, lowered, 8, 128, dtype, {.saved = {}, .adamw = false, .dp = 4, .shard = stage}).peak_bytes;
+  CAPTURE(to_string(stage), at::toString(dtype));
+  CHECK(predicted <= measured);
+  CHECK(static_cast<double>(predicted) == Approx(static_cast<double>(measured)).epsilon(0.05));
+}
+
+TEST_CASE("a preview refuses a batch that does not divide over the replicas") {
+  const auto config = load_model("llama-tiny");
+  const auto plan = lower(load_plan("tp"), modules_of(config), 1);
+  const auto message = complaint_of([&] {
+    preview_step(Llama(config), plan, 4, 8, at::kFloat, {.saved = {}, .micro_batches = 1, .adamw = false, .dp = 3});
+  });
+  CHECK_THAT(message, Catch::StartsWith("batch: 4 sequences do not divide over 3 replicas"));
+}
+
+TEST_CASE("each stage of ZeRO leaves a rank less of llama-7b on 8 replicas of 2 ranks") {
+  const auto config = load_model("llama-7b");
+  const auto plan = lower(load_plan("tp+sp"), modules_of(config), 2);
+  const auto held = [&](ZeroStage stage, int dp) {
+    const auto step = preview_step(Llama(config), plan, 8, 128, at::kBFloat16,
+                                   {.saved = {}, .adamw = true, .dp = dp, .shard = stage});
+    return static_cast<double>(step.weights_bytes + step.gradient_bytes + step.optimizer_bytes);
+  };
+  // Of each parameter, in bytes: weight 2, gradient 2, master and moments 12.
+  const auto all = held(ZeroStage::none, 1);
+  CHECK(held(ZeroStage::none, 8) / all == Approx(1).epsilon(1e-3));
+  CHECK(held(ZeroStage::optimizer, 8) / all == Approx((4 + 12 / 8.0) / 16).epsilon(1e-3));
+  CHECK(held(ZeroStage::gradients, 8) / all == Approx((2 + 14 / 8.0) / 16).epsilon(1e-3));
+  CHECK(held(ZeroStage::parameters, 8) / all == Approx(1 / 8.0).epsilon(1e-3));
+}
+
+TEST_CASE("of what is divided a rank has one unit's weights and gradients at a time") {
+  const auto config = shapes_of("llama-7b", 8);
+  const auto plan = lower(load_plan("tp+sp"), modules_of(config), 2);
+  constexpr int dp = 8;
+  const auto peak = [&](ZeroStage stage) {
+    return preview_step(Llama(config), plan, 8, 128, at::kBFloat16,
+                        {.saved = {}, .micro_batches = 1, .adamw = false, .dp = dp, .shard = stage})
+        .peak_bytes;
+  };
+  const auto block = 2 * (4 * config.hidden * config.hidden + 3 * config.hidden * config.ffn) / 2;
+  const auto with_gradient = peak(ZeroStage::gradients) - peak(ZeroStage::none);
+  CHECK(with_gradient > 0);
+  CHECK(with_gradient < block + 2 * block / dp);
+  const auto with_weights = peak(ZeroStage::parameters) - peak(ZeroStage::none);
+  CHECK(with_weights > with_gradient);
+  CHECK(with_weights < 2 * (block + 2 * block / dp));
 }
 
 TEST_CASE("the largest that fits is found, evenly growing or not, in few calls where it is") {

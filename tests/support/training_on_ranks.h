@@ -52,7 +52,7 @@ namespace training {
 /// One rank's step on any process group.
 inline RankStep step(const Llama& llama, const LoweredPlan& plan, ProcessGroup& group, int rank, at::Device device,
                      const Input& input, const StepOptions& options) {
-  const ResidentWeights weights(plan, rank, {.seed = test_seed, .dtype = options.dtype, .device = device});
+  ResidentWeights weights(plan, rank, {.seed = test_seed, .dtype = options.dtype, .device = device});
   Gradients gradients(plan, rank, options.dtype, device);
   const auto model = llama.bind(plan, weights);
   RankStep result;
@@ -71,7 +71,7 @@ inline RankStep step(const Llama& llama, const LoweredPlan& plan, ProcessGroup& 
     model->backward(input, context, gradients);
   } else {
     const auto done =
-        training_step(*model, input, settings, gradients, nullptr, {.tp = group, .events = &counter}, count_part);
+        training_step({*model, weights, gradients}, input, settings, {.tp = group, .events = &counter}, count_part);
     result.loss = done.loss;
     result.saved_bytes = done.saved_bytes;
   }

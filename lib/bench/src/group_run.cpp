@@ -49,6 +49,11 @@ std::unique_ptr<Model> GroupRun::model(const LoweredPlan& plan) const {
   return context_.sweep.model->bind(plan, *weights_);
 }
 
+Trainee GroupRun::trainee(const Model& model) {
+  auto& [gradients, optimizer] = *training_;
+  return {.model = model, .weights = *weights_, .gradients = gradients, .optimizer = optimizer ? &*optimizer : nullptr};
+}
+
 Input GroupRun::input(std::uint64_t seed, std::int64_t seq) const {
   const auto& sweep = context_.sweep;
   const auto text = [&](std::int64_t length) {
@@ -117,9 +122,8 @@ void GroupRun::repeat(const Model& model, const Input& input, EventSink& events,
     model.forward(input, context);
     return;
   }
-  auto& [gradients, optimizer] = *training_;
-  const auto done = training_step(model, input, *context_.sweep.training, gradients, optimizer ? &*optimizer : nullptr,
-                                  context, log != nullptr ? log->begin() : StepListener());
+  const auto done = training_step(trainee(model), input, *context_.sweep.training, context,
+                                  log != nullptr ? log->begin() : StepListener());
   if (log != nullptr) log->end(done);
 }
 
@@ -188,12 +192,11 @@ void GroupRun::check_steps(const PlanGroup& plans, const Input& input, std::vect
       training_->optimizer.reset();
       training_->optimizer.emplace(*weights_, reference.optimizer());
     }
-    auto& [gradients, optimizer] = *training_;
-    const auto step = training_step(*model(*plans[i]), input, settings, gradients, optimizer ? &*optimizer : nullptr,
-                                    {.tp = context_.comm});
+    const auto one = model(*plans[i]);
+    const auto loss = training_step(trainee(*one), input, settings, {.tp = context_.comm}).loss;
     const auto error =
-        reference.error(step.loss, gradients, optimizer ? &*weights_ : nullptr, *plans[i], context_.world);
-    fill_check(rows[i], step.loss, error, bound);
+        reference.error(loss, training_->gradients, settings.adamw ? &*weights_ : nullptr, *plans[i], context_.world);
+    fill_check(rows[i], loss, error, bound);
   }
   if (settings.adamw) make_weights();
 }

@@ -48,6 +48,7 @@ class GroupRun {
   void reserve(const PlanGroup& plans, std::int64_t seq);
   Input input(std::uint64_t seed, std::int64_t seq) const;
   std::unique_ptr<Model> model(const LoweredPlan& plan) const;
+  Trainee trainee(const Model& model);
   /// A forward of the plan's model, or a training step of it, which `log` records where there is one.
   void repeat(const Model& model, const Input& input, EventSink& events, StepLog* log);
   Measured time(const PlanGroup& plans, const Input& input, std::vector<StepLog>& logs,

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <memory>
 #include <optional>
 
 #include "tpsp/comm/dry.h"
@@ -31,23 +32,38 @@ class StepCounter final : public EventSink {
   double product_flops_ = 0;
 };
 
+std::unique_ptr<TrainableWeights> make_weights(const LoweredPlan& plan, const WeightRecipe& recipe,
+                                               const DataParallel& replicas) {
+  if (replicas.group.size() == 1) return std::make_unique<ResidentWeights>(plan, 0, recipe);
+  return std::make_unique<FlatWeights>(plan, 0, recipe, replicas);
+}
+
+Gradients make_gradients(const LoweredPlan& plan, c10::ScalarType dtype, const DataParallel& replicas) {
+  if (replicas.group.size() == 1) return {plan, 0, dtype, at::kMeta};
+  return {plan, dtype, at::kMeta, replicas};
+}
+
 }  // namespace
 
 StepPreview preview_step(const Architecture& architecture, const LoweredPlan& plan, std::int64_t batch,
                          std::int64_t seq, c10::ScalarType dtype, const StepSettings& step,
                          const PreviewSettings& settings) {
   AllocationMeter meter(c10::kMeta);
-  const ResidentWeights weights(plan, 0, {.seed = 0, .dtype = dtype, .device = at::kMeta, .kernel = settings.kernel});
-  Gradients gradients(plan, 0, dtype, at::kMeta);
+  DryProcessGroup replicas_group(0, step.dp, settings.shares_memory);
+  EventCounter over_replicas(step.dp);
+  const DataParallel replicas{.group = replicas_group, .stage = step.shard, .events = &over_replicas};
+  const auto weights =
+      make_weights(plan, {.seed = 0, .dtype = dtype, .device = at::kMeta, .kernel = settings.kernel}, replicas);
+  auto gradients = make_gradients(plan, dtype, replicas);
   std::optional<AdamW> optimizer;
-  if (step.adamw) optimizer.emplace(weights);
+  if (step.adamw) optimizer.emplace(*weights);
   DryProcessGroup group(0, plan.world, settings.shares_memory);
   StepCounter counter(plan.world);
-  const auto model = architecture.bind(plan, weights);
-  StepPreview result{.weights_bytes = weights.bytes(), .gradient_bytes = gradients.bytes()};
+  const auto model = architecture.bind(plan, *weights);
+  StepPreview result{.weights_bytes = weights->bytes(), .gradient_bytes = gradients.bytes()};
   if (optimizer) result.optimizer_bytes = optimizer->bytes();
   const auto resident = meter.current_bytes();
-  const auto tokens = at::empty({batch, seq}, at::TensorOptions(at::kLong).device(at::kMeta));
+  const auto tokens = at::empty({replica_batch(batch, step.dp), seq}, at::TensorOptions(at::kLong).device(at::kMeta));
   const Input input{.tokens = tokens, .targets = at::empty_like(tokens)};
   const auto token_bytes = meter.current_bytes() - resident;
   meter.reset_peak();
@@ -57,15 +73,20 @@ StepPreview preview_step(const Architecture& architecture, const LoweredPlan& pl
     if (part == StepPart::backward) result.backward += counter.take();
     if (part == StepPart::gradients) result.gradients += counter.take();
   };
-  const Context context{.tp = group, .events = &counter, .meta = settings.meta};
+  const Trainee trainee{.model = *model,
+                        .weights = *weights,
+                        .gradients = gradients,
+                        .optimizer = optimizer ? &*optimizer : nullptr,
+                        .replicas = step.dp > 1 ? &replicas : nullptr};
   const auto done =
-      training_step(*model, input, step, gradients, optimizer ? &*optimizer : nullptr, context, count_part);
+      training_step(trainee, input, step, {.tp = group, .events = &counter, .meta = settings.meta}, count_part);
   result.saved_bytes = done.saved_bytes;
   result.logits_bytes = done.logits_bytes;
   result.peak = meter.peak();
   result.peak_bytes = result.peak.total() - resident - token_bytes;
   result.product_flops = counter.product_flops();
   result.arena = group.arena();
+  result.replicas = over_replicas.take();
   return result;
 }
 

@@ -74,6 +74,7 @@ class LlamaModel final : public Model {
                                        block.attention.container, config_.norm_eps);
     }
     layers.embedding_backward(std::move(stream), input.tokens, embedding);
+    gradients.finish_backward();
   }
 
  private:

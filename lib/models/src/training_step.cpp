@@ -28,8 +28,9 @@ class PartScope {
 }  // namespace
 
 std::string to_string(const StepSettings& settings) {
-  return fmt::format("recompute {}, regather {}, optimizer {}, micro-batches {}", to_string(settings.saved.recompute),
-                     settings.saved.regather ? "on" : "off", settings.adamw ? "adamw" : "none", settings.micro_batches);
+  return fmt::format("recompute {}, regather {}, optimizer {}, micro-batches {}, dp {}, shard {}",
+                     to_string(settings.saved.recompute), settings.saved.regather ? "on" : "off",
+                     settings.adamw ? "adamw" : "none", settings.micro_batches, settings.dp, to_string(settings.shard));
 }
 
 std::string_view to_string(StepPart part) {
@@ -47,8 +48,9 @@ Input training_input(const at::Tensor& text) {
   return {.tokens = text.narrow(1, 0, seq).contiguous(), .targets = text.narrow(1, 1, seq).contiguous()};
 }
 
-StepResult training_step(const Model& model, const Input& batch, const StepSettings& settings, Gradients& gradients,
-                         AdamW* optimizer, const Context& context, const StepListener& ended) {
+StepResult training_step(const Trainee& trainee, const Input& batch, const StepSettings& settings,
+                         const Context& context, const StepListener& ended) {
+  const auto& [model, weights, gradients, optimizer, replicas] = trainee;
   const auto sequences = batch.tokens.size(0);
   if (sequences % settings.micro_batches != 0) {
     throw bad_input({.where = "micro-batches",
@@ -56,7 +58,7 @@ StepResult training_step(const Model& model, const Input& batch, const StepSetti
                      .remedy = "choose a number that divides the batch"});
   }
   StepResult result;
-  const auto scale = 1 / static_cast<double>(batch.tokens.numel());
+  const auto scale = 1 / static_cast<double>(batch.tokens.numel() * settings.dp);
   const auto share = sequences / settings.micro_batches;
   gradients.start_step();
   for (std::int64_t i = 0; i < settings.micro_batches; ++i) {
@@ -85,8 +87,10 @@ StepResult training_step(const Model& model, const Input& batch, const StepSetti
   if (optimizer != nullptr) {
     const PartScope part(StepPart::optimizer, context, ended);
     optimizer->step(gradients);
+    weights.finish_step();
     part.end();
   }
+  if (replicas != nullptr) result.loss = sum_over_replicas(result.loss, batch.tokens.device(), *replicas);
   return result;
 }
 

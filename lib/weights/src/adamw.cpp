@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "tpsp/core/memory_use.h"
@@ -46,8 +47,8 @@ void step_on_cpu(const at::Tensor& weight, const at::Tensor& master, const at::T
   });
 }
 
-void step_anywhere(at::Tensor weight, at::Tensor master, const at::Tensor& gradient, at::Tensor mean, at::Tensor square,
-                   const AdamWOptions& options, const Factors& factors) {
+void step_part(at::Tensor weight, at::Tensor master, const at::Tensor& gradient, at::Tensor mean, at::Tensor square,
+               const AdamWOptions& options, const Factors& factors) {
   const auto g = gradient.to(at::kFloat);
   mean.lerp_(g, 1 - options.beta1);
   square.mul_(options.beta2).addcmul_(g, g, 1 - options.beta2);
@@ -56,9 +57,21 @@ void step_anywhere(at::Tensor weight, at::Tensor master, const at::Tensor& gradi
   if (master.defined()) weight.copy_(master);
 }
 
+// In parts, since each takes fp32 copies of its size.
+void step_anywhere(const at::Tensor& weight, const at::Tensor& master, const at::Tensor& gradient,
+                   const at::Tensor& mean, const at::Tensor& square, const AdamWOptions& options,
+                   const Factors& factors) {
+  constexpr std::int64_t most = 1 << 26;
+  for (std::int64_t first = 0; first < weight.numel(); first += most) {
+    const auto count = std::min(most, weight.numel() - first);
+    const auto part = [&](const at::Tensor& of) { return of.defined() ? of.view(-1).narrow(0, first, count) : of; };
+    step_part(part(weight), part(master), part(gradient), part(mean), part(square), options, factors);
+  }
+}
+
 }  // namespace
 
-AdamW::AdamW(const ResidentWeights& weights, const AdamWOptions& options) : options_(options) {
+AdamW::AdamW(const TrainableWeights& weights, const AdamWOptions& options) : options_(options) {
   const MemoryScope scope(MemoryUse::optimizer);
   for (const auto& [name, weight] : weights.parameters()) {
     const auto fp32 = weight.options().dtype(at::kFloat);
@@ -73,7 +86,7 @@ void AdamW::step(const Gradients& gradients) {
   const Factors factors(options_, ++steps_);
   for (const auto& [name, state] : states_) {
     const auto& [weight, master, mean, square] = state;
-    const auto& gradient = gradients.at(name).value;
+    const auto& gradient = gradients.reduced(name);
     if (weight.is_meta()) continue;
     if (!weight.is_cpu()) {
       step_anywhere(weight, master, gradient, mean, square, options_, factors);

@@ -3,42 +3,133 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <iterator>
+#include <set>
 
 #include "tpsp/core/error.h"
 #include "tpsp/core/memory_use.h"
-#include "tpsp/weights/weights.h"
 
 namespace tpsp {
+namespace {
 
-Gradients::Gradients(const LoweredPlan& plan, int rank, at::ScalarType dtype, at::Device device) {
+at::TensorOptions options_of(const Parameter& parameter, const at::TensorOptions& options) {
+  return parameter.modules.front().kind == ModuleKind::norm ? options.dtype(at::kFloat) : options;
+}
+
+}  // namespace
+
+Gradients::Gradients(const LoweredPlan& plan, int /*rank*/, at::ScalarType dtype, at::Device device)
+    : options_(at::TensorOptions(dtype).device(device)) {
   const MemoryScope scope(MemoryUse::gradients);
-  const auto shape_of = [&](const Module& module) {
-    return local_shape(module, {.dim = plan.at(module.name).weight_dim, .rank = rank, .ranks = plan.world});
-  };
-  const auto options = at::TensorOptions(dtype).device(device);
-  std::map<std::string, std::vector<std::int64_t>> shapes;
-  for (const auto& module : plan.modules) {
-    if (module.kind != ModuleKind::container) shapes.emplace(module.name, shape_of(module));
-  }
-  for (const auto& module : plan.modules) {
-    if (module.kind == ModuleKind::container) {
-      if (!plan.fuses(module)) continue;
-      std::int64_t rows = 0;
-      for (const auto& entry : module.entries) {
-        fused_[entry] = {.container = module.name, .first = rows, .count = shapes.at(entry).front()};
-        rows += shapes.at(entry).front();
-      }
-      gradients_[module.name].value = at::empty({rows, shapes.at(module.entries.front()).back()}, options);
-    } else if (!fused_.contains(module.name)) {
-      const auto of_dtype = module.kind == ModuleKind::norm ? options.dtype(at::kFloat) : options;
-      gradients_[module.name].value = at::empty(shapes.at(module.name), of_dtype);
+  for (const auto& parameter : parameters_of(plan)) {
+    gradients_[parameter.name].value = at::empty(parameter.shape, options_of(parameter, options_));
+    if (!parameter.is_fused()) continue;
+    std::int64_t first = 0;
+    for (std::size_t i = 0; i < parameter.modules.size(); ++i) {
+      const auto count = parameter.rows[i];
+      fused_[parameter.modules[i].name] = {.container = parameter.name, .first = first, .count = count};
+      first += count;
     }
   }
 }
 
+Gradients::Gradients(const LoweredPlan& plan, at::ScalarType dtype, at::Device device, const DataParallel& replicas)
+    : options_(at::TensorOptions(dtype).device(device)) {
+  const MemoryScope scope(MemoryUse::gradients);
+  replicas_.emplace(replicas);
+  for (auto& layout : flat_units(plan, replicas)) {
+    for (const auto& part : layout.parts) unit_of_[part.parameter.name] = units_.size();
+    units_.push_back({.layout = std::move(layout), .sum = {}});
+  }
+  if (takes_one_unit()) {
+    for (auto& [layout, sum, started] : units_) sum = at::empty({layout.size / replicas.group.size()}, options_);
+  } else {
+    enter(0);
+    units_.front().sum = replicas.stage == ZeroStage::none ? whole_ : replicas.own_part(whole_);
+  }
+}
+
+Gradient& Gradients::at(const std::string& module) {
+  if (takes_one_unit()) enter(unit_of_.at(module));
+  return gradients_.at(module);
+}
+
+// Makes room for its gradients.
+void Gradients::enter(std::size_t index) {
+  if (entered_ == index) return;
+  finish_backward();
+  const MemoryScope scope(MemoryUse::gradients);
+  const auto& layout = units_[index].layout;
+  whole_ =
+      takes_one_unit() ? replicas_->group.alloc_partial({layout.size}, options_) : at::empty({layout.size}, options_);
+  for (const auto& part : layout.parts) {
+    const auto options = options_of(part.parameter, options_);
+    const bool rounds = options.dtype() != options_.dtype();
+    gradients_[part.parameter.name].value = rounds ? at::empty(part.parameter.shape, options) : part.of(whole_);
+  }
+  entered_ = index;
+}
+
+// All that is reduced, in its place: the gradient of what the backward has not met is 0.
+void Gradients::pack() {
+  const auto& layout = units_[*entered_].layout;
+  for (const auto& part : layout.parts) {
+    const auto& gradient = gradients_.at(part.parameter.name);
+    const auto place = part.of(whole_);
+    if (!gradient.started) {
+      place.zero_();
+    } else if (!gradient.value.is_alias_of(whole_)) {
+      place.copy_(gradient.value);
+    }
+  }
+  whole_.narrow(0, layout.used, layout.size - layout.used).zero_();
+}
+
+// This rank's part of the sum.
+at::Tensor Gradients::scattered() {
+  Sharded partial{.local = whole_, .global = {whole_.numel()}, .placement = Placement::partial()};
+  return redistribute(std::move(partial), Placement::shard(0), replicas_->context(), gradients_module).local;
+}
+
+void Gradients::finish_backward() {
+  if (!takes_one_unit() || !entered_) return;
+  pack();
+  auto& [layout, sum, started] = units_[*entered_];
+  if (const auto mine = scattered(); started) {
+    sum.add_(mine);
+  } else {
+    sum.copy_(mine);
+  }
+  started = true;
+  for (const auto& part : layout.parts) {
+    auto& gradient = gradients_.at(part.parameter.name);
+    gradient.value.reset();
+    gradient.started = false;
+  }
+  whole_.reset();
+  entered_.reset();
+}
+
+// In place, since nothing else of this size should have to fit.
+void Gradients::reduce_whole() {
+  pack();
+  const auto& replicas = *replicas_;
+  if (replicas.group.size() == 1) return;
+  if (replicas.stage == ZeroStage::optimizer) {
+    units_.front().sum.copy_(scattered());
+    return;
+  }
+  const EventScope scope(replicas.events, {.phase = Phase::move,
+                                           .module = gradients_module,
+                                           .transition = Transition::all_reduce,
+                                           .from = Placement::partial(),
+                                           .to = Placement::replicate(),
+                                           .bytes = static_cast<std::int64_t>(whole_.nbytes())});
+  replicas.group.all_reduce(whole_, whole_);
+}
+
 void Gradients::start_step() {
   for (auto& [name, gradient] : gradients_) gradient.started = gradient.partial = false;
+  for (auto& unit : units_) unit.started = false;
 }
 
 namespace {
@@ -52,27 +143,50 @@ void sum_over_ranks(const at::Tensor& values, const Context& context) {
   values.copy_(sum.local.view(values.sizes()));
 }
 
+void sum_together(const std::vector<at::Tensor>& values, const Context& context) {
+  if (values.empty()) return;
+  const auto together = at::cat(values);
+  if (together.numel() == 0) return;
+  sum_over_ranks(together, context);
+  std::int64_t first = 0;
+  for (const auto& value : values) {
+    value.copy_(together.narrow(0, first, value.numel()));
+    first += value.numel();
+  }
+}
+
 }  // namespace
 
 void Gradients::finish_step(const Context& context) {
+  finish_backward();
+  if (replicas_ && !takes_one_unit()) reduce_whole();
+  for (auto& unit : units_) {
+    if (takes_one_unit() && !unit.started) unit.sum.zero_();
+  }
   const auto alone = context.without_saved();
-  std::vector<Gradient*> of_norms;
+  std::vector<at::Tensor> vectors;
   for (auto& [name, gradient] : gradients_) {
     if (!gradient.partial) continue;
     gradient.partial = false;
-    if (gradient.value.dim() == 1) {
-      of_norms.push_back(&gradient);
+    const auto value = replicas_ ? held_of_sum(name) : gradient.value;
+    if (value.dim() == 1) {
+      vectors.push_back(value);
     } else {
-      sum_over_ranks(gradient.value, alone);
+      sum_over_ranks(value, alone);
     }
   }
-  if (of_norms.empty()) return;
-  std::vector<at::Tensor> values;
-  std::transform(of_norms.begin(), of_norms.end(), std::back_inserter(values),
-                 [](const Gradient* g) { return g->value; });
-  const auto together = at::stack(values);
-  sum_over_ranks(together, alone);
-  for (std::size_t i = 0; i < of_norms.size(); ++i) of_norms[i]->value.copy_(together[static_cast<std::int64_t>(i)]);
+  sum_together(vectors, alone);
+}
+
+// The elements of a parameter that this rank has in its sum, perhaps none: the same on all ranks with one model.
+at::Tensor Gradients::held_of_sum(const std::string& name) const {
+  const auto& [layout, sum, started] = units_[unit_of_.at(name)];
+  const auto part = std::find_if(layout.parts.begin(), layout.parts.end(),
+                                 [&](const auto& one) { return one.parameter.name == name; });
+  const auto begin = replicas_->stage == ZeroStage::none ? 0 : replicas_->group.rank() * sum.numel();
+  const auto within = [&, end = begin + sum.numel()](std::int64_t element) { return std::clamp(element, begin, end); };
+  const auto first = within(part->first);
+  return sum.narrow(0, first - begin, within(part->first + part->parameter.numel()) - first);
 }
 
 at::Tensor Gradients::of(const std::string& module) const {
@@ -88,9 +202,23 @@ bool Gradients::is_finished(const std::string& module) const {
   return gradient.started && !gradient.partial;
 }
 
+at::Tensor Gradients::reduced(const std::string& name) const {
+  if (!replicas_) return gradients_.at(name).value;
+  const auto unit =
+      std::find_if(units_.begin(), units_.end(), [&](const Unit& one) { return one.layout.name == name; });
+  return unit->sum;
+}
+
 std::int64_t Gradients::bytes() const {
+  std::set<const void*> counted;
   std::int64_t total = 0;
-  for (const auto& [name, gradient] : gradients_) total += static_cast<std::int64_t>(gradient.value.nbytes());
+  const auto add = [&](const at::Tensor& tensor) {
+    if (!tensor.defined()) return;
+    const auto& storage = tensor.storage();
+    if (counted.insert(storage.unsafeGetStorageImpl()).second) total += static_cast<std::int64_t>(storage.nbytes());
+  };
+  for (const auto& [name, gradient] : gradients_) add(gradient.value);
+  for (const auto& unit : units_) add(unit.sum);
   return total;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -121,57 +122,76 @@ at::Tensor make_tokens(std::uint64_t seed, std::int64_t batch, std::int64_t seq,
 
 namespace {
 
+WeightShard shard_of(const Module& module, const LoweredPlan& plan, int rank) {
+  return {.dim = plan.at(module.name).weight_dim, .rank = rank, .ranks = plan.world};
+}
+
+Parameter parameter_of(const std::string& name, std::vector<Module> modules, const LoweredPlan& plan) {
+  Parameter parameter{.name = name, .modules = std::move(modules), .rows = {}, .shape = {}};
+  for (const auto& module : parameter.modules) {
+    parameter.shape = local_shape(module, shard_of(module, plan, 0));
+    parameter.rows.push_back(parameter.shape.front());
+  }
+  parameter.shape.front() = std::accumulate(parameter.rows.begin(), parameter.rows.end(), std::int64_t{0});
+  return parameter;
+}
+
 GemmWeight packed(at::Tensor weight, const WeightRecipe& recipe) {
   const auto kernel = recipe.kernel ? recipe.kernel(weight.size(0), weight.size(1)) : GemmKernel::plain;
   return {std::move(weight), kernel};
 }
 
-/// Makes one rank's weights.
-struct Maker {
-  const LoweredPlan& plan;
-  int rank;
-  const WeightRecipe& recipe;
-
-  WeightShard shard_of(const Module& module) const {
-    return {.dim = plan.at(module.name).weight_dim, .rank = rank, .ranks = plan.world};
-  }
-  at::Tensor make(const Module& module) const { return make_weight(module, shard_of(module), recipe); }
-
-  std::shared_ptr<const FusedWeight> fuse(const std::vector<const Module*>& modules) const {
-    std::vector<std::int64_t> rows;
-    for (const auto* module : modules) rows.push_back(local_shape(*module, shard_of(*module)).front());
-    const auto columns = local_shape(*modules.front(), shard_of(*modules.front())).back();
-    const auto all_rows = std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
-    auto together = at::empty({all_rows, columns}, at::TensorOptions(recipe.dtype).device(recipe.device));
-    std::int64_t first = 0;
-    for (std::size_t i = 0; i < modules.size(); ++i) {
-      together.narrow(0, first, rows[i]).copy_(make(*modules[i]));
-      first += rows[i];
-    }
-    return std::make_shared<const FusedWeight>(FusedWeight{packed(std::move(together), recipe), std::move(rows)});
-  }
-};
-
 }  // namespace
+
+std::int64_t Parameter::numel() const {
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+std::vector<Parameter> parameters_of(const LoweredPlan& plan) {
+  std::map<std::string, const Module*> by_name;
+  for (const auto& module : plan.modules) by_name.emplace(module.name, &module);
+  std::vector<Parameter> parameters;
+  std::set<std::string> fused;
+  for (const auto& module : plan.modules) {
+    if (fused.contains(module.name)) continue;
+    if (module.kind != ModuleKind::container) {
+      parameters.push_back(parameter_of(module.name, {module}, plan));
+    } else if (plan.fuses(module)) {
+      std::vector<Module> readers;
+      for (const auto& entry : module.entries) readers.push_back(*by_name.at(entry));
+      parameters.push_back(parameter_of(module.name, std::move(readers), plan));
+      fused.insert(module.entries.begin(), module.entries.end());
+    }
+  }
+  return parameters;
+}
+
+at::Tensor make_parameter(const Parameter& parameter, const LoweredPlan& plan, int rank, const WeightRecipe& recipe) {
+  const auto make = [&](const Module& module) { return make_weight(module, shard_of(module, plan, rank), recipe); };
+  if (!parameter.is_fused()) return make(parameter.modules.front());
+  auto together = at::empty(parameter.shape, at::TensorOptions(recipe.dtype).device(recipe.device));
+  std::int64_t first = 0;
+  for (std::size_t i = 0; i < parameter.modules.size(); ++i) {
+    together.narrow(0, first, parameter.rows[i]).copy_(make(parameter.modules[i]));
+    first += parameter.rows[i];
+  }
+  return together;
+}
 
 ResidentWeights::ResidentWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe) {
   const MemoryScope scope(MemoryUse::weights);
-  const Maker maker{plan, rank, recipe};
-  std::map<std::string, const Module*> by_name;
-  for (const auto& module : plan.modules) by_name.emplace(module.name, &module);
-  std::set<std::string> done;
-  for (const auto& module : plan.modules) {
-    if (done.contains(module.name)) continue;
-    if (module.kind == ModuleKind::linear) {
-      products_.emplace(module.name, std::make_shared<const GemmWeight>(packed(maker.make(module), recipe)));
-    } else if (module.kind != ModuleKind::container) {
-      tables_.emplace(module.name, maker.make(module));
-    } else if (plan.fuses(module)) {
-      std::vector<const Module*> readers;
-      for (const auto& entry : module.entries) readers.push_back(by_name.at(entry));
-      fused_.emplace(module.name, maker.fuse(readers));
-      done.insert(module.entries.begin(), module.entries.end());
-      for (std::size_t i = 0; i < module.entries.size(); ++i) within_[module.entries[i]] = {module.name, i};
+  for (const auto& parameter : parameters_of(plan)) {
+    auto weight = make_parameter(parameter, plan, rank, recipe);
+    if (parameter.is_fused()) {
+      fused_.emplace(parameter.name, std::make_shared<const FusedWeight>(
+                                         FusedWeight{packed(std::move(weight), recipe), parameter.rows}));
+      for (std::size_t i = 0; i < parameter.modules.size(); ++i) {
+        within_[parameter.modules[i].name] = {.container = parameter.name, .index = i};
+      }
+    } else if (parameter.modules.front().kind == ModuleKind::linear) {
+      products_.emplace(parameter.name, std::make_shared<const GemmWeight>(packed(std::move(weight), recipe)));
+    } else {
+      tables_.emplace(parameter.name, std::move(weight));
     }
   }
 }

@@ -10,7 +10,7 @@
 
 namespace tpsp {
 
-/// Of one rank, in one step.
+/// Of one rank, in one step. What is sent to other replicas is in `replicas` alone.
 struct StepPreview {
   std::int64_t weights_bytes = 0;
   std::int64_t gradient_bytes = 0;
@@ -23,11 +23,12 @@ struct StepPreview {
   CommCounts forward{};           ///< up to the loss
   CommCounts backward{};
   CommCounts gradients{};  ///< the sum of gradients that are partial over the ranks
+  CommCounts replicas{};   ///< over the replicas: gradients, weights and the loss
   ArenaSizes arena{};      ///< what ProcessGroup::reserve needs
 };
 
-/// Runs the step of rank 0 on meta tensors with a process group that moves nothing. Needs neither MPI, GPU nor weights.
-/// Throws what the real step would throw.
+/// Runs the step of rank 0 on meta tensors with process groups that move nothing, for its part of the `batch`, which
+/// all replicas share. Needs neither MPI, GPU nor weights. Throws what the real step would throw.
 StepPreview preview_step(const Architecture& model, const LoweredPlan& plan, std::int64_t batch, std::int64_t seq,
                          c10::ScalarType dtype, const StepSettings& step = {}, const PreviewSettings& settings = {});
 

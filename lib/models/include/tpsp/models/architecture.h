@@ -38,7 +38,7 @@ class Model {
   /// Throws as `forward` does, and bad_input where the architecture has no training step.
   virtual double loss(const Input& input, double scale, const Context& context) const;
   /// Adds the gradient of the last `loss` to `gradients`, those of weights that are replicated perhaps in parts: see
-  /// Gradients::finish_step. Takes what the loss has saved.
+  /// Gradients::finish_step. Takes what the loss has saved. Ends with Gradients::finish_backward.
   virtual void backward(const Input& input, const Context& context, Gradients& gradients) const;
 };
 

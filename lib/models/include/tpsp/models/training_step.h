@@ -9,6 +9,7 @@
 #include "tpsp/models/architecture.h"
 #include "tpsp/parallel/saved.h"
 #include "tpsp/weights/adamw.h"
+#include "tpsp/weights/data_parallel.h"
 #include "tpsp/weights/gradients.h"
 
 namespace tpsp {
@@ -18,16 +19,18 @@ struct StepSettings {
   SavedPolicy saved{};
   std::int64_t micro_batches = 1;  ///< equal parts of the batch, one after the other
   bool adamw = false;              ///< updates the weights, with PyTorch's defaults
+  int dp = 1;                      ///< replicas of the plan's ranks, which share the batch
+  ZeroStage shard = ZeroStage::none;
 };
 
-/// "recompute none, regather on, optimizer none, micro-batches 1".
+/// "recompute none, regather on, optimizer none, micro-batches 1, dp 1, shard none".
 std::string to_string(const StepSettings& settings);
 
 enum class StepPart {
   forward,    ///< up to the loss
   backward,   ///< up to the gradients that this rank has
   gradients,  ///< summing those that are partial over the ranks
-  optimizer,
+  optimizer,  ///< and handing updated weights to other replicas
 };
 /// "forward", ...: also what the part is called in events.
 std::string_view to_string(StepPart part);
@@ -42,12 +45,22 @@ struct StepResult {
   std::int64_t logits_bytes = 0;  ///< of these, the logits' gradient
 };
 
+/// What a step trains.
+struct Trainee {
+  const Model& model;
+  TrainableWeights& weights;  ///< the model's
+  Gradients& gradients;
+  AdamW* optimizer = nullptr;              ///< without one the weights stay
+  const DataParallel* replicas = nullptr;  ///< of which this is one
+};
+
 /// Tokens, and of each the one that is to follow: the text `[batch, seq + 1]` without its last and without its first.
 Input training_input(const at::Tensor& text);
 
-/// One step on `batch`, whose sequences the micro-batches share. `gradients` holds those of the mean loss afterwards.
-/// Without an `optimizer` the weights stay. Throws bad_input where the batch does not divide. Collective.
-StepResult training_step(const Model& model, const Input& batch, const StepSettings& settings, Gradients& gradients,
-                         AdamW* optimizer, const Context& context, const StepListener& ended = {});
+/// One step on `batch`, of which each replica has its equal share, and whose sequences the micro-batches share. The
+/// gradients are those of the mean loss of all replicas' tokens afterwards. Throws bad_input where the batch does not
+/// divide. Collective.
+StepResult training_step(const Trainee& trainee, const Input& batch, const StepSettings& settings,
+                         const Context& context, const StepListener& ended = {});
 
 }  // namespace tpsp

@@ -21,12 +21,12 @@ struct AdamWOptions {
   double weight_decay = 0.01;
 };
 
-/// AdamW (Loshchilov and Hutter, arXiv:1711.05101) of one rank's plain weights. Moments are fp32; so is a master copy
-/// of each weight that is not.
+/// AdamW (Loshchilov and Hutter, arXiv:1711.05101) of what one rank has to update. Moments are fp32; so is a master
+/// copy of each weight that is not.
 class AdamW {
  public:
-  /// `weights` are written by every step and outlive the optimizer.
-  explicit AdamW(const ResidentWeights& weights, const AdamWOptions& options = {});
+  /// The parameters of `weights` are written by every step and outlive the optimizer.
+  explicit AdamW(const TrainableWeights& weights, const AdamWOptions& options = {});
 
   /// Of gradients that are summed over the ranks: see Gradients::finish_step.
   void step(const Gradients& gradients);

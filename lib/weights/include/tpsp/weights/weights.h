@@ -46,6 +46,24 @@ at::Tensor make_weight(const Module& module, const WeightShard& shard, const Wei
 /// Token ids `[batch, seq]` (int64), the same on all ranks, from the same generator.
 at::Tensor make_tokens(std::uint64_t seed, std::int64_t batch, std::int64_t seq, std::int64_t vocabulary);
 
+/// What one rank holds of a weight: of one module, or of the modules that a container fuses, their rows one after the
+/// other.
+struct Parameter {
+  std::string name;                ///< of the module or the container
+  std::vector<Module> modules;     ///< whose weight it is
+  std::vector<std::int64_t> rows;  ///< of each
+  std::vector<std::int64_t> shape;
+
+  bool is_fused() const { return modules.front().name != name; }
+  std::int64_t numel() const;
+};
+
+/// All of a rank's parameters, in forward order; alike on all ranks.
+std::vector<Parameter> parameters_of(const LoweredPlan& plan);
+
+/// Rank `rank`'s part of it, made by make_weight.
+at::Tensor make_parameter(const Parameter& parameter, const LoweredPlan& plan, int rank, const WeightRecipe& recipe);
+
 /// The weights of several modules with one input, their rows one after the other.
 struct FusedWeight {
   GemmWeight weight;
@@ -64,19 +82,29 @@ class WeightSource {
   virtual std::shared_ptr<const FusedWeight> fused(const std::string& container) const = 0;
 };
 
+/// Weights that an optimizer updates.
+class TrainableWeights : public WeightSource {
+ public:
+  /// What this rank's optimizer is to update, as tensors that may be written: see Gradients::reduced.
+  virtual std::map<std::string, at::Tensor> parameters() const = 0;
+  /// Lets all ranks read what their optimizers have updated. Once a step, after it. Collective.
+  virtual void finish_step() {}
+  /// What is held all the time.
+  virtual std::int64_t bytes() const = 0;
+};
+
 /// All of one rank's weights, made once and kept in the form that their GEMMs want. Modules that the plan fuses are
 /// one weight. On the meta device they have shapes and no bytes.
-class ResidentWeights final : public WeightSource {
+class ResidentWeights final : public TrainableWeights {
  public:
   ResidentWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe);
 
   at::Tensor get(const std::string& module) const override { return tables_.at(module); }
   std::shared_ptr<const GemmWeight> product(const std::string& module) const override { return products_.at(module); }
   std::shared_ptr<const FusedWeight> fused(const std::string& container) const override;
-  std::int64_t bytes() const;
-  /// All of them by module, fused ones by container, as tensors that may be written. Throws internal_error where one is
-  /// packed.
-  std::map<std::string, at::Tensor> parameters() const;
+  std::int64_t bytes() const override;
+  /// All of them by module, fused ones by container. Throws internal_error where one is packed.
+  std::map<std::string, at::Tensor> parameters() const override;
   /// One module's; of fused ones a view. Throws std::out_of_range for a module without a weight.
   at::Tensor parameter(const std::string& module) const;
 
