@@ -157,14 +157,23 @@ def fill(model, mesh, dtype, device, known):
         replace_parameter(model, name, known[name, placements])
 
 
+def parallelized(model, mesh, ends, layer):
+    """The model under these styles of its ends and of each layer."""
+    parallelize_module(model, mesh, ends)
+    for one in model.layers:
+        parallelize_module(one, mesh, layer)
+    return model
+
+
+def without_storage(o):
+    with torch.device("meta"):
+        return Llama(o)
+
+
 def make_models(o, mesh, dtype, device):
     models, known = {}, {}
     for plan in PLANS:
-        with torch.device("meta"):
-            model = Llama(o)
-        parallelize_module(model, mesh, ends_plan(plan))
-        for layer in model.layers:
-            parallelize_module(layer, mesh, layer_plan(plan))
+        model = parallelized(without_storage(o), mesh, ends_plan(plan), layer_plan(plan))
         fill(model, mesh, dtype, device, known)
         models[plan] = model.eval()
     return models
@@ -199,9 +208,14 @@ def measure(forwards, o, device):
             mine[plan] = timed(forwards[plan], device)
         for plan, seconds in zip(mine, slowest(list(mine.values()), device)):
             samples[plan].append(seconds)
-        reps = len(next(iter(samples.values())))
-        if reps >= o.reps and (reps >= MOST_REPS or all(sum(times) >= o.min_time for times in samples.values())):
+        if enough(list(samples.values()), o):
             return samples
+
+
+def enough(samples, o):
+    """Whether these repetitions suffice: a list of seconds for each plan."""
+    reps = len(samples[0])
+    return reps >= o.reps and (reps >= MOST_REPS or all(sum(times) >= o.min_time for times in samples))
 
 
 def median_interval(samples):
@@ -253,7 +267,7 @@ def say_row(*cells):
 
 
 def fail(message, code=2):
-    print(f"dtensor_llama.py: error: {message}", file=sys.stderr)
+    print(f"{os.path.basename(sys.argv[0])}: error: {message}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -287,17 +301,27 @@ def set_up_ranks():
     return torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
 
 
-def options():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+def words(text):
+    return text.split(",")
+
+
+def option_parser(description):
+    """The options that all of these peers have."""
+    parser = argparse.ArgumentParser(description=description.split("\n", maxsplit=1)[0])
     for name, default in {"layers": 2, "hidden": 4096, "ffn": 11008, "heads": 32, "vocab": 32000, "batch": 2,
                           "reps": 9, "warmup": 1, "threads": 1}.items():
         parser.add_argument(f"--{name}", type=int, default=default, help="default: %(default)s")
     parser.add_argument("--kv-heads", type=int, help="default: as many as heads")
-    parser.add_argument("--seq", type=lambda text: [int(part) for part in text.split(",")], default=[256, 512, 1024],
+    parser.add_argument("--seq", type=lambda text: [int(word) for word in words(text)], default=[256, 512, 1024],
                         metavar="LIST", help="lengths (default: 256,512,1024)")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: %(default)s")
     parser.add_argument("--min-time", type=float, default=0.5, metavar="S",
                         help="repetitions go on until a plan has so many seconds of them (default: %(default)s)")
+    return parser
+
+
+def options(parser=None):
+    parser = parser or option_parser(__doc__)
     o = parser.parse_args()
     o.kv_heads = o.heads if o.kv_heads is None else o.kv_heads
     if min(o.layers, o.hidden, o.ffn, o.heads, o.kv_heads, o.vocab, o.batch, o.reps, o.threads, *o.seq) < 1 or o.warmup < 0:
@@ -305,9 +329,9 @@ def options():
     return o
 
 
-def require_fit(o, world):
+def require_fit(o, world, lengths):
     """A size that does not divide evenly over the ranks would give them different work, and is refused."""
-    shared = {"heads": o.heads, "kv heads": o.kv_heads, "ffn": o.ffn, "vocab": o.vocab} | {f"seq {seq}": seq for seq in o.seq}
+    shared = {"heads": o.heads, "kv heads": o.kv_heads, "ffn": o.ffn, "vocab": o.vocab} | {f"seq {seq}": seq for seq in lengths}
     odd = [name for name, size in shared.items() if size % world]
     if o.hidden % (2 * o.heads):
         odd.append("hidden over heads")
@@ -321,7 +345,7 @@ def main():
     o = options()
     torch.set_num_threads(o.threads)
     device = set_up_ranks()
-    require_fit(o, dist.get_world_size())
+    require_fit(o, dist.get_world_size(), o.seq)
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     with torch.no_grad():
         agree = run(o, mesh, device)

@@ -49,7 +49,7 @@ def main():
     o = peer.options()
     torch.set_num_threads(o.threads)
     device = peer.set_up_ranks()
-    peer.require_fit(o, dist.get_world_size())
+    peer.require_fit(o, dist.get_world_size(), o.seq)
     with torch.no_grad():
         run(o, device)
     peer.end_ranks()

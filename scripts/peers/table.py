@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What scripts/peers.sh measured, as one table: tpsp-bench's backends against PyTorch's DTensor, and its collectives.
+"""What scripts/peers.sh measured, as tables: tpsp-bench's forwards, collectives or training steps against PyTorch's.
 
     python scripts/peers/table.py FOLDER
 
-reads FOLDER/round-N-PROGRAM.csv, prints the table, and writes it to FOLDER/peers.md. A time is the median over the
+reads FOLDER/round-N-PROGRAM.csv, prints the tables, and writes them to FOLDER/peers.md. A time is the median over the
 rounds. A ratio is taken round by round, since what disturbs a machine lasts longer than one program: its median stands
 before the smallest and the largest. DTensor's time of a round is the better one of its two: as it comes, and with a
 malloc that keeps freed memory. Exits with 4 where a result was wrong, with 2 where there is nothing to read.
@@ -20,6 +20,7 @@ import results_file  # noqa: E402  (from the folder above)
 PEER = "DTensor"  # the better one of its two in a round, which ratios are taken to
 PEERS = {"dtensor": "DTensor as is", "dtensor-kept": "DTensor kept", "linear": "F.linear"}
 BACKENDS = ("shm", "mpi", "gloo")
+OURS = "tpsp-bench"  # of training steps
 PLANS = ("tp", "tp+sp")
 FRACTIONS = ("gemm_fraction", "limit_fraction")
 NOTHING = "-"
@@ -51,6 +52,9 @@ class Results:
         self.forwards = Rounds()     # (dtype, seq, plan, program): seconds
         self.fractions = Rounds()    # (column, dtype, seq, plan, program): of 1
         self.collectives = Rounds()  # (dtype, collective, bytes, buffer, backend): seconds
+        self.steps = Rounds()        # (dtype, seq, recompute, plan, program): seconds of a training step
+        self.saved = Rounds()        # the same: bytes saved for the backward
+        self.step_limits = Rounds()  # the same: of 1
         self.wrong = []              # sentences
         self.rounds = set()
         self.cases = set()           # "llama-7b, layers 2, batch 2, 2 ranks"
@@ -85,26 +89,44 @@ class Results:
             self.take_forward(row, number, name)
 
     def take_peer(self, row, number, name):
-        program = re.fullmatch(r"round-\d+-(.*)-[a-z0-9]+\.csv", name)[1]
-        case = row["dtype"], int(row["seq"]), row["plan"]
-        self.forwards.add((*case, PEERS[program]), number, row["median_s"])
-        if program == "linear":
+        program = PEERS[re.fullmatch(r"round-\d+-(.*?)(-none|-block)?-[a-z0-9]+\.csv", name)[1]]
+        if "step_s" in row:
+            case = row["dtype"], int(row["seq"]), row["recompute"], row["plan"]
+            self.take_time_of_peer(self.steps, case, program, number, row["step_s"])
+            self.saved.add((*case, PEER), number, row["saved_bytes"])
+        else:
+            case = row["dtype"], int(row["seq"]), row["plan"]
+            self.take_time_of_peer(self.forwards, case, program, number, row["median_s"])
+
+    def take_time_of_peer(self, times, case, program, number, seconds):
+        times.add((*case, program), number, seconds)
+        if program == PEERS["linear"]:
             return
-        best = self.forwards.get((*case, PEER), {}).get(number, float("inf"))
-        self.forwards.add((*case, PEER), number, min(best, float(row["median_s"])))
+        best = times.get((*case, PEER), {}).get(number, float("inf"))
+        times.add((*case, PEER), number, min(best, float(seconds)))
 
     def take_forward(self, row, number, name):
-        key = row["dtype"], int(row["seq"]), row["plan"], row["backend"]
         if row["status"] != "ok" or row["check"] == "fail":
             self.wrong.append(f"{name}: {row['backend']} {row['plan']} at seq {row['seq']}: {row['status']}, check "
                               f"{row['check']}")
             return
-        self.forwards.add(key, number, row["latency_s"])
         if row.get("model"):
             self.cases.add(f"{row['model']}, layers {row['layers']}, batch {row['batch']}, {row['world']} ranks")
+        if row.get("workload") == "train":
+            self.take_step(row, number)
+            return
+        key = row["dtype"], int(row["seq"]), row["plan"], row["backend"]
+        self.forwards.add(key, number, row["latency_s"])
         for column in FRACTIONS:
             if row.get(column):
                 self.fractions.add((column, *key), number, row[column])
+
+    def take_step(self, row, number):
+        key = row["dtype"], int(row["seq"]), row["recompute"], row["plan"], OURS
+        self.steps.add(key, number, row["latency_s"])
+        self.saved.add(key, number, row["saved_bytes"])
+        if row.get("limit_fraction"):
+            self.step_limits.add(key, number, row["limit_fraction"])
 
 
 def seconds_text(seconds):
@@ -112,6 +134,10 @@ def seconds_text(seconds):
         return NOTHING
     unit, scale = ("s", 1) if seconds >= 1 else ("ms", 1e3)
     return f"{seconds * scale:#.4g} {unit}"
+
+
+def megabytes_text(count):
+    return NOTHING if count is None else f"{count / 1e6:#.4g} MB"
 
 
 def ratio_text(ratio, digits):
@@ -129,6 +155,10 @@ def fractions_text(results, column, case, program):
     return NOTHING if values == [None] * 2 else "/".join("-" if v is None else f"{v:.2f}" for v in values)
 
 
+def fp32_first(case):
+    return case[0] != "fp32", *case
+
+
 def forward_lines(results):
     """The header and a line for each dtype, length and program."""
     header = ["dtype", "seq", "program", "tp", "to DTensor", "tp+sp", "to DTensor"]
@@ -136,7 +166,7 @@ def forward_lines(results):
     lines = [header + [column.removesuffix("_fraction") for column in columns]]
     found = {key[3] for key in results.forwards} - {PEER}
     programs = others((*PEERS.values(), *BACKENDS), found)
-    for case in sorted({key[:2] for key in results.forwards}, key=lambda case: (case[0] != "fp32", *case)):
+    for case in sorted({key[:2] for key in results.forwards}, key=fp32_first):
         for program in programs:
             keys = [(*case, plan, program) for plan in PLANS]
             if not any(key in results.forwards for key in keys):
@@ -172,6 +202,36 @@ def collective_lines(results):
     return lines
 
 
+def step_cases(results, dtype):
+    """(seq, recompute) of each training step."""
+    return sorted({key[1:3] for key in results.steps if key[0] == dtype}, key=lambda case: (case[1] != "none", *case))
+
+
+def step_lines(results, dtype):
+    """The header and a line for each length and plan: both programs' time, and what they save."""
+    lines = [["plan", "seq", "recompute", PEER, OURS, f"to {PEER}", f"{PEER} saves", f"{OURS} saves", "of it", "limit"]]
+    for case in step_cases(results, dtype):
+        for plan in others(PLANS, {key[3] for key in results.steps if key[:3] == (dtype, *case)}):
+            theirs, ours = ((dtype, *case, plan, program) for program in (PEER, OURS))
+            limit = results.step_limits.median(ours)
+            times = [seconds_text(results.steps.median(key)) for key in (theirs, ours)]
+            saved = [megabytes_text(results.saved.median(key)) for key in (theirs, ours)]
+            lines.append([plan, str(case[0]), case[1], *times, ratio_text(results.steps.ratio(ours, theirs), 3), *saved,
+                          ratio_text(results.saved.ratio(ours, theirs), 2),
+                          NOTHING if limit is None else f"{limit:.2f}"])
+    return lines
+
+
+def plan_lines(results, dtype):
+    """The header and a line for each length: what TP+SP takes of TP's time and memory in both programs."""
+    lines = [["seq", "recompute", *(f"{program}'s {what}" for what in ("time", "saved") for program in (PEER, OURS))]]
+    for case in step_cases(results, dtype):
+        pairs = [[(dtype, *case, plan, program) for plan in reversed(PLANS)] for program in (PEER, OURS)]
+        lines.append([str(case[0]), case[1], *(ratio_text(results.steps.ratio(*pair), 3) for pair in pairs),
+                      *(ratio_text(results.saved.ratio(*pair), 2) for pair in pairs)])
+    return lines
+
+
 def plain(lines):
     """Columns as wide as they need to be; words to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*lines)]
@@ -188,8 +248,12 @@ def markdown(lines):
 def parts(results):
     """(title, lines) of what was measured."""
     rounds = f"{len(results.rounds)} round" + ("s" if len(results.rounds) != 1 else "")
+    of = f" of {'; '.join(sorted(results.cases))}" if results.cases else ""
+    for dtype, in sorted({key[:1] for key in results.steps}, key=fp32_first):
+        title = f"A training step{of}, {dtype}: PyTorch's and tpsp-bench's (medians of {rounds}; least..most)"
+        yield title, step_lines(results, dtype)
+        yield f"TP+SP over TP, {dtype} (medians of {rounds}; least..most)", plan_lines(results, dtype)
     if results.forwards:
-        of = f" of {'; '.join(sorted(results.cases))}" if results.cases else ""
         title = f"A forward{of}: PyTorch's, and tpsp-bench's by backend (medians of {rounds}; least..most)"
         yield title, forward_lines(results)
     if results.collectives:
@@ -203,7 +267,7 @@ def main():
     results = Results()
     for path in sorted(folder.glob("round-*-*.csv")):
         results.read(path)
-    if not results.forwards and not results.collectives:
+    if not (results.forwards or results.collectives or results.steps):
         fail(f"{folder}: no results; scripts/peers.sh writes them")
     page = ["# Peers", ""]
     for title, lines in parts(results):

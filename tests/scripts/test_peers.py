@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/peers/table.py on made-up results, and the forward of scripts/peers/dtensor_llama.py on two ranks."""
+"""scripts/peers/table.py on made-up results, and the forwards and training steps of scripts/peers/ on two ranks."""
 import csv
 import os
 import socket
@@ -18,6 +18,9 @@ from table import results_file  # noqa: E402
 FORWARD = ("schema", "collective", "status", "check", "plan", "seq", "dtype", "backend", "latency_s", "gemm_fraction",
            "limit_fraction")
 PEER = ("peer", "plan", "seq", "dtype", "world", "reps", "median_s", "low_s", "high_s", "max_abs_diff")
+STEP = ("schema", "collective", "status", "check", "workload", "plan", "seq", "dtype", "recompute", "backend", "latency_s",
+        "forward_s", "backward_s", "saved_bytes", "limit_fraction")
+PEER_STEP = ("peer", "plan", "seq", "dtype", "world", "reps", "step_s", "saved_bytes", "recompute", "optimizer")
 COLLECTIVE = ("schema", "collective", "message_bytes", "buffer", "backend", "dtype", "world", "latency_s", "algbw_bytes_per_s",
               "busbw_bytes_per_s", "wrong")
 
@@ -47,6 +50,54 @@ class Table(unittest.TestCase):
         rows = [[schema, "", status, "pass", plan, seq, dtype, backend, time, 0.9, 0.75][:len(header)]
                 for plan, time in (("tp", tp), ("tp+sp", both))]
         self.write(f"round-{number}-tpsp-bench-{backend}-{dtype}", header, *rows)
+
+    def peer_steps(self, number, tp, both, dtype="fp32", recompute="none", seq=256, name="dtensor"):
+        rows = [["dtensor", plan, seq, dtype, 2, 5, time, saved, recompute, "none"]
+                for plan, time, saved in (("tp", tp, 300e6), ("tp+sp", both, 240e6))]
+        self.write(f"round-{number}-{name}-{recompute}-{dtype}", PEER_STEP, *rows)
+
+    def steps(self, number, tp, both, dtype="fp32", recompute="none", seq=256, status="ok"):
+        rows = [[SCHEMA, "", status, "off", "train", plan, seq, dtype, recompute, "shm", time, time / 3, time / 1.5, saved, limit]
+                for plan, time, saved, limit in (("tp", tp, 150e6, 0.9), ("tp+sp", both, 90e6, 0.875))]
+        self.write(f"round-{number}-tpsp-bench-{recompute}-{dtype}", STEP, *rows)
+
+    def test_training_steps_are_set_against_the_better_one_of_the_peers_two(self):
+        for number, (as_is, kept, ours) in enumerate(((8, 10, 4), (12, 6, 4), (8, 9, 6)), 1):
+            self.peer_steps(number, as_is, 10)
+            self.peer_steps(number, kept, 10, name="dtensor-kept")
+            self.steps(number, ours, 5)
+        self.assertEqual(self.line("tp", "256", "none"),
+                         ["8.000", "s", "4.000", "s", "0.667", "(0.500..0.750)", "300.0", "MB", "150.0", "MB", "0.50", "0.90"])
+        self.assertEqual(self.line("tp+sp", "256", "none")[-6:], ["240.0", "MB", "90.00", "MB", "0.38", "0.88"])
+
+    def test_both_plans_of_a_training_step_are_compared_round_by_round(self):
+        for number, ours in enumerate((4, 5), 1):
+            self.peer_steps(number, 10, 9)
+            self.steps(number, 4, ours)
+        self.assertEqual(self.line("256", "none"), ["0.900", "1.125", "(1.000..1.250)", "0.80", "0.60"])
+
+    def test_training_steps_of_both_dtypes_and_of_recomputed_blocks_have_lines(self):
+        for dtype in ("bf16", "fp32"):
+            for recompute in ("none", "block"):
+                self.peer_steps(1, 2, 2, dtype, recompute)
+                self.steps(1, 1, 1, dtype, recompute)
+        lines = [line.split() for line in self.table().stdout.splitlines()]
+        self.assertEqual([line[:3] for line in lines if line[:1] in (["tp"], ["tp+sp"])],
+                         [[plan, "256", recompute] for recompute in ("none", "block") for plan in ("tp", "tp+sp")] * 2)
+        titles = [line for line in self.table().stdout.splitlines() if line.startswith("A training step")]
+        self.assertEqual([title.split(":")[0] for title in titles], ["A training step, fp32", "A training step, bf16"])
+
+    def test_a_training_step_that_failed_is_named(self):
+        self.peer_steps(1, 2, 2)
+        self.steps(1, 1, 1, status="out_of_memory")
+        self.assertIn("shm tp at seq 256: out_of_memory", self.table(4).stdout)
+
+    def test_tables_of_training_steps_fit_120_columns(self):
+        for number in (1, 2):
+            self.peer_steps(number, 123.4567 * number, 0.1234567, seq=1024)
+            self.steps(number, 100, 0.1 * number, seq=1024)
+        lines = [line for line in self.table().stdout.splitlines() if not line.startswith("A ")]
+        self.assertLessEqual(max(map(len, lines)), 120, lines)
 
     def collectives(self, number, times, wrong=0):
         rows = [[SCHEMA, "all-reduce", 8388608, "registered", backend, "fp32", 2, time, 1, 1, wrong] for backend, time in times.items()]
@@ -244,6 +295,62 @@ class Peer(unittest.TestCase):
         result = start_ranks(PEERS / "dtensor_llama.py", "--seq", "3", MASTER_PORT=str(free_port()))
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("seq 3 can not be shared by 2 ranks", result.stderr)
+
+
+# 2 layers of 4 heads; formula: what a layer saves of each of batch * seq = 32 tokens, in elements.
+TRAIN = ("--hidden", "64", "--ffn", "128", "--heads", "4", "--vocab", "100", "--seq", "16", "--reps", "6", "--min-time", "0")
+SAVED_BY_LAYER = {"tp": 6 * 64 + (4 * 64 + 4 * 128) // 2, "tp+sp": 2 * 64 + (8 * 64 + 4 * 128) // 2}
+TOKENS = 32
+ROOTS = {"tp": 2, "tp+sp": 1}  # fp32 numbers a token that a layer's two norms keep; and its attention one a head
+
+
+class PeerTraining(unittest.TestCase):
+    def start(self, *arguments, code=0):
+        result = start_ranks(PEERS / "dtensor_train.py", *TRAIN, *arguments, MASTER_PORT=str(free_port()))
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result, list(csv.DictReader(result.stdout.splitlines()))
+
+    def test_gradients_are_those_of_the_unsharded_model(self):
+        for recompute in ("none", "block"):
+            _, rows = self.start("--check", "--kv-heads", "2", "--recompute", recompute)
+            self.assertEqual([row["plan"] for row in rows], ["tp", "tp+sp"])
+            for row in rows:
+                self.assertLess(float(row["max_rel_err"]), 1e-5, row)
+
+    def test_gradients_beyond_the_tolerance_end_with_1(self):
+        result, _ = self.start("--check", "--tolerance", "1e-12", code=1)
+        self.assertIn("a gradient is too far from the unsharded model's", result.stderr)
+
+    def test_a_row_for_each_plan_with_its_parts_and_samples(self):
+        _, rows = self.start("--dtype", "bf16", "--optimizer", "adamw", "--recompute", "block")
+        self.assertEqual([row["plan"] for row in rows], ["tp", "tp+sp"])
+        for row in rows:
+            self.assertEqual((row["peer"], row["seq"], row["reps"], row["recompute"], row["optimizer"]),
+                             ("dtensor", "16", "6", "block", "adamw"))
+            for part in ("step", "forward", "backward", "optimizer"):
+                samples = sorted(map(float, row[f"{part}_samples_s"].split(";")))
+                self.assertEqual(len(samples), 6)
+                self.assertTrue(0 < samples[2] <= float(row[f"{part}_s"]) <= samples[3], row)
+            self.assertTrue(float(row["low_s"]) <= float(row["step_s"]) <= float(row["high_s"]), row)
+        self.assertAlmostEqual(float(rows[0]["loss"]), float(rows[1]["loss"]), places=1)
+
+    def test_a_layer_saves_what_the_formula_says(self):
+        one, three = (self.start("--layers", str(layers), "--reps", "1")[1] for layers in (1, 3))
+        for plan, less, more in zip(("tp", "tp+sp"), one, three):
+            self.assertEqual((less["optimizer_s"], less["plan"], more["plan"]), ("", plan, plan))
+            by_layer = (int(more["saved_bytes"]) - int(less["saved_bytes"])) // 2
+            self.assertEqual(by_layer, 4 * TOKENS * (SAVED_BY_LAYER[plan] + ROOTS[plan] + 4 // 2), plan)
+
+    def test_a_recomputed_block_saves_its_input(self):
+        one, three = (self.start("--layers", str(layers), "--reps", "1", "--recompute", "block")[1] for layers in (1, 3))
+        by_layer = [(int(more["saved_bytes"]) - int(less["saved_bytes"])) // 2 for less, more in zip(one, three)]
+        self.assertEqual(by_layer, [4 * TOKENS * 64, 4 * TOKENS * 32])
+
+    def test_a_length_that_ranks_can_not_share_is_refused_under_sp_alone(self):
+        result, _ = self.start("--seq", "16,17", code=2)
+        self.assertIn("2 ranks can not share 17", result.stderr)
+        _, rows = self.start("--seq", "17", "--plans", "tp", "--reps", "1")
+        self.assertEqual([(row["plan"], row["seq"]) for row in rows], [("tp", "17")])
 
 
 if __name__ == "__main__":

@@ -182,13 +182,30 @@ check "peers runs the programs in order, and in reverse in the second round" in_
 check "peers leaves no results of an earlier run" [ ! -e "$scratch/tree/peers/round-9-comm.csv" ]
 check "peers leaves a file for a round and program" [ -e "$scratch/tree/peers/round-2-dtensor-bf16.csv" ]
 
+in_tree scripts/peers.sh --workload train --recompute none,block --seq 64 --dtype fp32 --rounds 2 --reps 7 --out peers
+check "peers measures training steps" succeeded
+check "peers gives DTensor's step its shapes" called \
+  'mpirun -n 2 .venv/bin/python scripts/peers/dtensor_train.py --hidden 4096 .* --seq 64 --dtype fp32 .* --reps 7 .* --recompute block$'
+check "peers gives tpsp-bench's step the same" called \
+  'mpirun -n 2 build/tpsp-bench --backend shm --model llama-7b --layers 2 --batch 2 --tp --sp --seq 64 --dtype fp32 .* --min-reps 7 .* --workload train --recompute block --check off --profile off$'
+train='dtensor_train.*--recompute' ours='workload train --recompute'
+check "peers runs the steps in order, and in reverse in the second round" in_order \
+  "$train none" "$train none" "$ours none" "$train block" "$train block" "$ours block" \
+  "$ours block" "$train block" "$train block" "$ours none" "$train none" "$train none" 'table.py peers$'
+check "peers leaves a file for each malloc and recompute" [ -e "$scratch/tree/peers/round-2-dtensor-kept-block-fp32.csv" ]
+check "peers measures nothing else beside training steps" not_called '.*(dtensor_llama|linear|tpsp-bench comm)'
+in_tree scripts/peers.sh --recompute block
+check "peers refuses to recompute in forwards" failed_with_one_line "--recompute is for --workload train" usage
+in_tree scripts/peers.sh --workload train --backend mpi
+check "peers refuses a backend for training steps" failed_with_one_line "--backend is for --workload forward" usage
+
 fake mpirun 'case "$*" in *gloo*) echo "tpsp-bench: error: no gloo" >&2; exit 2 ;; esac'
 in_tree scripts/peers.sh --dtype fp32 --rounds 1 --out peers
 check "peers measures llama-7b unless told otherwise" called 'mpirun .*dtensor_llama.py .* --heads 32 --kv-heads 32 --vocab 32000 '
 check "peers ends where a program fails, with its error" failed_with_one_line "gloo-fp32 failed" "no gloo"
 check "and shows no table" not_called '.*table.py'
 
-for option in '--model gpt-5' '--batch 0' '--seq 0' '--seq 5,x' '--dtype int8' '--rounds two' '--out' '--frob 1'; do
+for option in '--workload decode' '--recompute attention' '--model gpt-5' '--batch 0' '--seq 0' '--seq 5,x' '--dtype int8' '--rounds two' '--out' '--frob 1'; do
   # shellcheck disable=SC2086  # an option and its value
   in_tree scripts/peers.sh $option
   check "peers refuses $option" failed_with_one_line "${option%% *}" usage
