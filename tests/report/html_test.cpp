@@ -195,4 +195,50 @@ TEST_CASE("rows of collectives are in the page, and say nothing of plans") {
   CHECK(data["verdicts"].empty());
 }
 
+TEST_CASE("a training step's row has its columns in the page, a forward's has none of them") {
+  Row step = with_plan("tp", {1});
+  step.workload = std::string("train");
+  step.recompute = std::string("block");
+  step.regather = std::string("off");
+  step.optimizer = std::string("adamw");
+  step.micro_batches = 2;
+  step.forward_s = 0.25;
+  step.backward_s = 0.625;
+  step.optimizer_s = 0.125;
+  step.saved_bytes = 7'000;
+  step.gradient_bytes = 1'000;
+  step.optimizer_bytes = 2'000;
+  step.saved_at_peak_bytes = 6'000;
+  step.recomputed_bytes = 500;
+  const json data = data_of({step, with_plan("tp", {1})});
+  const json expected = {{"workload", "train"},     {"recompute", "block"},     {"regather", "off"},
+                         {"optimizer", "adamw"},    {"micro_batches", 2},       {"forward_s", 0.25},
+                         {"backward_s", 0.625},     {"optimizer_s", 0.125},     {"saved_bytes", 7'000},
+                         {"gradient_bytes", 1'000}, {"optimizer_bytes", 2'000}, {"saved_at_peak_bytes", 6'000},
+                         {"recomputed_bytes", 500}};
+  for (const auto& [name, value] : expected.items()) {
+    INFO(name);
+    CHECK(data["rows"][0].at(name) == value);
+    CHECK_FALSE(data["rows"][1].contains(name));
+  }
+}
+
+TEST_CASE("plans of training steps are compared within one policy of recomputation") {
+  std::vector<Row> rows;
+  for (const char* policy : {"none", "block"}) {
+    for (const auto& [plan, seconds] : {std::pair{"tp", 2.0}, std::pair{"tp+sp", policy[0] == 'n' ? 1.0 : 4.0}}) {
+      Row& row = rows.emplace_back(with_plan(plan, std::vector<double>(8, seconds)));
+      row.workload = std::string("train");
+      row.recompute = policy;
+      row.case_id = case_id(row);
+    }
+  }
+  const json verdicts = data_of(rows)["verdicts"];
+  REQUIRE(verdicts.size() == 2);
+  CHECK(verdicts[0]["verdict"] == "faster");
+  CHECK(verdicts[0]["row"] == 1);
+  CHECK(verdicts[1]["verdict"] == "slower");
+  CHECK(verdicts[1]["row"] == 3);
+}
+
 TEST_CASE("no rows make a page as well") { CHECK(data_of({})["rows"].empty()); }

@@ -39,7 +39,36 @@
     }).map((element) => element.textContent || element.getAttribute("d"));
   }
 
+  const words = (element) => element.querySelector("title")?.textContent ?? "";
+
+  // Of stacked bars, from the top one: the part boxes, each with its words and its width.
+  function barsOf(plot) {
+    const bars = new Map();
+    for (const part of all("g:has(> .part)", plot)) {
+      const {top, width} = drawn(part.querySelector(".part"));
+      const key = top.toFixed(1);
+      bars.set(key, [...(bars.get(key) ?? []), {words: words(part), width}]);
+    }
+    return [...bars.values()];
+  }
+
+  // Of series: how far each mark is above the axis below.
+  function heightsOf(plot) {
+    const bottom = Number(plot.querySelector(".axis").getAttribute("d").match(/V([\d.]+)/)?.[1]);
+    const height = (one) => bottom - Number(one.getAttribute("transform").match(/ ([\d.]+)\)/)[1]);
+    return all(".mark", plot).map((one) => ({words: words(one), height: height(one)}));
+  }
+
+  // What a reader tells the entries of a legend apart by.
+  const looksOf = (figure) => all(".legend li", figure).map((entry) => ({name: entry.textContent,
+    look: [...all("[class]", entry).map((one) => one.getAttribute("class")), ...all("path", entry).map((one) =>
+      one.getAttribute("d"))].join(" "),
+    colour: entry.querySelector(".part") && getComputedStyle(entry.querySelector(".part")).fill}));
+
   const plotOf = (plot) => ({
+    title: plot.closest("figure").querySelector("strong").textContent,
+    note: plot.closest("figure").querySelector("figcaption span").textContent,
+    legend: looksOf(plot.closest("figure")), bars: barsOf(plot), heights: heightsOf(plot),
     kind: plot.closest("figure").dataset.plot,
     labels: all(".axis-label", plot).map((label) => label.textContent),
     marks: all(".mark, .part", plot).length,
@@ -96,6 +125,7 @@
     unlabelled: all("button, input, svg.plot").filter((element) => !(element.getAttribute("aria-label") ||
       element.closest("label") || element.textContent.trim())).length,
     answer: document.querySelector("#answer").textContent,
+    protocol: document.querySelector("#protocol").textContent,
     plan_files: all("#plans pre").map((text) => text.textContent),
     injected: all("main b, main img, main script").length,
     sorted: table ? sorted("latency_s") : null, filtered: table ? filtered("tp+sp 1,024") : null,

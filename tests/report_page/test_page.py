@@ -20,8 +20,18 @@ HERE = Path(__file__).resolve().parent
 NO_BROWSER = 77
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 WIDTH = 1280
+NARROW = 400
 UNITS = re.compile(r"\((tokens|s|ms|µs|ns|[kMGT]?B|ratio|number|ranks|times|%)(?!\w).*\)")
 FAMILY_PLOTS = ("latency", "ratio", "time", "memory", "samples")
+STEP_PLOTS = ("latency", "ratio", "step", "time", "saved", "memory", "samples")
+# What a bar consists of, by its names in the page.
+PARTS = {"step": {"forward": "forward_s", "backward": "backward_s", "optimizer": "optimizer_s"},
+         "time": {"GEMMs": "gemm_s", "attention": "attention_s", "norms": "norm_s", "waiting for ranks": "wait_s",
+                  "moving data": "move_s", "fused add-norm": "seam_s", "other": "other_s"},
+         "memory": {"weights": "weights_bytes", "gradients": "gradient_bytes", "optimizer": "optimizer_bytes",
+                    "saved for the backward": "saved_at_peak_bytes", "recomputed": "recomputed_bytes",
+                    "activations": "activations_bytes", "logits": "logits_bytes", "collectives": "collective_bytes",
+                    "other resident": "resident_bytes"}}
 
 
 class Browser:
@@ -39,14 +49,14 @@ class Browser:
             sys.exit(f"{self.program} ended with {run.returncode}:\n{run.stderr}")
         return run.stdout, run.stderr
 
-    def look(self, page):
+    def look(self, page, width=WIDTH):
         """What probe.js sees in the page, and what the page wrote to the console."""
         text = Path(page).read_bytes()
         probe = b"<script>" + (HERE / "probe.js").read_bytes() + b"</script>\n</body>"
         probed = self.folder / f"probed-{Path(page).name}"
         before, end = text.rsplit(b"</body>", 1)
         probed.write_bytes(before + probe + end)
-        dom, log = self.run(probed, "--dump-dom")
+        dom, log = self.run(probed, "--dump-dom", f"--window-size={width},900")
         found = re.search(r'<script type="application/json" id="seen">(.*?)</script>', dom, re.DOTALL)
         if not found:
             sys.exit(f"{page}: the probe did not come to its end:\n{log}")
@@ -73,10 +83,14 @@ class Findings:
             print(f"FAILED {page}: {sentence}. Seen: {str(detail)[:400]}")
 
 
+def rows_of(page):
+    data = re.search(r'id="data">(.*?)</script>', Path(page).read_text(encoding="utf-8"), re.DOTALL)
+    return json.loads(data[1])["rows"]
+
+
 def latency_order(page):
     """The rows' numbers from the fastest to the slowest, read from the page's data."""
-    data = re.search(r'id="data">(.*?)</script>', Path(page).read_text(encoding="utf-8"), re.DOTALL)
-    rows = json.loads(data[1])["rows"]
+    rows = rows_of(page)
     timed = [i for i, row in enumerate(rows) if "latency_s" in row]
     untimed = [i for i, row in enumerate(rows) if "latency_s" not in row]
     up = sorted(timed, key=lambda i: rows[i]["latency_s"])
@@ -105,6 +119,10 @@ def check_any(page, rows, seen, findings):
         labels = plot["labels"]
         expect(len(labels) == 2 and all(UNITS.search(label) for label in labels),
                f"both axes of the plot of {kind} have a label with a unit", labels)
+        looks = [entry["look"] for entry in plot["legend"]]
+        expect(len(set(looks)) == len(looks), f"no two entries of the legend of {kind} look alike", plot["legend"])
+        colours = [entry["colour"] for entry in plot["legend"] if entry["colour"]]
+        expect(len(set(colours)) == len(colours), f"no two parts of {kind} have the same colour", colours)
     if rows:
         check_table(page, rows, seen, expect)
 
@@ -196,7 +214,107 @@ def check_across_runs(seen, expect):
            seen["answer"])
 
 
-SPECIAL = {"two-runs": check_two_runs, "across-runs": check_across_runs,
+def of_kind(seen, kind):
+    return [plot for plot in seen["plots"] if plot["kind"] == kind]
+
+
+def check_bars(plot, rows, expect):
+    """The bars of a figure of these rows: their parts and lengths are those of the rows."""
+    kind, parts = plot["kind"], PARTS[plot["kind"]]
+    rows = sorted(rows, key=lambda row: row["seq"])  # the plans are in the order of the rows
+    expect(len(plot["bars"]) == len(rows), f"each row has a bar of {kind}", len(plot["bars"]))
+    total = (lambda row: row["allocated_bytes"]) if kind == "memory" else (lambda row: sum(
+        row.get(column, 0) for column in parts.values()))
+    widths = [sum(part["width"] for part in bar) for bar in plot["bars"]]
+    longest = {row["seq"]: max(total(other) for other in rows if kind == "memory" or other["seq"] == row["seq"])
+               for row in rows}
+    for row, bar, width in zip(rows, plot["bars"], widths):
+        place = f"{row['plan']} at seq {row['seq']}, "
+        expect(all(part["words"].startswith(place) for part in bar), f"a bar of {kind} is of {place}", bar)
+        drawn = {part["words"].removeprefix(place).split(": ")[0]: part["width"] for part in bar}
+        expect({parts[name] for name in drawn} == {column for column in parts.values() if row.get(column, 0) > 0},
+               f"a bar of {kind} has the row's parts", drawn)
+        expect(all(abs(size - row[parts[name]] / total(row) * width) < 0.5 for name, size in drawn.items()),
+               f"the parts of a bar of {kind} are as long as the row's, and add up to its total", (row["plan"], drawn))
+        share = total(row) / longest[row["seq"]]
+        expect(abs(width - share * max(widths)) < 1, f"a bar of {kind} is as long as its row says",
+               (width, share * max(widths)))
+
+
+def check_heights(plot, rows, column, expect):
+    heights = {one["words"].split(":")[0]: one["height"] for one in plot["heights"]}
+    values = {f"{row['plan']} at seq {row['seq']}": row[column] for row in rows}
+    expect(heights.keys() == values.keys(), f"each row has a mark in the plot of {plot['kind']}", heights)
+    unit = max(heights.values()) / max(values.values())
+    expect(all(abs(heights.get(name, 0) - unit * value) < 0.5 for name, value in values.items()),
+           f"the marks of {plot['kind']} are as high above zero as the rows say", heights)
+
+
+def check_steps(seen, expect, page):
+    name = "llama-7b, 2 layers, batch 2, fp32, training step, recompute {}, adamw, 2 ranks"
+    policies = ("none", "attention", "block")
+    expect(seen["families"] == [name.format(policy) for policy in policies],
+           "steps that recompute differently have plots of their own", seen["families"])
+    expect(kinds(seen) == [kind for _ in policies for kind in STEP_PLOTS for _ in range(3 if kind == "samples" else 1)],
+           "each family of steps has every plot", kinds(seen))
+    expect(seen["left_out"] == [], "no plot is left out", seen["left_out"])
+    expect(seen["answer"].count("tp+sp takes") == 3, "each family has its answer", seen["answer"])
+    rows = rows_of(page)
+    for i, policy in enumerate(policies):
+        own = [row for row in rows if row["recompute"] == policy]
+        for kind in PARTS:
+            check_bars(of_kind(seen, kind)[i], own, expect)
+        check_heights(of_kind(seen, "saved")[i], own, "saved_bytes", expect)
+        legend = [entry["name"] for entry in of_kind(seen, "memory")[i]["legend"]]
+        gone = [] if policy == "block" else ["recomputed"]
+        expect(legend == [part for part in PARTS["memory"] if part not in gone] + ["predicted peak"],
+               "the legend of memory has the parts of steps that are there", legend)
+    expect("2 repetitions" in seen["protocol"] and "2 forwards" not in seen["protocol"],
+           "the warm-up is not said to be of forwards", seen["protocol"])
+    expect("one training step" in of_kind(seen, "latency")[0]["note"], "the note of latency says what it is of",
+           of_kind(seen, "latency")[0]["note"])
+    expect("One training step" in of_kind(seen, "time")[0]["note"], "the note of time says what it is of",
+           of_kind(seen, "time")[0]["note"])
+
+
+def check_steps_and_forwards(seen, expect, page):
+    step = "llama-7b, 2 layers, batch 2, fp32, training step, recompute none, {}, 2 ranks"
+    usual = ["regather on", "no optimizer", "1 micro-batch"]
+    steps = [usual, ["no regather", *usual[1:]], [usual[0], "adamw", usual[2]], [*usual[:2], "2 micro-batches"]]
+    expect(seen["families"] == ["llama-7b, 2 layers, batch 2, fp32, 2 ranks",
+                                *(step.format(", ".join(words)) for words in steps)],
+           "what steps differ in is in the names, and nothing of it in those of forwards", seen["families"])
+    for kind, count in {"latency": 5, "time": 5, "memory": 5, "step": 4, "saved": 4}.items():
+        expect(kinds(seen).count(kind) == count, f"there are {count} plots of {kind}", kinds(seen).count(kind))
+    expect(seen["left_out"] == [], "nothing is said of plots that forwards do not have", seen["left_out"])
+    rows = [row for row in rows_of(page) if "workload" not in row]
+    memory, latency = of_kind(seen, "memory")[0], of_kind(seen, "latency")[0]
+    legend = [entry["name"] for entry in memory["legend"]]
+    expect(legend == ["weights", "activations", "logits", "collectives", "other resident", "predicted peak"],
+           "the legend of a forward's memory has five parts", legend)
+    check_bars(memory, rows, expect)
+    check_bars(of_kind(seen, "time")[0], rows, expect)
+    expect("one forward" in latency["note"], "the note of a forward's latency says what it is of", latency["note"])
+    titles = [plot["title"] for plot in of_kind(seen, "step")]
+    expect(titles == ["A step's forward and backward"] * 2 + ["A step's forward, backward and optimizer"] +
+           ["A step's forward and backward"], "the optimizer is named where there is one", titles)
+    legends = [{entry["name"] for entry in plot["legend"]} for plot in of_kind(seen, "memory")]
+    expect(["optimizer" in legend for legend in legends] == [False, False, False, True, False],
+           "the legend of memory has the optimizer where there is one", legends)
+
+
+def check_steps_no_details(seen, expect):
+    expect(kinds(seen) == ["latency", "ratio"], "what was measured is plotted", kinds(seen))
+    expect(len(seen["left_out"]) == 5, "five plots of the family are said to be left out", seen["left_out"])
+
+
+def check_steps_far_apart(seen, expect, page):
+    check_heights(of_kind(seen, "saved")[0], rows_of(page), "saved_bytes", expect)
+
+
+WITH_ROWS = {"steps": check_steps, "steps-and-forwards": check_steps_and_forwards,
+             "steps-far-apart": check_steps_far_apart}
+SPECIAL = {"steps-no-details": check_steps_no_details, "two-runs": check_two_runs, "across-runs": check_across_runs,
            "collectives": check_collectives, "collectives-only": check_collectives_only,
            "usual": check_usual, "failures": check_failures, "no-details": check_no_details, "hostile": check_hostile,
            "many": check_many, "single": check_single}
@@ -235,6 +353,10 @@ def main():
             check_any(page, rows, seen, findings)
             if options.rows is None and page.stem in SPECIAL:
                 SPECIAL[page.stem](seen, lambda *what, stem=page.stem: findings.expect(stem, *what))
+            if options.rows is None and page.stem in WITH_ROWS:
+                WITH_ROWS[page.stem](seen, lambda *what, stem=page.stem: findings.expect(stem, *what), page)
+                narrow = browser.look(page, NARROW)["overflow"]
+                findings.expect(page.stem, narrow <= 0, f"nothing is wider than {NARROW} pixels on a narrow screen", narrow)
             if options.pictures:
                 options.pictures.mkdir(parents=True, exist_ok=True)
                 browser.take_pictures(page, options.pictures.resolve())

@@ -141,6 +141,64 @@ Row made_up(const std::string& plan, std::int64_t seq, const std::string& dtype,
   return row;
 }
 
+struct Step {
+  std::string recompute;
+  std::string regather = "on";
+  std::string optimizer = "adamw";
+  std::int64_t micro_batches = 1;
+};
+
+void put_step_times(Row& row, const Step& step, bool sharded) {
+  const bool updates = step.optimizer == "adamw";
+  const double slower = (step.recompute == "block"       ? 4
+                         : step.recompute == "attention" ? 3.4
+                                                         : 3.1) +
+                        (updates ? 0.1 : 0) + (step.regather == "off" ? -0.05 : 0) +
+                        0.03 * static_cast<double>(step.micro_batches);
+  std::vector<double> samples = row.samples_s;
+  for (double& sample : samples) sample *= slower;
+  put_latency(row, samples);
+  split_time(row, sharded);
+  row.forward_s = 0.3 * *row.latency_s;
+  row.backward_s = (step.recompute == "block" ? 0.66 : 0.6) * *row.latency_s;
+  if (updates) row.optimizer_s = 0.02 * *row.latency_s;
+}
+
+void put_step_memory(Row& row, const Step& step, bool sharded) {
+  const std::int64_t tokens = row.batch * row.seq / step.micro_batches;
+  const std::int64_t kept = step.recompute == "none" ? 600'000 : step.recompute == "attention" ? 520'000 : 70'000;
+  row.gradient_bytes = row.weights_bytes;
+  row.optimizer_bytes = step.optimizer == "adamw" ? 2 * row.weights_bytes : 0;
+  row.saved_at_peak_bytes = tokens * (sharded ? kept / 2 : kept);
+  row.saved_bytes = *row.saved_at_peak_bytes + *row.logits_bytes;
+  row.recomputed_bytes = step.recompute == "block" ? tokens * 210'000 : 0;
+  *row.allocated_bytes += *row.gradient_bytes + *row.optimizer_bytes + *row.saved_at_peak_bytes + *row.recomputed_bytes;
+  row.predicted_bytes = row.allocated_bytes;
+}
+
+// The row as one of a training step.
+Row as_step(Row row, const Step& step) {
+  row.workload = std::string("train");  // g++ 12 warns of the assignment of a literal
+  row.recompute = step.recompute;
+  row.regather = step.regather;
+  row.optimizer = step.optimizer;
+  row.micro_batches = step.micro_batches;
+  row.case_id += "-" + step.recompute + step.regather + step.optimizer + std::to_string(step.micro_batches);
+  const bool sharded = row.plan.find("sp") != std::string::npos;
+  put_step_times(row, step, sharded);
+  put_step_memory(row, step, sharded);
+  row.loss = 10.4;
+  return row;
+}
+
+std::vector<Row> as_steps(const std::vector<Row>& rows, const std::vector<Step>& steps) {
+  std::vector<Row> result;
+  for (const Step& step : steps) {
+    for (const Row& row : rows) result.push_back(as_step(row, step));
+  }
+  return result;
+}
+
 std::vector<Row> made_up(const Sweep& sweep) {
   Noise noise;
   std::vector<Row> rows;
@@ -212,6 +270,9 @@ std::vector<Row> without_details(std::vector<Row> rows) {
     row.split_s = row.gemm_s = row.attention_s = row.norm_s = row.wait_s = row.move_s = row.fused_add_norm_s =
         row.other_s = std::nullopt;
     row.activations_bytes = row.logits_bytes = row.collective_bytes = row.resident_bytes = std::nullopt;
+    row.forward_s = row.backward_s = row.optimizer_s = std::nullopt;
+    row.gradient_bytes = row.optimizer_bytes = row.saved_bytes = row.saved_at_peak_bytes = row.recomputed_bytes =
+        std::nullopt;
   }
   return rows;
 }
@@ -276,6 +337,30 @@ std::vector<Row> across_runs() {
   return rows;
 }
 
+Sweep in_fp32() {
+  Sweep sweep;
+  sweep.dtypes = {"fp32"};
+  return sweep;
+}
+
+// Lengths far apart, and plans with long names.
+Sweep far_apart() {
+  Sweep sweep = many();
+  sweep.dtypes = {"bf16"};
+  sweep.worlds = {2};
+  return sweep;
+}
+
+// Forwards beside steps that differ in all that is said only where they do.
+std::vector<Row> steps_and_forwards() {
+  std::vector<Row> rows = made_up(in_fp32());
+  const std::vector<Step> steps = {
+      {"none", "on", "none", 1}, {"none", "off", "none", 1}, {"none", "on", "adamw", 1}, {"none", "on", "none", 2}};
+  const std::vector<Row> of_steps = as_steps(rows, steps);
+  rows.insert(rows.end(), of_steps.begin(), of_steps.end());
+  return rows;
+}
+
 Sweep single() {
   Sweep sweep;
   sweep.plans = {"tp"};
@@ -306,5 +391,9 @@ int main(int argc, char** argv) {
   write(folder, "collectives-only", with_collectives({}));
   write(folder, "two-runs", two_runs());
   write(folder, "across-runs", across_runs());
+  write(folder, "steps", as_steps(made_up(in_fp32()), {{"none"}, {"attention"}, {"block"}}));
+  write(folder, "steps-and-forwards", steps_and_forwards());
+  write(folder, "steps-far-apart", as_steps(made_up(far_apart()), {{"block"}}));
+  write(folder, "steps-no-details", without_details(as_steps(made_up(in_fp32()), {{"block"}})));
   write(folder, "empty", {});
 }

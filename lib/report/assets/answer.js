@@ -61,23 +61,23 @@ function everyComparison() {
 }
 
 function checkSentence() {
-  const forwards = rows.filter((row) => !row.collective);
-  if (!forwards.length) return null;
-  const counts = (check) => forwards.filter((row) => row.check === check).length;
-  const good = forwards.filter((row) => row.check === "pass" && isNumber(row.max_rel_err));
+  const ofModels = rows.filter((row) => !row.collective);
+  if (!ofModels.length) return null;
+  const counts = (check) => ofModels.filter((row) => row.check === check).length;
+  const good = ofModels.filter((row) => row.check === "pass" && isNumber(row.max_rel_err));
   const shares = good.filter((row) => row.error_bound > 0).map((row) => row.max_rel_err / row.error_bound);
   const share = shares.length ? `, at most ${digits(100 * Math.max(...shares), 2)}% of what is allowed for rounding` : "";
   const largest = good.length
     ? `; their largest relative error is ${digits(Math.max(...good.map((row) => row.max_rel_err)), 2)}${share}` : "";
   const [passed, failed] = [counts("pass"), counts("fail")];
-  if (failed) return html("p", {class: "bad"}, `✗ ${plural(failed, "row")} of ${forwards.length} failed the check of the ` +
+  if (failed) return html("p", {class: "bad"}, `✗ ${plural(failed, "row")} of ${ofModels.length} failed the check of the ` +
     `numbers; ${passed} passed${largest}.`);
   if (!passed) return html("p", {}, "The numbers of no row were checked.");
-  if (passed === forwards.length) {
+  if (passed === ofModels.length) {
     return html("p", {}, `${passed === 1 ? "The row" : `All ${passed} rows`} passed the check against the unsharded ` +
       `reference${largest.replace("their", passed === 1 ? "its" : "their")}.`);
   }
-  return html("p", {}, `${plural(passed, "row")} of ${forwards.length} passed the check against the unsharded reference` +
+  return html("p", {}, `${plural(passed, "row")} of ${ofModels.length} passed the check against the unsharded reference` +
     `${largest}. The others were not checked.`);
 }
 

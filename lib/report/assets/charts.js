@@ -183,11 +183,15 @@ const hatches = [
   (width, height) => slanted(width, height, true) + slanted(width, height, false),
   (width, height) => everywhere(width, height, 8, height / 2, "h.01"),
   (width, height) => everywhere(width, height, width, 5, `m${-width / 2} 0h${width}`),
+  (width, height) => slanted(width, height, false),
+  (width, height) => everywhere(width, height, 7, height, `m0 ${-height / 2}v${height}`) +
+                     everywhere(width, height, width, height / 2, `m${-width / 2} 0h${width}`),
+  (width, height) => everywhere(width, height, 11, height / 3, "m-3 0h6"),
 ];
 
-// The part with this number of a bar: its colour, and its hatch on it.
-function partBox(index, x, y, width, height, words) {
-  const kind = index % hatches.length, lines = width > 2 ? hatches[kind](width, height) : "";
+// A part of a bar with the colour and the hatch of this number.
+function partBox(look, x, y, width, height, words) {
+  const kind = look % hatches.length, lines = width > 2 ? hatches[kind](width, height) : "";
   const box = svg("g", {transform: `translate(${x} ${y})`},
                   svg("rect", {class: `part p${kind}`, width, height}),
                   svg("path", {class: kind === 4 ? "hatch dots" : "hatch", d: lines}));
@@ -197,7 +201,7 @@ function partBox(index, x, y, width, height, words) {
 
 function partLegend(parts, predicted) {
   const entries = parts.map((part, i) => html("li", {}, svg("svg", {viewBox: "0 0 30 14", "aria-hidden": "true"},
-    partBox(i, 0, 0, 30, 14)), part.name));
+    partBox(part.look ?? i, 0, 0, 30, 14)), part.name));
   if (predicted) {
     entries.push(html("li", {}, svg("svg", {viewBox: "0 0 30 14", "aria-hidden": "true"}, predictionMark(15, 0, 14)),
                       predicted));
@@ -209,8 +213,8 @@ function predictionMark(x, top, height) {
   return svg("path", {class: "prediction", d: `M${x - 1.5} ${top}h3v${height}h-3z`});
 }
 
-// Stacked bars, one for each of `bars`: {group, name, parts: [{value, words}], total, predicted}. Values are in the
-// units of the scale.
+// Stacked bars, one for each of `bars`: {group, name, parts: [{value, words, look}], total, predicted}. Values are in
+// the units of the scale; a part without a look has that of its place.
 function barChart({bars, scale, xLabel, label}) {
   const width = 560, nameWidth = Math.min(175, Math.max(...bars.map((bar) => textWidth(bar.name))));
   const groupWidth = Math.max(...bars.map((bar) => textWidth(bar.group))) * 1.15;
@@ -247,7 +251,7 @@ function drawBar(root, bar, before, y, {toX, left, groupWidth, nameWidth, width}
     const x = toX(sum);
     sum += part.value;
     if (part.value <= 0) return;
-    root.append(partBox(i, x, y, toX(sum) - x, 16, part.words));
+    root.append(partBox(part.look ?? i, x, y, toX(sum) - x, 16, part.words));
   });
   if (bar.predicted !== undefined) {
     const line = predictionMark(toX(bar.predicted), y - 2, 20);

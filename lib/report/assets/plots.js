@@ -1,4 +1,5 @@
-// What is plotted: for every family of cases latency, ratio, samples, where the time goes, what fills the memory.
+// What is plotted: for every family of cases latency, ratio, samples, where the time goes, what fills the memory; of
+// training steps also their three parts, and what is saved for the backward.
 const lengthsOf = (members) => unique(members.map((row) => row.seq)).sort(byNumber);
 const plansOf = (members) => planNames.filter((plan) => members.some((row) => row.plan === plan));
 const wideSpan = (values) => Math.max(...values) / Math.min(...values) >= 8;
@@ -52,7 +53,7 @@ function latencyPlot(family) {
     high: row.latency_high_s / unit.factor,
     words: `${rowName(row)}: ${seconds(row.latency_s)}, ` +
       intervalWords(row.latency_low_s, row.latency_high_s, seconds)})));
-  return figure("latency", "Latency", `Median of one forward with its interval at ${confidence}. ` +
+  return figure("latency", "Latency", `Median of one ${workName(family.rows[0])} with its interval at ${confidence}. ` +
     "Plans stand side by side.", planLegend(plansOf(measured)), plot.root);
 }
 
@@ -120,10 +121,19 @@ const timeParts = [
   {name: "norms", column: "norm_s"}, {name: "waiting for ranks", column: "wait_s"},
   {name: "moving data", column: "move_s"}, {name: "fused add-norm", column: "seam_s"},
   {name: "other", column: "other_s"}];
+// In the order of the bar, so that what the plans have alike begins alike. Those of steps are shown where there are any.
 const memoryParts = [
-  {name: "weights", column: "weights_bytes"}, {name: "activations", column: "activations_bytes"},
-  {name: "logits", column: "logits_bytes"}, {name: "collectives", column: "collective_bytes"},
-  {name: "other resident", column: "resident_bytes"}];
+  {name: "weights", column: "weights_bytes", look: 0},
+  {name: "gradients", column: "gradient_bytes", look: 5, ofSteps: true},
+  {name: "optimizer", column: "optimizer_bytes", look: 8, ofSteps: true},
+  {name: "saved for the backward", column: "saved_at_peak_bytes", look: 6, ofSteps: true},
+  {name: "recomputed", column: "recomputed_bytes", look: 7, ofSteps: true},
+  {name: "activations", column: "activations_bytes", look: 1}, {name: "logits", column: "logits_bytes", look: 2},
+  {name: "collectives", column: "collective_bytes", look: 3},
+  {name: "other resident", column: "resident_bytes", look: 4}];
+const stepParts = [
+  {name: "forward", column: "forward_s"}, {name: "backward", column: "backward_s"},
+  {name: "optimizer", column: "optimizer_s"}];
 
 // "Everything else" is a difference, which may come out a little below zero.
 const sizeOf = (row, part) => Math.max(0, row[part.column] ?? 0);
@@ -133,38 +143,73 @@ const byLength = (members) => [...members].sort((a, b) => a.seq - b.seq || planI
 function barParts(row, parts, unit, words) {
   const size = (part) => (isNumber(row[part.column]) ? words(row[part.column]) : "not measured");
   return parts.map((part) => ({
-    value: sizeOf(row, part) / unit, words: `${rowName(row)}, ${part.name}: ${size(part)}`}));
+    value: sizeOf(row, part) / unit, look: part.look, words: `${rowName(row)}, ${part.name}: ${size(part)}`}));
+}
+
+// Bars as long as their share of the slowest plan's time at that length.
+function timeBars(measured, parts, totalOf, label) {
+  const slowest = new Map([...grouped(measured, (row) => row.seq)].map(([length, own]) =>
+    [length, Math.max(...own.map((row) => sumOf(row, parts))) / 100]));
+  const bars = measured.map((row) => ({group: row.seq.toLocaleString("en-US"), name: row.plan,
+    parts: barParts(row, parts, slowest.get(row.seq), seconds), total: seconds(totalOf(row))}));
+  return barChart({bars, scale: linearScale(0, 100), xLabel: "time (% of the slowest plan at that length)", label});
 }
 
 function timePlot(family) {
   const measured = byLength(family.rows.filter((row) => sumOf(row, timeParts) > 0));
   if (!measured.length) return leftOut("where the time goes", "no row has the time of its parts");
-  const slowest = new Map([...grouped(measured, (row) => row.seq)].map(([length, own]) =>
-    [length, Math.max(...own.map((row) => sumOf(row, timeParts))) / 100]));
-  const bars = measured.map((row) => ({group: row.seq.toLocaleString("en-US"), name: row.plan,
-    parts: barParts(row, timeParts, slowest.get(row.seq), seconds),
-    total: seconds(row.split_s ?? sumOf(row, timeParts))}));
-  const chart = barChart({bars, scale: linearScale(0, 100), xLabel: "time (% of the slowest plan at that length)",
-    label: `Where the time goes, ${family.name}`});
-  return figure("time", "Where the time goes", "One forward apart from the timed ones, with a clock around each " +
+  const chart = timeBars(measured, timeParts, (row) => row.split_s ?? sumOf(row, timeParts),
+                         `Where the time goes, ${family.name}`);
+  const one = isStep(family.rows[0]) ? "One training step" : "One forward";
+  return figure("time", "Where the time goes", `${one} apart from the timed ones, with a clock around each ` +
     "part; mean of the ranks. On the right its time.", partLegend(timeParts), chart);
+}
+
+// Of training steps only.
+function stepPlot(family) {
+  if (!isStep(family.rows[0])) return null;
+  const measured = byLength(family.rows.filter((row) => has(row, "forward_s", "backward_s")));
+  if (!measured.length) return leftOut("forward, backward and optimizer", "no row has their times");
+  const parts = stepParts.filter((part) => measured.some((row) => row[part.column] > 0));
+  const chart = timeBars(measured, parts, (row) => sumOf(row, parts), `Parts of a training step, ${family.name}`);
+  return figure("step", `A step's ${joined(parts.map((part) => part.name))}`, "Medians of the timed steps, each of " +
+    "the slowest rank. On the right their sum, which is not the median of the step exactly.", partLegend(parts), chart);
 }
 
 function memoryPlot(family) {
   const measured = byLength(family.rows.filter((row) => has(row, "activations_bytes")));
   if (!measured.length) return leftOut("what fills the memory", "no row has the memory of its parts");
-  const totals = measured.map((row) => row.allocated_bytes ?? sumOf(row, memoryParts));
-  const all = [...totals, ...measured.flatMap((row) => [sumOf(row, memoryParts), row.predicted_bytes])];
+  const parts = memoryParts.filter((part) => !part.ofSteps || measured.some((row) => row[part.column] > 0));
+  const totals = measured.map((row) => row.allocated_bytes ?? sumOf(row, parts));
+  const all = [...totals, ...measured.flatMap((row) => [sumOf(row, parts), row.predicted_bytes])];
   const unit = unitFor(Math.max(...all.filter(isNumber)), byteUnits);
   const bars = measured.map((row, i) => ({group: row.seq.toLocaleString("en-US"), name: row.plan,
-    parts: barParts(row, memoryParts, unit.factor, bytes), total: bytes(totals[i]),
+    parts: barParts(row, parts, unit.factor, bytes), total: bytes(totals[i]),
     predicted: isNumber(row.predicted_bytes) ? row.predicted_bytes / unit.factor : undefined,
     predictedWords: isNumber(row.predicted_bytes) ? `${rowName(row)}, predicted: ${bytes(row.predicted_bytes)}` : ""}));
   const scale = scaleFromZero(all.filter(isNumber).map((value) => value / unit.factor));
   const predicted = bars.some((bar) => bar.predicted !== undefined) ? "predicted peak" : null;
   const chart = barChart({bars, scale, xLabel: `memory of a rank (${unit.name})`, label: `Memory, ${family.name}`});
   return figure("memory", "What fills the memory", "What lives at the allocated peak, the largest of the ranks. " +
-    "On the right the peak.", partLegend(memoryParts, predicted), chart);
+    "On the right the peak.", partLegend(parts, predicted), chart);
+}
+
+// ---- what a training step's forward saves
+
+function savedPlot(family) {
+  if (!isStep(family.rows[0])) return null;
+  const measured = family.rows.filter((row) => has(row, "saved_bytes", "seq"));
+  if (!measured.length) return leftOut("what is saved for the backward", "no row has its size");
+  const unit = unitFor(Math.max(...measured.map((row) => row.saved_bytes)), byteUnits);
+  const lengths = lengthsOf(measured), logs = wideSpan(lengths);
+  const y = scaleFromZero(measured.map((row) => row.saved_bytes / unit.factor));
+  const plot = frame({width: 560, height: 300, x: measuredScale(lengths, logs), y, xLabel: lengthLabel(logs),
+    yLabel: `saved on a rank (${unit.name})`, label: `Saved for the backward against length, ${family.name}`});
+  drawSeries(plot, plansOf(measured), (plan) => inOrder(measured, plan, "seq").map((row) => ({
+    x: row.seq, y: row.saved_bytes / unit.factor, words: `${rowName(row)}: ${bytes(row.saved_bytes)}`})));
+  return figure("saved", "Saved for the backward", "What the forward keeps for the backward, at its end, with the " +
+    "gradient of the logits; the largest of the ranks. Plans stand side by side.", planLegend(plansOf(measured)),
+    plot.root);
 }
 
 // ---- several world sizes
@@ -198,7 +243,7 @@ function scalingPlots() {
 }
 
 function allPlots() {
-  const plots = [latencyPlot, ratioPlot, timePlot, memoryPlot, samplesPlot];
+  const plots = [latencyPlot, ratioPlot, stepPlot, timePlot, savedPlot, memoryPlot, samplesPlot];
   const sections = families(rows).flatMap((family) =>
     [html("h3", {}, family.name), html("div", {class: "figures"}, ...plots.map((plot) => plot(family)))]);
   return [...sections, ...scalingPlots()];

@@ -7,7 +7,7 @@ const isNumber = (value) => typeof value === "number";
 const has = (row, ...names) => names.every((name) => isNumber(row[name]));
 const unique = (values) => [...new Set(values)];
 const byNumber = (a, b) => a - b;
-const plural = (count, noun) => `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
+const plural = (count, noun, ending = "s") => `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : ending}`;
 
 function grouped(values, keyOf) {
   const groups = new Map();
@@ -72,22 +72,33 @@ function exact(value, unit) {
 
 const hasProblem = (row) => row.status !== undefined && row.status !== "ok" || row.check === "fail";
 const differs = (name) => unique(rows.map((row) => row[name])).length > 1;
+const isStep = (row) => row.workload === "train";
+const workName = (row) => (isStep(row) ? "training step" : "forward");
+// A step's value that is the usual one is said only where steps differ in it.
+const unlessUsual = (usual) => (row, name) =>
+  row[name] !== usual || unique(rows.filter(isStep).map((step) => step[name])).length > 1;
 
+// Name, words, and whether they are said: whenever there is a value, or only where onlyIf(row, name).
 const caseParts = [
   ["model", (value) => value],
   ["layers", (value) => plural(value, "layer")],
   ["batch", (value) => `batch ${value}`],
   ["dtype", (value) => value],
+  ["workload", (value) => (value === "train" ? "training step" : value)],
+  ["recompute", (value) => `recompute ${value}`],
+  ["regather", (value) => (value === "off" ? "no regather" : `regather ${value}`), unlessUsual("on")],
+  ["optimizer", (value) => (value === "none" ? "no optimizer" : value), unlessUsual("none")],
+  ["micro_batches", (value) => plural(value, "micro-batch", "es"), unlessUsual(1)],
   ["world", (value) => plural(value, "rank")],
-  ["device", (value) => value, true],
-  ["backend", (value) => value, true],
-  ["threads", (value) => `${plural(value, "thread")} each`, true],
+  ["device", (value) => value, (row, name) => differs(name)],
+  ["backend", (value) => value, (row, name) => differs(name)],
+  ["threads", (value) => `${plural(value, "thread")} each`, (row, name) => differs(name)],
 ];
 
 function caseName(row, without = []) {
   return caseParts
-    .filter(([name, , onlyIfDiffers]) => row[name] !== undefined && row[name] !== "" && !without.includes(name) &&
-                                         (!onlyIfDiffers || differs(name)))
+    .filter(([name, , onlyIf]) => row[name] !== undefined && row[name] !== "" && !without.includes(name) &&
+                                  (!onlyIf || onlyIf(row, name)))
     .map(([name, words]) => words(row[name])).join(", ");
 }
 
@@ -96,10 +107,10 @@ const caseKey = (row, without = []) =>
 const rowName = (row) => (row.collective ? `${row.collective} of ${bytes(row.message_bytes)} by ${row.backend}`
   : `${row.plan} at seq ${row.seq}`);
 
-// Forwards that differ only in plan and length, as {name, rows}. Runs are kept apart where they measured the same.
+// Forwards or training steps that differ only in plan and length, as {name, rows}. Runs are kept apart where they measured the same.
 function families(all, without = []) {
-  const result = [], forwards = all.filter((row) => !row.collective);
-  for (const members of grouped(forwards, (row) => caseKey(row, without)).values()) {
+  const result = [], ofModels = all.filter((row) => !row.collective);
+  for (const members of grouped(ofModels, (row) => caseKey(row, without)).values()) {
     const name = caseName(members[0], without);
     const cases = members.map((row) => JSON.stringify([row.plan, row.seq, row.world]));
     if (unique(cases).length === members.length) {
