@@ -8,6 +8,8 @@
   time-split, memory-split   what the time and the peak of memory consist of
   before-head                peak memory above the weights before the head runs, where SP's saving shows
   scaling                    time, and speed-up over one rank, against the number of ranks
+  step-split                 of training steps the time of forward, backward and optimizer
+  saved                      of training steps what the forward keeps for the backward
 
 Rows whose status is not ok are left out, and of several rows of one case the last counts. Files are drawn together.
 Where they have several models, dtypes, worlds, ..., each has its own pictures, with its name in the file names. A
@@ -31,6 +33,7 @@ from matplotlib.lines import Line2D  # noqa: E402
 # The palette of Okabe and Ito, which the colour-blind can distinguish; hatches and markers do for print.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "++", "oo")
+PART_COLORS, PART_HATCHES = (*COLORS, "#A6A6A6", "#7B5BB5"), (*HATCHES, "**")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLE = {"font.family": "DejaVu Sans", "font.size": 10, "legend.fontsize": 9, "xtick.labelsize": 9,
          "ytick.labelsize": 9, "hatch.linewidth": 0.5, "axes.axisbelow": True, "axes.spines.top": False,
@@ -38,7 +41,11 @@ STYLE = {"font.family": "DejaVu Sans", "font.size": 10, "legend.fontsize": 9, "x
          "svg.fonttype": "none", "svg.hashsalt": "tpsp"}
 DOT = "\u00a0· "  # a line may end after it, not before
 TIME_PARTS = ("gemm_s", "attention_s", "norm_s", "wait_s", "move_s", "seam_s", "other_s")
+STEP_PARTS = ("forward_s", "backward_s", "optimizer_s")
 MEMORY_PARTS = ("weights_bytes", "activations_bytes", "logits_bytes", "collective_bytes", "resident_bytes")
+STEP_MEMORY_PARTS = ("gradient_bytes", "optimizer_bytes", "saved_at_peak_bytes", "recomputed_bytes")
+PART_NAMES = {"seam_s": "fused add-norm", "gradient_bytes": "gradients",
+              "saved_at_peak_bytes": "saved for the backward"}
 
 
 class Empty(Exception):
@@ -166,8 +173,9 @@ def ratio_label(pairs):
     return "\n".join(lines)
 
 
-def stacked(rows, plans, parts, needed, label, mark=None):
-    """A lying bar for each length and plan, made of the parts; the mark is a diamond."""
+def stacked(rows, plans, parts, needed, label, mark=None, looks=None):
+    """A lying bar for each length and plan, made of the parts; the mark is a diamond. Parts have the colours of their
+    places in looks."""
     rows = sorted(with_number(rows, needed), key=lambda row: (row["seq"], plans.index(row["plan"])))
     size, name = unit(parts[0], [sum(number(row, part) or 0 for part in parts) for row in rows])
     labels = [textwrap.fill(f"{row['seq']}  {row['plan']}", 30) for row in rows]
@@ -175,10 +183,11 @@ def stacked(rows, plans, parts, needed, label, mark=None):
     lines = max(label.count("\n") for label in labels) + 1
     figure, (ax,) = canvas(7.2, 2.1 + (max(places[-1], 3) + 1) * max(0.3, 0.17 * lines))
     ends, handles = [0] * len(rows), []
-    for style, part in enumerate(parts):
+    for part in parts:
+        style = (looks or parts).index(part)
         lengths = [(number(row, part) or 0) / size for row in rows]
-        handles.append(ax.barh(places, lengths, 0.8, ends, color=COLORS[style], hatch=HATCHES[style], edgecolor="black",
-                               linewidth=0.5, label=part_name(part)))
+        handles.append(ax.barh(places, lengths, 0.8, ends, color=PART_COLORS[style], hatch=PART_HATCHES[style],
+                               edgecolor="black", linewidth=0.5, label=part_name(part)))
         ends = [end + length for end, length in zip(ends, lengths)]
     handles += marks(ax, rows, places, mark, size)
     totals(ax, rows, places, ends, mark, size)
@@ -193,7 +202,7 @@ def stacked(rows, plans, parts, needed, label, mark=None):
 
 
 def part_name(column):
-    return "fused add-norm" if column == "seam_s" else column.removesuffix("_s").removesuffix("_bytes")
+    return PART_NAMES.get(column, column.removesuffix("_s").removesuffix("_bytes"))
 
 
 def marks(ax, rows, places, mark, size):
@@ -215,8 +224,20 @@ def time_split(rows, plans):
     return stacked(rows, plans, TIME_PARTS, "gemm_s", "time")
 
 
+def present(rows, parts):
+    return [part for part in parts if any(number(row, part) for row in rows)]
+
+
+def step_split(rows, plans):
+    return stacked(rows, plans, present(rows, STEP_PARTS), "backward_s", "median time", looks=STEP_PARTS)
+
+
 def memory_split(rows, plans):
-    return stacked(rows, plans, MEMORY_PARTS, "activations_bytes", "memory of a rank", "predicted_bytes")
+    """Those parts of training steps that there are follow the weights, so that what plans have alike begins alike."""
+    weights, *others = MEMORY_PARTS
+    parts = [weights, *present(rows, STEP_MEMORY_PARTS), *others]
+    return stacked(rows, plans, parts, "activations_bytes", "memory of a rank", "predicted_bytes",
+                   (*MEMORY_PARTS, *STEP_MEMORY_PARTS))
 
 
 def scaling(rows, plans):
@@ -226,7 +247,7 @@ def scaling(rows, plans):
     if len(worlds) < 2:
         raise Empty("all rows have the same world")
     alone = {(r["plan"], r["seq"]): r for r in rows if r["world"] == 1}
-    alone |= {(None, seq): row for (_, seq), row in alone.items()}  # on one rank all plans are the same forward
+    alone |= {(None, seq): row for (_, seq), row in alone.items()}  # on one rank all plans do the same
     figure, axes = canvas(9.6 if alone else 6.4, 4.6, 2 if alone else 1)
     size, name = unit("latency_s", [row["latency_s"] for row in rows])
     for plan in plans:
@@ -278,37 +299,46 @@ def scaling_axes(axes, worlds, name):
 
 # ---- which pictures
 
+ONLY_OF_STEPS = ("step-split", "saved")
+
+
 def kinds(rows):
-    """(name, heading, device or None for all, function) of each picture."""
+    """(name, heading, device or None for all, function) of each picture; {work} is a forward or a training step."""
     first = "cuda" if any(row["device"] == "cuda" for row in rows) else "cpu"
 
     def column(name, label):
         return lambda rows, plans: bars(rows, plans, name, label)
 
-    return [("time", "Time of one forward", first, time_bars),
+    return [("time", "Time of one {work}", first, time_bars),
             ("allocated", "Peak memory held by tensors, largest of the ranks", first,
              column("allocated_bytes", "allocated memory")),
             ("reserved", "Peak memory taken from the system, largest of the ranks", first,
              column("reserved_bytes", "reserved memory")),
-            ("cpu-time", "Time of one forward on the CPU", "cpu", time_bars),
+            ("cpu-time", "Time of one {work} on the CPU", "cpu", time_bars),
             ("cpu-memory", "Memory of the process on the CPU, largest of the ranks", "cpu",
              column("process_bytes", "CPU memory")),
             ("ratio", "One plan against another: ratio of times with its 95% interval", None, ratio),
-            ("time-split", "What the time of a forward consists of, in a pass of its own", None, time_split),
+            ("time-split", "What the time of a {work} consists of, in a pass of its own", None, time_split),
             ("memory-split", "What the peak of memory consists of", None, memory_split),
             ("before-head", "Peak memory above the weights before the head", None,
              column("before_head_bytes", "memory before the head")),
-            ("scaling", "Time of one forward over the number of ranks", None, scaling)]
+            ("scaling", "Time of one {work} over the number of ranks", None, scaling),
+            ("step-split", "Time of a training step: forward, backward and optimizer, each a median", None, step_split),
+            ("saved", "What a step's forward keeps for the backward, largest of the ranks", None,
+             column("saved_bytes", "saved for the backward"))]
 
 
-def heading(rows, text, world):
+def heading(rows, text, world, differing):
     """The picture's title: what it shows, of what, and where and when it was measured."""
-    names = ("model", "layers", "batch", "dtype", *(["world"] if world else []))
+    names = ("model", "layers", "batch", "dtype", *results_file.step_names(rows[0], differing),
+             *(["world"] if world else []))
     hosts, dates = distinct([{"host": "", **r} for r in rows], "host"), sorted(r.get("utc_time", "")[:10] for r in rows)
     where = [rows[0]["device"], rows[0].get("device_name", "").strip(),
              ", ".join(hosts) if len(hosts) < 4 else f"{len(hosts)} hosts",
              dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"]
-    return [text, DOT.join(results_file.case_words(rows[0], names)), DOT.join(word for word in where if word)]
+    work = "training step" if results_file.is_step(rows[0]) else "forward"
+    return [text.format(work=work), DOT.join(results_file.case_words(rows[0], names)),
+            DOT.join(word for word in where if word)]
 
 
 def write(figure, lines, path, formats):
@@ -324,19 +354,22 @@ def write(figure, lines, path, formats):
 def draw_all(rows, folder, formats):
     """Writes the pictures and returns how many there are."""
     plans, drawn = list(dict.fromkeys(row["plan"] for row in rows)), 0
+    differing = results_file.varying(rows)
     for name, text, device, draw in kinds(rows):
         fixed = [(words, group) for words, group in results_file.groups(rows, ("world",) if name == "scaling" else ())
                  if device in (None, group[0]["device"])]
         if not fixed:
             print(f"plot.py: left out {name}: no row of device {device}", file=sys.stderr)
         for words, group in fixed:
+            if name in ONLY_OF_STEPS and not results_file.is_step(group[0]):
+                continue
             suffix = re.sub(r"[^\w.+]+", "-", "".join(f"-{word}" for word in words))
             try:
                 figure = draw(group, plans)
             except Empty as error:
                 print(f"plot.py: left out {name}{suffix}: {error}", file=sys.stderr)
                 continue
-            write(figure, heading(group, text, name != "scaling"), folder / f"{name}{suffix}", formats)
+            write(figure, heading(group, text, name != "scaling", differing), folder / f"{name}{suffix}", formats)
             drawn += 1
     return drawn
 

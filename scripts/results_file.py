@@ -17,7 +17,9 @@ FORMER = {column["former_name"]: name for name, column in COLUMNS.items() if "fo
 RAW = {name for name, column in COLUMNS.items() if column["detail"] == "raw"}
 
 # What a case is, in the order that names are made of it; plan and seq differ within a picture.
-CASE = ("device", "model", "layers", "batch", "dtype", "world", "threads", "backend", "device_name")
+STEP = ("workload", "recompute", "regather", "optimizer", "micro_batches")  # of training steps; a forward has none
+USUAL = {"regather": "on", "optimizer": "none", "micro_batches": 1}
+CASE = ("device", "model", "layers", "batch", "dtype", *STEP, "world", "threads", "backend", "device_name")
 NEEDED = ("status", "model", "layers", "plan", "batch", "seq", "world", "dtype", "device")
 
 class BadFile(Exception):
@@ -38,8 +40,8 @@ def library(name, package):
 
 
 def read(path):
-    """The rows of forwards in a CSV or JSON Lines file; those of collectives alone and a last line torn by a kill are
-    left out. Throws BadFile."""
+    """The rows of forwards and training steps in a CSV or JSON Lines file; those of collectives alone and a last line
+    torn by a kill are left out. Throws BadFile."""
     formats = {".csv": csv_rows, ".jsonl": json_rows}
     if Path(path).suffix not in formats:
         raise BadFile(f"{path}: neither .csv nor .jsonl; give a file that tpsp-bench --out wrote")
@@ -51,7 +53,7 @@ def read(path):
         raise BadFile(f"{path}: no results file: it is not text") from error
     rows = formats[Path(path).suffix](path, text)
     if not rows:
-        raise BadFile(f"{path}: no rows of forwards; was the run stopped before its first case?")
+        raise BadFile(f"{path}: no rows of forwards or training steps; was the run stopped before its first case?")
     return rows
 
 
@@ -150,9 +152,21 @@ def varying(rows, columns=CASE):
     return names
 
 
+def is_step(row):
+    return row.get("workload") == "train"
+
+
+def step_names(row, differing):
+    """What is said of a training step: always what it recomputes, and what is unusual or among the differing names."""
+    unusual = [name for name in STEP if name in row and row[name] != USUAL.get(name)]
+    return [name for name in STEP if name in unusual or name in row and name in differing]
+
+
 def case_words(row, names=CASE):
     """The named cells for people: ["llama-7b", "2 layers", "fp32", ...]."""
     units = {"layers": "layer", "world": "rank", "threads": "thread"}
+    spoken = {("workload", "train"): "training step", ("regather", "on"): "regather on",
+              ("regather", "off"): "no regather", ("optimizer", "none"): "no optimizer"}
     words = []
     for name in names:
         value = row.get(name)
@@ -160,7 +174,9 @@ def case_words(row, names=CASE):
             continue
         many = "" if value == 1 else "s"
         words.append(f"{value} {units[name]}{many}" if name in units else
-                     f"batch {value}" if name == "batch" else value)
+                     f"{name} {value}" if name in ("batch", "recompute") else
+                     f"{value} micro-batch{'es' if many else ''}" if name == "micro_batches" else
+                     spoken.get((name, value), value))
     return words
 
 

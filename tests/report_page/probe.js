@@ -55,7 +55,7 @@
   // Of series: how far each mark is above the axis below.
   function heightsOf(plot) {
     const bottom = Number(plot.querySelector(".axis").getAttribute("d").match(/V([\d.]+)/)?.[1]);
-    const height = (one) => bottom - Number(one.getAttribute("transform").match(/ ([\d.]+)\)/)[1]);
+    const height = (one) => bottom - Number(one.getAttribute("transform").match(/ (-?[\d.e-]+)\)/)[1]);
     return all(".mark", plot).map((one) => ({words: words(one), height: height(one)}));
   }
 

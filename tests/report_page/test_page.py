@@ -303,6 +303,12 @@ def check_steps_and_forwards(seen, expect, page):
            "the legend of memory has the optimizer where there is one", legends)
 
 
+def check_steps_usual(seen, expect):
+    case = "llama-7b, 2 layers, batch 2, fp32"
+    expect(seen["families"] == [f"{case}, 2 ranks", f"{case}, training step, recompute block, 2 ranks"],
+           "what is usual of all steps is not in their names", seen["families"])
+
+
 def check_steps_no_details(seen, expect):
     expect(kinds(seen) == ["latency", "ratio"], "what was measured is plotted", kinds(seen))
     expect(len(seen["left_out"]) == 5, "five plots of the family are said to be left out", seen["left_out"])
@@ -314,7 +320,7 @@ def check_steps_far_apart(seen, expect, page):
 
 WITH_ROWS = {"steps": check_steps, "steps-and-forwards": check_steps_and_forwards,
              "steps-far-apart": check_steps_far_apart}
-SPECIAL = {"steps-no-details": check_steps_no_details, "two-runs": check_two_runs, "across-runs": check_across_runs,
+SPECIAL = {"steps-no-details": check_steps_no_details, "steps-usual": check_steps_usual, "two-runs": check_two_runs, "across-runs": check_across_runs,
            "collectives": check_collectives, "collectives-only": check_collectives_only,
            "usual": check_usual, "failures": check_failures, "no-details": check_no_details, "hostile": check_hostile,
            "many": check_many, "single": check_single}

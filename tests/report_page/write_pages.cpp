@@ -354,9 +354,19 @@ Sweep far_apart() {
 // Forwards beside steps that differ in all that is said only where they do.
 std::vector<Row> steps_and_forwards() {
   std::vector<Row> rows = made_up(in_fp32());
+  for (Row& row : rows) {
+    row.allocated_bytes = *row.allocated_bytes - *row.resident_bytes;
+    row.resident_bytes = 0;
+  }
   const std::vector<Step> steps = {
       {"none", "on", "none", 1}, {"none", "off", "none", 1}, {"none", "on", "adamw", 1}, {"none", "on", "none", 2}};
   const std::vector<Row> of_steps = as_steps(rows, steps);
+  rows.insert(rows.end(), of_steps.begin(), of_steps.end());
+  return rows;
+}
+
+std::vector<Row> with_usual_steps(std::vector<Row> rows) {
+  const std::vector<Row> of_steps = as_steps(rows, {{"block", "on", "none", 1}});
   rows.insert(rows.end(), of_steps.begin(), of_steps.end());
   return rows;
 }
@@ -393,6 +403,7 @@ int main(int argc, char** argv) {
   write(folder, "across-runs", across_runs());
   write(folder, "steps", as_steps(made_up(in_fp32()), {{"none"}, {"attention"}, {"block"}}));
   write(folder, "steps-and-forwards", steps_and_forwards());
+  write(folder, "steps-usual", with_usual_steps(made_up(in_fp32())));
   write(folder, "steps-far-apart", as_steps(made_up(far_apart()), {{"block"}}));
   write(folder, "steps-no-details", without_details(as_steps(made_up(in_fp32()), {{"block"}})));
   write(folder, "empty", {});

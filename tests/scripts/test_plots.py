@@ -221,6 +221,116 @@ class OtherRows(InFolder):
         self.assertEqual(results_file.read(path), results_file.read(EXAMPLE.with_suffix(".csv")))
 
 
+def step_of(row, recompute, **more):
+    """The row as one of a training step, with what it saves and computes again."""
+    kept = {"none": 600_000_000, "attention": 500_000_000, "block": 90_000_000}[recompute]
+    kept //= 1 if row["plan"] == "tp" else 2
+    parts = {"gradient_bytes": row["weights_bytes"], "optimizer_bytes": 2 * row["weights_bytes"],
+             "saved_at_peak_bytes": kept, "recomputed_bytes": 210_000_000 if recompute == "block" else 0}
+    total = sum(row[part] for part in plot.MEMORY_PARTS) + sum(parts.values())
+    return row | {"workload": "train", "recompute": recompute, "regather": "on", "optimizer": "adamw",
+                  "micro_batches": 1, "forward_s": 0.3 * row["latency_s"], "backward_s": 0.65 * row["latency_s"],
+                  "optimizer_s": 0.04 * row["latency_s"], "saved_bytes": kept + row["logits_bytes"], **parts,
+                  "allocated_bytes": total, "predicted_bytes": total} | more
+
+
+class Steps(InFolder):
+    policies = ("none", "attention", "block")
+    rows = [step_of(row, policy) for policy in policies for row in PAIR]
+
+    def bars(self, draw, rows):
+        """{name of a part: (its colour and hatch, [its length in each bar])} of a picture of lying bars."""
+        ax, = draw(rows, ["tp", "tp+sp"]).axes
+        return {bars.get_label(): ((bars[0].get_facecolor(), bars[0].get_hatch()), [bar.get_width() for bar in bars])
+                for bars in ax.containers}
+
+    def assert_lengths(self, drawn, values):
+        self.assertEqual(len(drawn), len(values))
+        for length, value in zip(drawn, values):
+            self.assertAlmostEqual(length, value, 9)
+
+    def test_steps_that_recompute_differently_have_pictures_of_their_own(self):
+        names, said = self.draw(self.rows)
+        kinds = (*BARS, "ratio", "time-split", "memory-split", "step-split", "saved")
+        self.assertEqual(names, {f"{kind}-recompute-{policy}" for kind in kinds for policy in self.policies})
+        self.assertEqual(said.splitlines(), [f"plot.py: left out scaling-recompute-{policy}: all rows have the same "
+                                             "world" for policy in self.policies])
+        for policy in self.policies:
+            words = self.words(f"saved-recompute-{policy}")
+            self.assertIn(f"fp32 · training step · recompute {policy} · adamw · 2 ranks", words)
+            own = [row["saved_bytes"] for row in self.rows if row["recompute"] == policy]
+            size, unit = plot.unit("saved_bytes", own)
+            self.assertIn(f"saved for the backward, {unit}", words)
+            for saved in own:
+                self.assertIn(plot.short(saved / size), words.split())
+        self.assertIn("Time of one training step", self.words("time-recompute-block"))
+        self.assertIn("What the time of a training step", self.words("time-split-recompute-block"))
+
+    def test_forwards_beside_steps_are_drawn_as_before(self):
+        alone, _ = self.draw(PAIR)
+        pictures = {name: (self.folder / "out" / f"{name}.svg").read_text() for name in alone}
+        names, said = self.draw(PAIR + [step_of(row, "block") for row in PAIR])
+        self.assertEqual(names, alone | {f"{name}-training-step" for name in (*alone, "step-split", "saved")})
+        for name in alone:
+            self.assertEqual((self.folder / "out" / f"{name}.svg").read_text(), pictures[name], name)
+        self.assertNotIn("saved", said)
+        self.assertNotIn("step-split", said)
+        self.assertNotIn("regather", self.words("saved-training-step"))
+
+    def test_what_steps_differ_in_is_in_their_names_and_titles(self):
+        plain = {"optimizer": "none", "optimizer_s": None, "optimizer_bytes": 0}
+        rows = [step_of(row, "none", **plain, **more) for row in PAIR
+                for more in ({}, {"regather": "off"}, {"micro_batches": 4})]
+        names, _ = self.draw(rows)
+        cases = {"regather-on-1-micro-batch": "recompute none · regather on · 1 micro-batch",
+                 "no-regather-1-micro-batch": "recompute none · no regather · 1 micro-batch",
+                 "regather-on-4-micro-batches": "recompute none · regather on · 4 micro-batches"}
+        self.assertEqual({name for name in names if name.startswith("saved")}, {f"saved-{case}" for case in cases})
+        for case, words in cases.items():
+            self.assertIn(f"fp32 · training step · {words} · 2 ranks", self.words(f"saved-{case}"))
+            self.assertNotIn("optimizer", self.words(f"memory-split-{case}"))
+            self.assertIn("forward backward", self.words(f"step-split-{case}"))
+
+    def test_the_parts_are_those_of_the_rows_and_add_up(self):
+        for policy in self.policies:
+            rows = sorted((row for row in self.rows if row["recompute"] == policy), key=lambda row: row["plan"])
+            memory = self.bars(plot.memory_split, rows)
+            for name, column in {"gradients": "gradient_bytes", "optimizer": "optimizer_bytes",
+                                 "saved for the backward": "saved_at_peak_bytes"}.items():
+                self.assert_lengths(memory[name][1], [row[column] / 1e9 for row in rows])
+            self.assertEqual("recomputed" in memory, policy == "block")
+            for i, row in enumerate(rows):
+                total = sum(lengths[i] for _, lengths in memory.values())
+                self.assertAlmostEqual(total, row["allocated_bytes"] / 1e9, 9)
+            step = self.bars(plot.step_split, rows)
+            self.assertEqual(list(step), ["forward", "backward", "optimizer"])
+            unit, _ = plot.unit("forward_s", [row["latency_s"] for row in rows])
+            for name in step:
+                self.assert_lengths(step[name][1], [row[f"{name}_s"] / unit for row in rows])
+
+    def test_no_two_parts_look_alike_and_those_of_forwards_as_before(self):
+        memory = self.bars(plot.memory_split, [row for row in self.rows if row["recompute"] == "block"])
+        self.assertEqual(len(memory), 9)
+        for place in (0, 1):
+            self.assertEqual(len({look[place] for look, _ in memory.values()}), 9)
+        forward = self.bars(plot.memory_split, PAIR)
+        self.assertEqual(list(forward), ["weights", "activations", "logits", "collective", "resident"])
+        for name, (look, _) in forward.items():
+            self.assertEqual(memory[name][0], look, name)
+
+    def test_trackers_keep_their_series_apart(self):
+        series = {name for _, numbers in results_file.metrics(self.rows) for name in numbers}
+        for policy in self.policies:
+            self.assertIn(f"saved_bytes/tp+sp recompute {policy}", series)
+
+    def test_steps_without_their_values_are_said_to_be_left_out(self):
+        gone = ("saved_bytes", "forward_s", "backward_s", "optimizer_s")
+        names, said = self.draw([{k: v for k, v in row.items() if k not in gone} for row in self.rows[:2]])
+        self.assertFalse({"saved", "step-split"} & names)
+        self.assertIn("plot.py: left out step-split: backward_s is empty\n", said)
+        self.assertIn("plot.py: left out saved: saved_bytes is empty\n", said)
+
+
 class Refusals(InFolder):
     def refused(self, name, text, *texts, code=2):
         path = self.folder / name
