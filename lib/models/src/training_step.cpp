@@ -45,7 +45,8 @@ std::string_view to_string(StepPart part) {
 
 Input training_input(const at::Tensor& text) {
   const auto seq = text.size(1) - 1;
-  return {.tokens = text.narrow(1, 0, seq).contiguous(), .targets = text.narrow(1, 1, seq).contiguous()};
+  const auto copy = [](const at::Tensor& part) { return part.clone(at::MemoryFormat::Contiguous); };
+  return {.tokens = copy(text.narrow(1, 0, seq)), .targets = copy(text.narrow(1, 1, seq))};
 }
 
 StepResult training_step(const Trainee& trainee, const Input& batch, const StepSettings& settings,
