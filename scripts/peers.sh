@@ -122,7 +122,9 @@ run_forwards() {  # ROUND DTYPE BACKEND
 }
 
 run_steps() {  # ROUND DTYPE RECOMPUTE
-  run_tpsp_bench "$out/round-$1-tpsp-bench-$3-$2" "$2" shm --workload train --recompute "$3" --check off --profile off
+  local name=$out/round-$1-tpsp-bench-$3-$2 check=off
+  if [ "$1" = 1 ]; then check=on; fi
+  run_tpsp_bench "$name" "$2" shm --workload train --recompute "$3" --profile off --check $check
 }
 
 run_tpsp_bench() {  # NAME DTYPE BACKEND OPTION...

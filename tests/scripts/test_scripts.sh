@@ -187,7 +187,7 @@ check "peers measures training steps" succeeded
 check "peers gives DTensor's step its shapes" called \
   'mpirun -n 2 .venv/bin/python scripts/peers/dtensor_train.py --hidden 4096 .* --seq 64 --dtype fp32 .* --reps 7 .* --recompute block$'
 check "peers gives tpsp-bench's step the same" called \
-  'mpirun -n 2 build/tpsp-bench --backend shm --model llama-7b --layers 2 --batch 2 --tp --sp --seq 64 --dtype fp32 .* --min-reps 7 .* --workload train --recompute block --check off --profile off$'
+  'mpirun -n 2 build/tpsp-bench --backend shm --model llama-7b --layers 2 --batch 2 --tp --sp --seq 64 --dtype fp32 .* --min-reps 7 .* --workload train --recompute block --profile off --check on$'
 train='dtensor_train.*--recompute' ours='workload train --recompute'
 check "peers runs the steps in order, and in reverse in the second round" in_order \
   "$train none" "$train none" "$ours none" "$train block" "$train block" "$ours block" \

@@ -120,8 +120,9 @@ void choose_kernels(Sweep& sweep, std::optional<GemmCache>& cache, World& world,
   const auto machine = machine_of(sweep, world);
   const auto kept = world.exchange(cache ? text_of(cache->of(machine)) : "").front();
   auto known = choices_in(kept);
+  const auto parts = sweep.training ? sweep.training->micro_batches : 1;
   sweep.kernels =
-      choose_kernels(sweep.gemm, sweep.plans, sweep.batch * longest, sweep.dtype, sweep.device, world, known);
+      choose_kernels(sweep.gemm, sweep.plans, sweep.batch / parts * longest, sweep.dtype, sweep.device, world, known);
   const auto kernels =
       sweep.training ? plain_kernels(sweep.dtype, sweep.device) : packed_kernels(sweep.dtype, sweep.device);
   const bool several = sweep.gemm != GemmPolicy::plain && kernels.size() > 1;

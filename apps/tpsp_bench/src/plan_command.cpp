@@ -56,7 +56,7 @@ void print_fits(const Question& asked, std::int64_t limit) {
   for (const auto& plan : asked.plans) {
     for (const auto seq : asked.seqs) {
       const auto parts = asked.step ? asked.step->micro_batches : 1;
-      const auto most = std::min(most_sequences, most_tokens / seq) / parts * parts;
+      const auto most = std::max(parts, std::min(most_sequences, most_tokens / seq) / parts * parts);
       const auto all = [&](std::int64_t size) { return need_of(asked, plan, parts * size, seq).all(); };
       const auto batch = parts * largest_fit(limit, most / parts, all);
       const auto need = need_of(asked, plan, std::max(batch, parts), seq);

@@ -171,6 +171,8 @@ void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
   row.collective_bytes = bytes(MemoryUse::collectives);
   row.resident_bytes = bytes(MemoryUse::weights) - row.weights_bytes;
   if (row.workload.empty()) return;
+  *row.resident_bytes +=
+      bytes(MemoryUse::gradients) + bytes(MemoryUse::optimizer) - *row.gradient_bytes - *row.optimizer_bytes;
   row.saved_at_peak_bytes = bytes(MemoryUse::saved);
   row.recomputed_bytes = bytes(MemoryUse::recomputed);
 }

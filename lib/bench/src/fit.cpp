@@ -39,7 +39,8 @@ std::int64_t step_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_
   if (!sweep.check) return peak;
   const auto share = reference_share(sweep.batch, world);
   const auto gradients = sweep.model->parameters() * static_cast<std::int64_t>(c10::elementSize(sweep.dtype));
-  return std::max(sweep.model->reference_step_bytes(share, seq, sweep.dtype), gradients + peak);
+  return std::max(sweep.model->reference_step_bytes(share, seq, sweep.dtype),
+                  gradients + std::max(peak, 2 * largest_fp32_slice(plan)));
 }
 
 // The checked forward beside the reference's logits: while it runs, while its logits are gathered, and while they are

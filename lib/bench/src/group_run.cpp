@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "fill_row.h"
 #include "tpsp/bench/check.h"
 #include "tpsp/bench/machine_peaks.h"
@@ -118,7 +120,7 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
 
 void GroupRun::repeat(const Model& model, const Input& input, EventSink& events, StepLog* log) {
   const Context context{.tp = context_.comm, .events = &events};
-  if (!training_) {
+  if (!context_.sweep.training) {
     model.forward(input, context);
     return;
   }
@@ -159,7 +161,7 @@ void GroupRun::profile_plan(const LoweredPlan& plan, const Input& input, Row& ro
 void GroupRun::check(const PlanGroup& plans, std::int64_t seq, std::vector<Row>& rows) {
   const ScopedTimer timer(context_.breakdown.check_s);
   const auto tokens = input(context_.sweep.seed + 1, seq);
-  if (training_) {
+  if (context_.sweep.training) {
     check_steps(plans, tokens, rows);
   } else {
     check_forwards(plans, tokens, rows);
@@ -191,6 +193,11 @@ void GroupRun::check_steps(const PlanGroup& plans, const Input& input, std::vect
       make_weights();
       training_->optimizer.reset();
       training_->optimizer.emplace(*weights_, reference.optimizer());
+    }
+    // What another plan's step has left would pass for a gradient that this one does not compute.
+    for (const auto& module : plan_.modules) {
+      if (module.kind == ModuleKind::container) continue;
+      training_->gradients.of(module.name).fill_(std::numeric_limits<double>::quiet_NaN());
     }
     const auto one = model(*plans[i]);
     const auto loss = training_step(trainee(*one), input, settings, {.tp = context_.comm}).loss;

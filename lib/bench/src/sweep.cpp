@@ -44,12 +44,11 @@ class GroupSweep {
     context.probe.release_unused();  // what was kept for reuse is as good as free
     no_weights_ = lack_of_memory(resident_bytes(context.sweep, *group.front()), context.probe, context.world);
     if (no_weights_) return;
-    const ScopedTimer timer(context.breakdown.weights_s);
-    out_of_memory_ = any_runs_out_of_memory(context.world, [&] { run_.emplace(context, group); });
-    if (out_of_memory_) run_.reset();
+    make_run();
   }
 
   std::vector<Row> rows_at(std::int64_t seq) {
+    if (!run_ && !no_weights_ && !out_of_memory_) make_run();
     if (no_weights_) return all_rows(seq, Status::skipped, "the model " + *no_weights_);
     if (out_of_memory_)
       return all_rows(seq, Status::out_of_memory, fmt::format("the weights ran out of memory; {}", memory_remedy));
@@ -66,6 +65,7 @@ class GroupSweep {
     std::vector<Row> measured;
     const bool failed = runs_out_of_memory(context_.world, [&] { measured = run_->run(seq, fitting); });
     if (failed) {
+      run_.reset();  // what it was changing is in no known state
       const auto message = fmt::format("a forward, a training step or its check ran out of memory; {}", memory_remedy);
       for (const auto* plan : fitting) {
         rows.push_back(unmeasured_row(context_.sweep, *plan, seq, Status::out_of_memory, message));
@@ -77,6 +77,12 @@ class GroupSweep {
   }
 
  private:
+  void make_run() {
+    const ScopedTimer timer(context_.breakdown.weights_s);
+    out_of_memory_ = any_runs_out_of_memory(context_.world, [&] { run_.emplace(context_, group_); });
+    if (out_of_memory_) run_.reset();
+  }
+
   std::vector<Row> all_rows(std::int64_t seq, Status status, const std::string& message) const {
     std::vector<Row> rows;
     for (const auto* plan : group_) rows.push_back(unmeasured_row(context_.sweep, *plan, seq, status, message));

@@ -148,8 +148,9 @@ StepError StepReference::error(double loss, const Gradients& gradients, const Re
     numbers.insert(numbers.end(), {one.gradient, one.largest_gradient, one.weights, one.largest_weight});
     largest_of_all = std::max(largest_of_all, one.largest_gradient);
   }
+  numbers.push_back(finite_or_infinity(std::abs(loss - loss_) / std::abs(loss_)));
   numbers = max_over_ranks(world, numbers);
-  StepError result{.loss = finite_or_infinity(std::abs(loss - loss_) / std::abs(loss_)), .worst = names.front()};
+  StepError result{.loss = numbers.back(), .worst = names.front()};
   for (std::size_t i = 0; i < names.size(); ++i) {
     const auto* const of_module = &numbers[4 * i];
     // The gradient of queries and keys is 0 for a single token, but for rounding.

@@ -33,7 +33,7 @@ std::string_view to_string(Recompute recompute) {
 }
 
 void Saved::push(Sharded value) {
-  recount(value.local, MemoryUse::activations, use_);
+  for (const auto from : {MemoryUse::activations, MemoryUse::collectives}) recount(value.local, from, use_);
   values_.push_back(std::move(value));
 }
 

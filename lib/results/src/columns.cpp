@@ -64,7 +64,7 @@ std::vector<Column> times() {
 
     column_of<&Row::forward_s>("forward_s", "s", "of a training step, the forward up to the loss; all micro-batches", "clock; slowest rank of each repetition, median of the repetitions"),
     column_of<&Row::backward_s>("backward_s", "s", "of a training step, the backward, with the sum of gradients over the ranks", "as forward_s"),
-    column_of<&Row::optimizer_s>("optimizer_s", "s", "of a training step, the optimizer", "as forward_s"),
+    column_of<&Row::optimizer_s>("optimizer_s", "s", "of a training step, the optimizer; 0 without one", "as forward_s"),
 
     column_of<&Row::algbw_bytes_per_s>("algbw_bytes_per_s", "bytes/s", "algorithm bandwidth of a collective", "message_bytes / latency_s"),
     column_of<&Row::busbw_bytes_per_s>("busbw_bytes_per_s", "bytes/s", "bus bandwidth of a collective, which does not depend on the number of ranks where the transport is the limit", "algbw_bytes_per_s times 2(t-1)/t for t ranks in an all-reduce or fused-add-norm, (t-1)/t in the others", brief),
@@ -120,7 +120,7 @@ std::vector<Column> memory() {
     column_of<&Row::gradient_bytes>("gradient_bytes", "bytes", "gradients of one rank's weights; live all the time", "sizes of rank 0's slices, padding included; norms' in fp32"),
     column_of<&Row::optimizer_bytes>("optimizer_bytes", "bytes", "AdamW's moments and, of weights that are not fp32, master copies; live all the time", "sizes of rank 0's slices, padding included"),
     column_of<&Row::saved_bytes>("saved_bytes", "bytes", "what a training step's forward keeps for its backward, the logits' gradient included", "the tensors on the stack of saved values when the forward ends, each once; maximum over the ranks", brief),
-    column_of<&Row::saved_at_peak_bytes>("saved_at_peak_bytes", "bytes", "what of it lives at the allocated peak, the logits' gradient not included", "as activations_bytes"),
+    column_of<&Row::saved_at_peak_bytes>("saved_at_peak_bytes", "bytes", "what of it lives at the allocated peak, without the logits' gradient (logits_bytes) and what lies in memory that ranks share (collective_bytes)", "as activations_bytes"),
     column_of<&Row::recomputed_bytes>("recomputed_bytes", "bytes", "what the backward has computed again and holds at the allocated peak", "as activations_bytes"),
   };
 }
@@ -139,8 +139,8 @@ std::vector<Column> collectives_and_check() {
 
     column_of<&Row::check>("check", "", "pass, fail or off", "logits (of a training step loss, gradients and updated weights) compared with an unsharded reference, outside the timed part; of a collective, wrong is 0", brief),
     column_of<&Row::max_abs_err>("max_abs_err", "", "largest difference of a logit (of a training step, an element of a gradient) from the reference", "the check"),
-    column_of<&Row::max_rel_err>("max_rel_err", "", "largest difference over the largest logit of the reference; of a training step, the largest of all gradients, each over its tensor's largest value", "the check"),
-    column_of<&Row::error_bound>("error_bound", "", "the largest max_rel_err that passes the check: twice the root mean square of what rounding makes", "dtype, sizes, layers and ranks: see docs/method.md"),
+    column_of<&Row::max_rel_err>("max_rel_err", "", "largest difference over the largest logit of the reference; of a training step, the largest of all gradients, each over its tensor's largest value, which counts as a thousandth of the largest of all at least", "the check"),
+    column_of<&Row::error_bound>("error_bound", "", "the largest max_rel_err that passes the check: twice the root mean square of what rounding makes; of a training step twice that, and for loss_error and weights_error too", "dtype, sizes, layers and ranks: see docs/method.md"),
     column_of<&Row::loss>("loss", "", "loss of a training step with the initial weights: mean cross-entropy of the next token; with --check off that of the last timed step", "the check"),
     column_of<&Row::loss_error>("loss_error", "", "difference of the loss from the reference's, over that", "the check"),
     column_of<&Row::worst_gradient>("worst_gradient", "", "the module whose gradient has max_rel_err", "the check"),

@@ -57,9 +57,9 @@ struct Trainee {
 /// Tokens, and of each the one that is to follow: the text `[batch, seq + 1]` without its last and without its first.
 Input training_input(const at::Tensor& text);
 
-/// One step on `batch`, of which each replica has its equal share, and whose sequences the micro-batches share. The
-/// gradients are those of the mean loss of all replicas' tokens afterwards. Throws bad_input where the batch does not
-/// divide. Collective.
+/// One step on `batch`, `[sequences, seq]`: this replica's share, which the micro-batches share in turn. The gradients
+/// are those of the mean loss of all replicas' tokens afterwards. Throws bad_input where the micro-batches do not
+/// divide the sequences. Collective.
 StepResult training_step(const Trainee& trainee, const Input& batch, const StepSettings& settings,
                          const Context& context, const StepListener& ended = {});
 

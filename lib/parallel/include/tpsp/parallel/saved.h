@@ -30,7 +30,8 @@ struct SavedPolicy {
 };
 
 /// A stack, since a backward meets everything in reverse order. Each `redistribute` of the forward is an entry too:
-/// the placement that its value came from, without a tensor. Activations are counted as `use` while they are on it.
+/// the placement that its value came from, without a tensor. Activations and results of collectives are counted as
+/// `use` while they are on it; what lies in memory that ranks share stays what it was.
 class Saved {
  public:
   explicit Saved(SavedPolicy policy = {}, MemoryUse use = MemoryUse::saved) : policy_(policy), use_(use) {}
