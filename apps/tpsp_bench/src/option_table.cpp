@@ -64,7 +64,7 @@ const std::vector<OptionSpec>& option_table() {
       {"order", "NAME", "random", "random (interleaved) or sequential", "Protocol", {comm}},
       {"weights", "NAME", "shared", "shared by plans, own, or all kept", "Protocol", {bench}, once, in_suite},
       {"check", "on|off", "on", "compare results with the unsharded model", "Protocol", {bench}, once, in_suite},
-      {"profile", "on|off", "on", "one more repetition, to see where time goes", "Protocol", {bench}, once, in_suite},
+      {"profile", "on|off", "on", "one more repetition: where time goes", "Protocol", {bench}, once, in_suite},
       {"out", "FILE", "", "rows go here: .csv, .jsonl, .md; repeatable\n(default: tpsp-results.csv and tpsp-results.jsonl)", "Output", {bench, comm}, repeatable},
       {"trace", "FILE", "", "the profiled repetitions, for ui.perfetto.dev", "Output", {bench}},
       {"export", "DIR", "", "write model and results of one case for others", "Output", {bench}},
