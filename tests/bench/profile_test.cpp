@@ -46,7 +46,7 @@ TEST_CASE("a rank that comes early to a collective waits, and then moves data") 
   CHECK(seconds_in(profiles[1], Phase::wait) < 0.04);
   for (const auto& one : profiles) {
     CHECK(seconds_in(one, Phase::move) >= 0.02);
-    CHECK(one.intervals.back().label == "forward");
+    CHECK(one.intervals.back().label == "repetition");
   }
   CHECK(seconds_in(profiles[1], Phase::gemm) >= 0.06);
   CHECK(seconds_in(profiles[0], Phase::gemm) < 0.05);
@@ -68,6 +68,6 @@ TEST_CASE("the phases of a forward add up to its time, slices included, and name
   std::vector<std::string> labels;
   for (const auto& interval : one.intervals)
     labels.push_back(std::string(to_string(interval.phase)) + " " + interval.label);
-  CHECK(labels == std::vector<std::string>{"other forward", "norm norm", "norm norm", "wait all-gather w1",
-                                           "move all-gather w1", "norm norm", "norm norm", "other forward"});
+  CHECK(labels == std::vector<std::string>{"other repetition", "norm norm", "norm norm", "wait all-gather w1",
+                                           "move all-gather w1", "norm norm", "norm norm", "other repetition"});
 }

@@ -42,7 +42,7 @@ std::int64_t measured_peak(const LlamaConfig& config, const std::string& plan, s
   DryProcessGroup comm(0, 2);
   AllocationMeter meter(at::kCPU);
   ResidentWeights weights(lowered, 0, {.seed = 1, .dtype = dtype});
-  Gradients gradients(lowered, 0, dtype, at::kCPU);
+  Gradients gradients(lowered, dtype, at::kCPU);
   const Llama llama(config);
   const auto model = llama.bind(lowered, weights);
   meter.reset_peak();

@@ -13,7 +13,7 @@ struct Step {
       : plan_(plan),
         world_(world),
         weights(plan, world.rank(), recipe),
-        gradients(plan, world.rank(), at::kFloat, at::kCPU),
+        gradients(plan, at::kFloat, at::kCPU),
         reference(llama, recipe, input, world),
         optimizer(weights, reference.optimizer()) {
     const auto model = llama.bind(plan, weights);

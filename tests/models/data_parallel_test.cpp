@@ -30,7 +30,7 @@ Trained train(const LlamaConfig& config, const Plan& plan, int tp, const Input& 
   on_ranks(tp, [&](World& ranks, ProcessGroup& group) {
     const ResidentWeights weights(lowered, ranks.rank(), {.seed = test_seed});
     const auto model = llama.bind(lowered, weights);
-    Gradients gradients(lowered, ranks.rank(), at::kFloat, at::kCPU);
+    Gradients gradients(lowered, at::kFloat, at::kCPU);
     AdamW optimizer(weights);
     std::vector<double> losses;
     for (int i = 0; i < steps; ++i) {

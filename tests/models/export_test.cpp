@@ -137,7 +137,7 @@ void export_step(const std::filesystem::path& folder, const Llama& llama, const 
     Apart apart(transport);
     const Context context{.tp = sharing == Sharing::apart ? static_cast<ProcessGroup&>(apart) : transport};
     const ResidentWeights weights(plan, ranks.rank(), recipe);
-    Gradients gradients(plan, ranks.rank(), at::kFloat, at::kCPU);
+    Gradients gradients(plan, at::kFloat, at::kCPU);
     const auto model = llama.bind(plan, weights);
     Saved saved;
     gradients.start_step();
@@ -203,7 +203,7 @@ TEST_CASE("exported gradients have no padding where it fills the last ranks") {
 TEST_CASE("a gradient that is not summed over the ranks yet is not gathered") {
   const auto config = load_model("llama-tiny");
   const auto plan = lower(load_plan("tp+sp"), modules_of(config), 2);
-  Gradients gradients(plan, 0, at::kFloat, at::kCPU);
+  Gradients gradients(plan, at::kFloat, at::kCPU);
   DryProcessGroup group(0, 2);
   CHECK_THAT(defect_of([&] { gathered_gradient(gradients, plan, "norm", {.tp = group}); }), Catch::Contains("norm"));
   gradients.at("norm").started = gradients.at("norm").partial = true;

@@ -197,7 +197,7 @@ Trained train(const Plan& plan, int world, const SavedPolicy& policy, int steps,
   on_ranks(world, [&](World& ranks, ProcessGroup& group) {
     const ResidentWeights weights(lowered, ranks.rank(), {.seed = test_seed, .dtype = dtype});
     const auto model = llama.bind(lowered, weights);
-    Gradients gradients(lowered, ranks.rank(), dtype, at::kCPU);
+    Gradients gradients(lowered, dtype, at::kCPU);
     AdamW optimizer(weights);
     std::vector<double> losses;
     for (int i = 0; i < steps; ++i) {
@@ -254,7 +254,7 @@ TEST_CASE("five steps of AdamW are the formula's, with its bias corrections and 
   const auto config = load_model("llama-tiny");
   const auto plan = lower(load_plan("tp"), modules_of(config), 1);
   const ResidentWeights weights(plan, 0, {.seed = test_seed});
-  Gradients gradients(plan, 0, at::kFloat, at::kCPU);
+  Gradients gradients(plan, at::kFloat, at::kCPU);
   const AdamWOptions options{.learning_rate = 1e-2, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-6, .weight_decay = 0.1};
   AdamW optimizer(weights, options);
   const auto* const name = "output";

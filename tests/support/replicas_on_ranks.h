@@ -67,28 +67,21 @@ inline ReplicaResult replica_steps(const Llama& llama, const LoweredPlan& plan, 
   AdamW optimizer(weights);
   const auto model = llama.bind(plan, weights);
   const Input own{.tokens = replica_sequences(input.tokens, dp), .targets = replica_sequences(input.targets, dp)};
-  const auto scale = 1 / static_cast<double>(input.tokens.numel());
-  const auto part = own.tokens.size(0) / options.micro_batches;
+  const StepSettings settings{.saved = options.policy,
+                              .micro_batches = options.micro_batches,
+                              .adamw = true,
+                              .dp = dp.size(),
+                              .shard = options.stage};
+  const Trainee trainee{*model, weights, gradients, &optimizer, &replicas};
   ReplicaResult result;
   for (int step = 0; step < options.steps; ++step) {
-    gradients.start_step();
-    double loss = 0;
-    for (std::int64_t i = 0; i < options.micro_batches; ++i) {
-      const Input micro{.tokens = own.tokens.narrow(0, i * part, part),
-                        .targets = own.targets.narrow(0, i * part, part)};
-      Saved saved(options.policy);
-      const Context context{.tp = tp, .saved = &saved};
-      loss += model->loss(micro, scale, context);
-      result.forward = counter.take();
-      model->backward(micro, context, gradients);
-      result.backward = counter.take();
-    }
-    gradients.finish_step({.tp = tp});
-    result.gradients = counter.take();
-    optimizer.step(gradients);
-    weights.finish_step();
-    result.parameters = counter.take();
-    result.losses.push_back(sum_over_replicas(loss, device, replicas));
+    const auto count_part = [&](StepPart part) {
+      if (part == StepPart::forward) result.forward = counter.take();
+      if (part == StepPart::backward) result.backward = counter.take();
+      if (part == StepPart::gradients) result.gradients = counter.take();
+      if (part == StepPart::optimizer) result.parameters = counter.take();
+    };
+    result.losses.push_back(training_step(trainee, own, settings, {.tp = tp}, count_part).loss);
     result.loss = counter.take();
   }
   result.weights_bytes = weights.bytes();

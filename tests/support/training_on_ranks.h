@@ -53,7 +53,7 @@ namespace training {
 inline RankStep step(const Llama& llama, const LoweredPlan& plan, ProcessGroup& group, int rank, at::Device device,
                      const Input& input, const StepOptions& options) {
   ResidentWeights weights(plan, rank, {.seed = test_seed, .dtype = options.dtype, .device = device});
-  Gradients gradients(plan, rank, options.dtype, device);
+  Gradients gradients(plan, options.dtype, device);
   const auto model = llama.bind(plan, weights);
   RankStep result;
   EventCounter counter(plan.world);

@@ -39,7 +39,7 @@ void export_step(const std::filesystem::path& folder, const Sweep& sweep, World&
   const auto text = make_tokens(sweep.seed, sweep.batch, sweep.seqs.front() + 1, sweep.model->vocabulary());
   const auto input = training_input(text.to(sweep.device));
   ResidentWeights weights(plan, world.rank(), recipe_of(sweep));
-  Gradients gradients(plan, world.rank(), sweep.dtype, sweep.device);
+  Gradients gradients(plan, sweep.dtype, sweep.device);
   const auto model = sweep.model->bind(plan, weights);
   const auto loss = training_step({*model, weights, gradients}, input, *sweep.training, context).loss;
   {

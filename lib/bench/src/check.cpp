@@ -6,22 +6,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 
+#include "largest.h"
 #include "tpsp/comm/dtype.h"
 #include "tpsp/core/math.h"
 
 namespace tpsp {
 namespace {
-
-constexpr std::int64_t exchanged_bytes = std::int64_t{16} << 20;  // of all ranks, at a time
-
-double finite_or_infinity(double value) {
-  return std::isfinite(value) ? value : std::numeric_limits<double>::infinity();
-}
-
-double largest_of(const at::Tensor& values) { return finite_or_infinity(values.abs().max().item<double>()); }
 
 std::string bytes_of(const at::Tensor& tensor) {
   const auto host = tensor.cpu().contiguous();

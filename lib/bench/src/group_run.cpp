@@ -36,15 +36,14 @@ GroupRun::GroupRun(const SweepContext& context, const PlanGroup& plans)
 }
 
 // Those before are freed first.
-void GroupRun::make_weights() {
+void GroupRun::make_weights(const AdamWOptions& options) {
   const auto& training = context_.sweep.training;
-  const auto rank = context_.world.rank();
   training_.reset();
   weights_.reset();
-  weights_.emplace(plan_, rank, recipe_);
+  weights_.emplace(plan_, context_.world.rank(), recipe_);
   if (!training) return;
-  training_.emplace(Training{.gradients = Gradients(plan_, rank, recipe_.dtype, recipe_.device)});
-  if (training->adamw) training_->optimizer.emplace(*weights_);
+  training_.emplace(Training{.gradients = Gradients(plan_, recipe_.dtype, recipe_.device)});
+  if (training->adamw) training_->optimizer.emplace(*weights_, options);
 }
 
 std::unique_ptr<Model> GroupRun::model(const LoweredPlan& plan) const {
@@ -189,11 +188,7 @@ void GroupRun::check_steps(const PlanGroup& plans, const Input& input, std::vect
   const StepReference reference(architecture, recipe_, input, context_.world);
   const double bound = step_error_bound(architecture, input.tokens.size(1), context_.world.size(), recipe_.dtype);
   for (std::size_t i = 0; i < plans.size(); ++i) {
-    if (settings.adamw) {
-      make_weights();
-      training_->optimizer.reset();
-      training_->optimizer.emplace(*weights_, reference.optimizer());
-    }
+    if (settings.adamw) make_weights(reference.optimizer());
     // What another plan's step has left would pass for a gradient that this one does not compute.
     for (const auto& module : plan_.modules) {
       if (module.kind == ModuleKind::container) continue;

@@ -44,7 +44,7 @@ class GroupRun {
     std::optional<AdamW> optimizer{};
   };
 
-  void make_weights();
+  void make_weights(const AdamWOptions& options = {});
   void reserve(const PlanGroup& plans, std::int64_t seq);
   Input input(std::uint64_t seed, std::int64_t seq) const;
   std::unique_ptr<Model> model(const LoweredPlan& plan) const;

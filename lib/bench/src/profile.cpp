@@ -20,7 +20,7 @@ std::vector<double> mean_over_ranks(World& world, const std::vector<double>& min
 
 void Timeline::start() {
   intervals_.clear();
-  open_.assign(1, {Phase::other, "forward"});
+  open_.assign(1, {Phase::other, "repetition"});
   edge_s_ = steady_clock_s();
 }
 

@@ -39,7 +39,7 @@ std::unique_ptr<TrainableWeights> make_weights(const LoweredPlan& plan, const We
 }
 
 Gradients make_gradients(const LoweredPlan& plan, c10::ScalarType dtype, const DataParallel& replicas) {
-  if (replicas.group.size() == 1) return {plan, 0, dtype, at::kMeta};
+  if (replicas.group.size() == 1) return {plan, dtype, at::kMeta};
   return {plan, dtype, at::kMeta, replicas};
 }
 

@@ -4,25 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "largest.h"
 #include "tpsp/bench/check.h"
 
 namespace tpsp {
 namespace {
-
-constexpr std::int64_t exchanged_bytes = std::int64_t{16} << 20;  // of all ranks, at a time
-
-double finite_or_infinity(double value) {
-  return std::isfinite(value) ? value : std::numeric_limits<double>::infinity();
-}
-
-double largest_of(const at::Tensor& values) {
-  return values.numel() == 0 ? 0 : finite_or_infinity(values.abs().max().item<double>());
-}
 
 /// A module's gradient or weight as a matrix; a norm's has one column.
 at::Tensor as_matrix(const at::Tensor& tensor) { return tensor.dim() == 1 ? tensor.unsqueeze(1) : tensor; }

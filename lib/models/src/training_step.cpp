@@ -59,7 +59,7 @@ StepResult training_step(const Trainee& trainee, const Input& batch, const StepS
                      .remedy = "choose a number that divides the batch"});
   }
   StepResult result;
-  const auto scale = 1 / static_cast<double>(batch.tokens.numel() * settings.dp);
+  const auto scale = 1 / static_cast<double>(batch.tokens.numel() * (replicas != nullptr ? replicas->group.size() : 1));
   const auto share = sequences / settings.micro_batches;
   gradients.start_step();
   for (std::int64_t i = 0; i < settings.micro_batches; ++i) {

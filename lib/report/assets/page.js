@@ -6,7 +6,6 @@ const protocolColumns = ["order", "weights", "warmup", "reps", "stop", "seed", "
 // Times and sizes have theirs already.
 function withUnit(text, unit) {
   if (["", "s", "bytes"].includes(unit)) return text;
-  if (unit === "forwards" && rows.some(isStep)) return withUnit(text, "repetitions");
   return text === "1" ? `1 ${unit.replace(/s$/, "")}` : `${text} ${unit}`;
 }
 

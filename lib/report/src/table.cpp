@@ -6,6 +6,7 @@
 #include <optional>
 #include <ostream>
 #include <span>
+#include <string_view>
 
 #include "cells.h"
 #include "styles.h"
@@ -41,7 +42,10 @@ constexpr std::array fields = {
 // Of a training step; what the forward saves is what the plans differ in.
 constexpr std::array step_fields = [] {
   auto all = fields;
-  all[6] = Field{"saved", 8, false, [](const Row& row) { return bytes(row.saved_bytes); }};
+  for (auto& field : all) {
+    if (field.name != std::string_view("reserved")) continue;
+    field = {"saved", 8, false, [](const Row& row) { return bytes(row.saved_bytes); }};
+  }
   return all;
 }();
 

@@ -40,8 +40,8 @@ std::vector<Column> protocol() {
     setting(column_of<&Row::order>("order", "", "random where plans (of a collective, backends) were interleaved, in a new random order for each repetition; else sequential", "the protocol")),
     setting(column_of<&Row::turns>("turns", "", "the plans (of a collective, the backends) whose repetitions were interleaved, separated by ;; empty for one that was measured alone", "the protocol, and which plans shard the weights the same way")),
     setting(column_of<&Row::weights>("weights", "", "shared with plans that have the same weight sharding, own (of this plan alone), or kept (its own, and those of earlier plans stay in memory)", "the protocol")),
-    setting(column_of<&Row::warmup>("warmup", "forwards", "forwards, training steps, or repetitions of a collective, before the first measured one", "--warmup")),
-    setting(column_of<&Row::reps>("reps", "forwards", "measured forwards, training steps, or repetitions of a collective", "--reps, or when the repetitions were ended")),
+    setting(column_of<&Row::warmup>("warmup", "repetitions", "forwards, training steps, or repetitions of a collective, before the first measured one", "--warmup")),
+    setting(column_of<&Row::reps>("reps", "repetitions", "measured forwards, training steps, or repetitions of a collective", "--reps, or when the repetitions were ended")),
     column_of<&Row::stop>("stop", "", "what ended the repetitions: noise (the interval was narrow enough), time (it was used up) or reps (their number was reached)", "the protocol"),
     setting(column_of<&Row::calls>("calls", "calls", "calls of a collective in one repetition, which its time is divided by; empty for a forward", "as many as take 200 us, tried out before")),
   };

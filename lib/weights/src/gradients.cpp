@@ -17,7 +17,7 @@ at::TensorOptions options_of(const Parameter& parameter, const at::TensorOptions
 
 }  // namespace
 
-Gradients::Gradients(const LoweredPlan& plan, int /*rank*/, at::ScalarType dtype, at::Device device)
+Gradients::Gradients(const LoweredPlan& plan, at::ScalarType dtype, at::Device device)
     : options_(at::TensorOptions(dtype).device(device)) {
   const MemoryScope scope(MemoryUse::gradients);
   for (const auto& parameter : parameters_of(plan)) {
@@ -53,7 +53,7 @@ Gradient& Gradients::at(const std::string& module) {
   return gradients_.at(module);
 }
 
-// Makes room for its gradients.
+// Allocates its gradients.
 void Gradients::enter(std::size_t index) {
   if (entered_ == index) return;
   finish_backward();

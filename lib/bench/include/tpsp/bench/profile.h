@@ -18,7 +18,7 @@ namespace tpsp {
 /// An interval of one rank's forward that belongs to one phase alone: where phases nest, the inner one.
 struct PhaseInterval {
   Phase phase = Phase::other;
-  std::string label;   ///< the module or collective; "forward" outside all
+  std::string label;   ///< the module or collective; "repetition" outside all
   double begin_s = 0;  ///< of this host's steady clock
   double end_s = 0;
 };

@@ -14,11 +14,13 @@ namespace tpsp {
 
 /// Over all ranks. Infinite where anything is not finite.
 struct StepError {
-  double loss = 0;      ///< |loss - reference| / |reference|
-  double max_abs = 0;   ///< of all elements of all gradients
-  double gradient = 0;  ///< the largest over all tensors of max|a - b| / max|b|
-  std::string worst;    ///< the module with that gradient
-  double weights = 0;   ///< likewise of the updated weights; 0 without an optimizer
+  double loss = 0;     ///< |loss - reference| / |reference|
+  double max_abs = 0;  ///< of all elements of all gradients
+  /// The largest over all tensors of max|a - b| / max|b|, where max|b| counts as a thousandth of that of all tensors
+  /// at least: for one token the gradient of queries and keys is rounding alone.
+  double gradient = 0;
+  std::string worst;   ///< the module with that gradient
+  double weights = 0;  ///< likewise of the updated weights; 0 without an optimizer
 };
 
 /// The largest `gradient`, `loss` and `weights` that are put down to rounding: twice `error_bound`, for the forward and
@@ -35,8 +37,8 @@ class StepReference {
   /// a weight moves in proportion to it, and not by its sign alone.
   AdamWOptions optimizer() const;
 
-  /// Compares every element of every rank's gradients and, with `updated`, of its weights after the first step of an
-  /// `optimizer()`. Collective.
+  /// Compares every element of every rank's gradients, padding too, and, with `updated`, of its weights after the first
+  /// step of an `optimizer()`. Collective.
   StepError error(double loss, const Gradients& gradients, const ResidentWeights* updated, const LoweredPlan& plan,
                   World& world) const;
 

@@ -29,7 +29,7 @@ struct Gradient {
 /// reduced once a step; from ZeroStage::gradients on those of one unit are, and a rank keeps its part of the sum.
 class Gradients {
  public:
-  Gradients(const LoweredPlan& plan, int rank, at::ScalarType dtype, at::Device device);
+  Gradients(const LoweredPlan& plan, at::ScalarType dtype, at::Device device);
   Gradients(const LoweredPlan& plan, at::ScalarType dtype, at::Device device, const DataParallel& replicas);
 
   /// Of a module with a weight of its own, or of a container whose modules are fused. Where the gradients of one unit
