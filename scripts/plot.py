@@ -43,9 +43,9 @@ DOT = "\u00a0· "  # a line may end after it, not before
 TIME_PARTS = ("gemm_s", "attention_s", "norm_s", "wait_s", "move_s", "seam_s", "other_s")
 STEP_PARTS = ("forward_s", "backward_s", "optimizer_s")
 MEMORY_PARTS = ("weights_bytes", "activations_bytes", "logits_bytes", "collective_bytes", "resident_bytes")
-STEP_MEMORY_PARTS = ("gradient_bytes", "optimizer_bytes", "saved_at_peak_bytes", "recomputed_bytes")
+STEP_MEMORY_PARTS = ("gradient_bytes", "optimizer_bytes", "saved_at_peak_bytes", "recomputed_bytes", "unit_bytes")
 PART_NAMES = {"seam_s": "fused add-norm", "gradient_bytes": "gradients",
-              "saved_at_peak_bytes": "saved for the backward"}
+              "saved_at_peak_bytes": "saved for the backward", "unit_bytes": "unit at work"}
 
 
 class Empty(Exception):

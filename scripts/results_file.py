@@ -17,8 +17,8 @@ FORMER = {column["former_name"]: name for name, column in COLUMNS.items() if "fo
 RAW = {name for name, column in COLUMNS.items() if column["detail"] == "raw"}
 
 # What a case is, in the order that names are made of it; plan and seq differ within a picture.
-STEP = ("workload", "recompute", "regather", "optimizer", "micro_batches")  # of training steps; a forward has none
-USUAL = {"regather": "on", "optimizer": "none", "micro_batches": 1}
+STEP = ("workload", "recompute", "regather", "optimizer", "micro_batches", "dp", "shard")  # of training steps; a forward has none
+USUAL = {"regather": "on", "optimizer": "none", "micro_batches": 1, "dp": 1, "shard": "none"}
 CASE = ("device", "model", "layers", "batch", "dtype", *STEP, "world", "threads", "backend", "device_name")
 NEEDED = ("status", "model", "layers", "plan", "batch", "seq", "world", "dtype", "device")
 
@@ -164,9 +164,10 @@ def step_names(row, differing):
 
 def case_words(row, names=CASE):
     """The named cells for people: ["llama-7b", "2 layers", "fp32", ...]."""
-    units = {"layers": "layer", "world": "rank", "threads": "thread"}
+    units = {"layers": "layer", "world": "rank", "threads": "thread", "dp": "replica"}
     spoken = {("workload", "train"): "training step", ("regather", "on"): "regather on",
-              ("regather", "off"): "no regather", ("optimizer", "none"): "no optimizer"}
+              ("regather", "off"): "no regather", ("optimizer", "none"): "no optimizer",
+              ("shard", "none"): "nothing sharded"}
     words = []
     for name in names:
         value = row.get(name)
@@ -175,6 +176,7 @@ def case_words(row, names=CASE):
         many = "" if value == 1 else "s"
         words.append(f"{value} {units[name]}{many}" if name in units else
                      f"{name} {value}" if name in ("batch", "recompute") else
+                     spoken.get((name, value), f"sharded {value}") if name == "shard" else
                      f"{value} micro-batch{'es' if many else ''}" if name == "micro_batches" else
                      spoken.get((name, value), value))
     return words

@@ -24,7 +24,8 @@ std::vector<ForwardProfile> late_rank() {
   std::vector<ForwardProfile> profiles(2);
   on_ranks(2, [&](World& world, ProcessGroup&) {
     const auto probe = make_device_probe(at::kCPU);
-    const auto forward = [&](EventSink& events) {
+    const auto forward = [&](Timeline& timeline) {
+      TimelineSink events(timeline, world);
       {
         const EventScope gemm(&events, {.phase = Phase::gemm, .module = "wo", .flops = 1});
         wait(world.rank() == 1 ? 60 : 5);
@@ -56,7 +57,8 @@ TEST_CASE("the phases of a forward add up to its time, slices included, and name
   const auto probe = make_device_probe(at::kCPU);
   SerialWorld world;
   const auto one = profile(
-      [](EventSink& events) {
+      [&](Timeline& timeline) {
+        TimelineSink events(timeline, world);
         const EventScope norm(&events, {.phase = Phase::norm, .module = "norm"});
         const EventScope slice(&events, {.phase = Phase::move, .module = "w1", .transition = Transition::slice});
         const EventScope gather(&events, {.phase = Phase::move, .module = "w1", .transition = Transition::all_gather});

@@ -7,6 +7,7 @@
 
 #include "support/forward_on_ranks.h"
 #include "support/process_groups.h"
+#include "support/replicas_on_ranks.h"
 #include "tpsp/bench/sweep.h"
 
 namespace tpsp {
@@ -32,17 +33,22 @@ inline Plan replicated_head() {
 
 inline Sweep standard_sweep(int world) { return sweep_of({load_plan("tp"), load_plan("tp+sp")}, world); }
 
-/// The rows of rank 0, where `change` is done to the result of every collective on rank `changed`.
-inline std::vector<Row> rows_of(const Sweep& sweep, int world, int changed = -1, const Change& change = {}) {
+/// The rows of rank 0, where `change` is done to the result of every collective on rank `changed` over the ranks of its
+/// replica, of which there are `tp`, and `replicas_change` over the replicas.
+inline std::vector<Row> rows_of(const Sweep& sweep, int tp, int changed = -1, const Change& change = {},
+                                const Change& replicas_change = {}) {
   std::vector<Row> rows;
-  on_ranks(world, [&](World& ranks, ProcessGroup& comm) {
+  on_mesh({tp, sweep.replicas()}, [&](World& ranks, ProcessGroup& of_tp, ProcessGroup& of_dp) {
     at::set_num_threads(1);  // of this rank's thread: attention's scratch grows with them
     const bool mine = ranks.rank() == changed;
-    ChangingProcessGroup changing(comm, mine ? change : Change());
+    ChangingProcessGroup changing(of_tp, mine ? change : Change());
+    ChangingProcessGroup changing_replicas(of_dp, mine ? replicas_change : Change());
     const auto keep = [&](const Row& row) {
       if (ranks.rank() == 0) rows.push_back(row);
     };
-    run_sweep(sweep, ranks, changing, {.row = keep});
+    const Mesh mesh(ranks, tp);
+    const bool alone = sweep.replicas() == 1;
+    run_sweep(sweep, ranks, alone ? Groups(changing) : Groups(changing, changing_replicas, mesh), {.row = keep});
   });
   return rows;
 }

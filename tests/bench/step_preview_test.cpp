@@ -195,7 +195,7 @@ TEST_CASE("the predicted peak of a replica is the peak of a real step but for sc
   const DataParallel replicas{.group = dp, .stage = stage};
   AllocationMeter meter(at::kCPU);
   FlatWeights weights(lowered, 0, {.seed = 1, .dtype = dtype}, replicas);
-  Gradients gradients(lowered, dtype, at::kCPU, replicas);
+  Gradients gradients(lowered, dtype, at::kCPU, &replicas);
   const Llama llama(config);
   const auto model = llama.bind(lowered, weights);
   meter.reset_peak();
@@ -207,7 +207,7 @@ TEST_CASE("the predicted peak of a replica is the peak of a real step but for sc
     model->backward(input, context, gradients);
   }
   gradients.finish_step({.tp = tp});
-  weights.finish_step();
+  weights.release();
   const auto measured = meter.peak_bytes() - before;
   const auto predicted =
       preview_step(llama, lowered, 8, 128, dtype, {.saved = {}, .adamw = false, .dp = 4, .shard = stage}).peak_bytes;

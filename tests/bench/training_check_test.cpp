@@ -20,7 +20,10 @@ struct Step {
     loss = training_step({*model, weights, gradients, &optimizer}, input, {}, {.tp = group}).loss;
   }
 
-  StepError error() const { return reference.error(loss, gradients, &weights, plan_, world_); }
+  StepError error() const {
+    return reference.error(
+        {.loss = loss, .gradients = gradients, .updated = &weights, .plan = plan_, .rank = world_.rank()}, world_);
+  }
 
  private:
   const LoweredPlan& plan_;

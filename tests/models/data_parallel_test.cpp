@@ -140,7 +140,7 @@ TEST_CASE("what is sent to other replicas is called gradients or parameters") {
   EventLog log;
   const DataParallel replicas{.group = dp, .stage = ZeroStage::parameters, .events = &log};
   const FlatWeights weights(plan, 0, {.seed = test_seed, .device = at::kMeta}, replicas);
-  Gradients gradients(plan, at::kFloat, at::kMeta, replicas);
+  Gradients gradients(plan, at::kFloat, at::kMeta, &replicas);
   const auto model = llama.bind(plan, weights);
   const auto tokens = at::empty({1, 8}, at::TensorOptions(at::kLong).device(at::kMeta));
   const Input input{.tokens = tokens, .targets = tokens};
@@ -165,7 +165,7 @@ TEST_CASE("a unit that is gathered is let go when its parts have been updated") 
     const auto before = weights.get("norm").clone();
     weights.parameters().at("norm").fill_(5);
     const bool same = at::equal(weights.get("norm"), before);
-    weights.finish_step();
+    weights.share_updates();
     const bool updated = at::equal(weights.get("norm"), at::full_like(before, 5));
     if (world.rank() != 0) return;
     gathered_once = same;

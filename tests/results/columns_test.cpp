@@ -183,8 +183,8 @@ TEST_CASE("a value of another kind than the column's is refused in words") {
 
 TEST_CASE("the help on columns has a unit and a meaning for each within eighty columns") {
   const std::string help = columns_help(standard_columns());
-  CHECK_THAT(help, Catch::StartsWith("schema                             version of the meaning of the columns\n"));
+  CHECK_THAT(help, Catch::StartsWith("schema                               version of the meaning of the columns\n"));
   CHECK_THAT(help,
-             Catch::Contains("\nlatency_s                s         time of one forward, one training step, or\n"));
+             Catch::Contains("\nlatency_s                s           time of one forward, one training step, or\n"));
   for (const std::string& line : split(help, '\n')) CHECK(line.size() <= 80);
 }

@@ -110,8 +110,13 @@ inline Row full_row() {
                       &row.backward_all_reduces,
                       &row.backward_all_gathers,
                       &row.backward_reduce_scatters,
-                      &row.backward_comm_bytes}) {
-    *field = count *= 7;
+                      &row.backward_comm_bytes,
+                      &row.unit_bytes,
+                      &row.dp_all_reduces,
+                      &row.dp_all_gathers,
+                      &row.dp_reduce_scatters,
+                      &row.dp_comm_bytes}) {
+    *field = count *= 3;
   }
   row.collective = "fused-add-norm";
   row.workload = "train";
@@ -119,6 +124,8 @@ inline Row full_row() {
   row.regather = "on";
   row.optimizer = "adamw";
   row.micro_batches = 4;
+  row.dp = 2;
+  row.shard = "gradients";
   row.worst_gradient = "layers.0.ffn_norm";
   row.buffer = "registered";
   row.model_shapes = "hidden 4096, heads 32";

@@ -63,7 +63,7 @@ inline ReplicaResult replica_steps(const Llama& llama, const LoweredPlan& plan, 
   EventCounter counter(dp.size());
   const DataParallel replicas{.group = dp, .stage = options.stage, .events = &counter};
   FlatWeights weights(plan, tp.rank(), {.seed = test_seed, .dtype = options.dtype, .device = device}, replicas);
-  Gradients gradients(plan, options.dtype, device, replicas);
+  Gradients gradients(plan, options.dtype, device, &replicas);
   AdamW optimizer(weights);
   const auto model = llama.bind(plan, weights);
   const Input own{.tokens = replica_sequences(input.tokens, dp), .targets = replica_sequences(input.targets, dp)};

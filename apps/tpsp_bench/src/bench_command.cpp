@@ -51,14 +51,71 @@ void check_export(const BenchOptions& options, const World& world) {
                    .remedy = "give one plan and one length, such as --sp --seq 64"});
 }
 
+/// How a job's ranks are grouped, and what moves their data.
+struct Layout {
+  const Mesh& mesh;
+  Backend of_tp;
+  std::optional<Backend> of_dp;  ///< nothing where there is one replica
+};
+
+/// The meshes of a run, by their replicas.
+using Meshes = std::map<int, Mesh>;
+
+// Collective.
+const Mesh& mesh_of(Meshes& meshes, const Sweep& sweep, World& world) {
+  return meshes.try_emplace(sweep.replicas(), world, world.size() / sweep.replicas()).first->second;
+}
+
+Layout choose_layout(const std::vector<Backend>& backends, const BenchJob& job, const Mesh& mesh) {
+  const auto choose = [&](World& ranks) { return choose_backend(backends, job.backend, ranks, job.sweep.device); };
+  Layout layout{.mesh = mesh, .of_tp = choose(mesh.tp()), .of_dp = std::nullopt};
+  if (job.sweep.replicas() > 1) layout.of_dp = choose(mesh.dp());
+  return layout;
+}
+
+/// A job's process groups.
+struct Transport {
+  const Mesh& mesh;
+  std::unique_ptr<ProcessGroup> tp;
+  std::unique_ptr<ProcessGroup> dp;  ///< null where there is one replica
+
+  Groups groups() const { return dp ? Groups(*tp, *dp, mesh) : Groups(*tp); }
+  /// Of those that move anything.
+  std::string name() const {
+    std::set<std::string> names;
+    for (const auto* group : {tp.get(), dp.get()}) {
+      if (group != nullptr && group->size() > 1) names.emplace(group->backend());
+    }
+    return names.empty() ? std::string(tp->backend()) : fmt::format("{}", fmt::join(names, "+"));
+  }
+};
+
+// Of each job, for require_same.
+std::string names_of_backends(const std::vector<Layout>& layouts) {
+  std::string facts;
+  for (const auto& layout : layouts) {
+    facts += fmt::format("backend {}\n", layout.of_tp.name);
+    if (layout.of_dp) facts += fmt::format("backend of replicas {}\n", layout.of_dp->name);
+  }
+  return facts;
+}
+
+// Collective.
+Transport make_transport(const Layout& layout, at::Device device) {
+  Transport transport{.mesh = layout.mesh, .tp = layout.of_tp.make(layout.mesh.tp(), device), .dp = nullptr};
+  if (layout.of_dp) transport.dp = layout.of_dp->make(layout.mesh.dp(), device);
+  return transport;
+}
+
 // Every plan's forward or training step without storage, once: its errors come before anything is made, its findings
 // are reported.
-void preview_plans(Sweep& sweep, bool shares_memory, spdlog::logger& log) {
-  sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, shares_memory);
+void preview_plans(Sweep& sweep, const Layout& layout, spdlog::logger& log) {
+  const bool replicas_share = layout.of_dp && layout.of_dp->shares_memory;
+  sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, layout.of_tp.shares_memory, replicas_share);
   for (const auto& plan : sweep.plans) {
     for (const auto seq : sweep.seqs) {
       if (sweep.training) sweep.previews->of_step(plan, sweep.batch, seq, *sweep.training);
-      const auto& found = sweep.previews->of(plan, sweep.batch, seq).findings;
+      const auto& found = sweep.previews->of(plan, sweep.batch_of_replica(), seq).findings;
       if (seq != sweep.seqs.front()) continue;
       for (const auto& finding : found) log.warn("{}", finding.text);
     }
@@ -67,11 +124,10 @@ void preview_plans(Sweep& sweep, bool shares_memory, spdlog::logger& log) {
 
 // Two ranks with a GPU each, where each sees only its own, look like two ranks on one GPU; that is slow and gets a
 // warning.
-void warn_of_staging(const BenchJob& job, const Parts& parts, const Backend& chosen, const World& world,
-                     spdlog::logger& log) {
-  if (!job.sweep.device.is_cuda() || chosen.name != "mpi" || job.backend != "auto") return;
+void warn_of_staging(const BenchJob& job, const Parts& parts, const Layout& layout, spdlog::logger& log) {
+  if (!job.sweep.device.is_cuda() || layout.of_tp.name != "mpi" || job.backend != "auto") return;
   for (const auto& backend : parts.backends) {
-    const auto reason = backend.name == "nccl" ? backend.refusal(world, job.sweep.device) : std::nullopt;
+    const auto reason = backend.name == "nccl" ? backend.refusal(layout.mesh.tp(), job.sweep.device) : std::nullopt;
     if (reason) log.warn("collectives go through host memory: {}; let every rank see all GPUs of the host", *reason);
   }
 }
@@ -121,8 +177,8 @@ void choose_kernels(Sweep& sweep, std::optional<GemmCache>& cache, World& world,
   const auto kept = world.exchange(cache ? text_of(cache->of(machine)) : "").front();
   auto known = choices_in(kept);
   const auto parts = sweep.training ? sweep.training->micro_batches : 1;
-  sweep.kernels =
-      choose_kernels(sweep.gemm, sweep.plans, sweep.batch / parts * longest, sweep.dtype, sweep.device, world, known);
+  sweep.kernels = choose_kernels(sweep.gemm, sweep.plans, sweep.batch_of_replica() / parts * longest, sweep.dtype,
+                                 sweep.device, world, known);
   const auto kernels =
       sweep.training ? plain_kernels(sweep.dtype, sweep.device) : packed_kernels(sweep.dtype, sweep.device);
   const bool several = sweep.gemm != GemmPolicy::plain && kernels.size() > 1;
@@ -188,7 +244,7 @@ void warn_of_unwritten_failure(const Run& run, const Row& row) {
                row.message);
 }
 
-void run_job(Run& run, const BenchJob& job, ProcessGroup& comm) {
+void run_job(Run& run, const BenchJob& job, const Groups& groups) {
   const auto on_row = [&](const Row& row) {
     warn_of_repeated_case(run, row);
     warn_of_unwritten_failure(run, row);
@@ -200,7 +256,7 @@ void run_job(Run& run, const BenchJob& job, ProcessGroup& comm) {
     run.code = worse(worse(run.code, row), run.known, row.key);
     run.measured = row.latency_s.has_value();
   };
-  run_sweep(job.sweep, run.world, comm,
+  run_sweep(job.sweep, run.world, groups,
             {.row = on_row,
              .step = [&](const Step& step) { run.output.step(step.what, step.phase, step.done); },
              .is_done = [&](const std::string& key) { return run.known.contains(key) || run.keys.contains(key); },
@@ -231,7 +287,8 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
   const auto log = make_logger(world.rank(), world.rank() == 0 ? log_level(line) : spdlog::level::off);
   const bool quiet = line.flags.contains("quiet");
   BenchOptions options;
-  std::vector<Backend> backends;
+  Meshes meshes;
+  std::vector<Layout> layouts;
   std::optional<GemmCache> cache;  // rank 0's
   std::optional<Output> output;
   std::optional<Run> run;
@@ -242,13 +299,15 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       check_export(options, world);
       if (world.rank() == 0) cache = gemm_cache(options, *log);
     });
+    require_same(world, facts_of(options));
+    for (const auto& job : options.jobs) mesh_of(meshes, job.sweep, world);
     agree(world, [&] {
       for (auto& job : options.jobs) {
-        backends.push_back(choose_backend(parts.backends, job.backend, world, job.sweep.device));
-        preview_plans(job.sweep, backends.back().shares_memory, *log);
+        layouts.push_back(choose_layout(parts.backends, job, meshes.at(job.sweep.replicas())));
+        preview_plans(job.sweep, layouts.back(), *log);
       }
     });
-    require_same(world, facts_of(options, backends));
+    require_same(world, names_of_backends(layouts));
     agree(world, [&] {
       output.emplace(output_plan(options), parts.columns, world, quiet, *log);
       if (options.trace && world.rank() == 0) write_file(*options.trace, Trace().json());
@@ -258,7 +317,6 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     agree(world, [&] { output->title(provenance); });
     if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench");
     run.emplace(Run{options, world, *output, *log, known_to_rank_0(world, output->done())});
-    const Mesh mesh(world, world.size());  // one replica
     RankBinder binder(world);
     KnownPeaks known_peaks;
     for (std::size_t i = 0; i < options.jobs.size(); ++i) {
@@ -266,19 +324,21 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       // Before the backend takes memory, which belongs to the cores that first touch it.
       const auto cores = binder.bind_ranks(job.bind);
       if (!cores.note.empty()) log->info("{}", cores.note);
-      warn_of_staging(job, parts, backends[i], world, *log);
-      const auto comm = backends[i].make(mesh.tp(), job.sweep.device);
+      warn_of_staging(job, parts, layouts[i], *log);
+      const auto transport = make_transport(layouts[i], job.sweep.device);
       job.sweep.provenance = provenance;
       job.sweep.provenance.suite = job.suite;
       job.sweep.provenance.device_name = device_name(job.sweep.device);
-      job.sweep.backend = comm->backend();
+      job.sweep.backend = transport.name();
       job.sweep.threads = choose_threads(job.sweep.provenance, job.threads, cores, job.sweep.device, world, *log);
       {
         const ScopedTimer timer(run->breakdown.machine_s);
         know_the_machine(job, known_peaks, cache, world, *log);
       }
-      run_job(*run, job, *comm);
-      if (options.export_folder && run->measured) export_case(*options.export_folder, job.sweep, world, *comm);
+      run_job(*run, job, transport.groups());
+      if (options.export_folder && run->measured) {
+        export_case(*options.export_folder, job.sweep, world, transport.groups());
+      }
     }
     agree(world, [&] { output->finish(); });
   }

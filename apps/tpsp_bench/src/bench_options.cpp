@@ -48,11 +48,12 @@ BenchJob job_of(const Settings& settings, const CommandLine& line, const World& 
   BenchJob job;
   auto& sweep = job.sweep;
   sweep.model = model_setting(settings);
-  sweep.plans = plan_setting(settings, *sweep.model, world.size(), line.flags.contains("allow-unused-rules"), log);
+  sweep.training = step_setting(settings);
+  sweep.plans = plan_setting(settings, *sweep.model, ranks_of_replica(settings, world.size()),
+                             line.flags.contains("allow-unused-rules"), log);
   sweep.seqs = seq_setting(settings, log);
   sweep.batch = batch_setting(settings, sweep.seqs);
-  sweep.training = step_setting(settings);
-  if (sweep.training) require_micro_batches(settings, sweep.batch, sweep.training->micro_batches);
+  if (sweep.training) require_shares(settings, sweep.batch, *sweep.training);
   sweep.dtype = dtype_setting(settings);
   sweep.device = device_setting(settings, world);
   sweep.protocol = protocol_setting(settings);
@@ -114,7 +115,7 @@ std::vector<BenchJob> suite_jobs(const CommandLine& line, const Setting& name, c
 }
 
 void require_world(const Settings& settings, const World& world) {
-  if (!settings.has("world") || integer_setting(settings, "world", 1, 65536) == world.size()) return;
+  if (!settings.has("world") || integer_setting(settings, "world", 1, most_ranks) == world.size()) return;
   throw bad_input({.where = settings.at("world").where,
                    .what = fmt::format("there are {} ranks", world.size()),
                    .remedy = "start as many with mpirun -n, or leave world out"});
@@ -128,10 +129,9 @@ std::string trace_setting(const Settings& settings, const std::vector<BenchJob>&
   throw bad_input({.where = where, .what = "there is nothing to trace with --profile off", .remedy = "leave that out"});
 }
 
-std::string facts_of(const BenchJob& job, const Backend& backend) {
-  auto sweep = job.sweep;
-  sweep.backend = backend.name;
-  std::string facts;
+std::string facts_of(const BenchJob& job) {
+  const auto& sweep = job.sweep;
+  std::string facts = fmt::format("backend {}\n", job.backend);
   for (const auto& plan : sweep.plans) {
     facts += fmt::format("plan {} does {}\n", plan.name, plan.signature());
     for (const auto seq : sweep.seqs) facts += text_of(case_of(sweep, plan, seq));
@@ -156,9 +156,9 @@ BenchOptions read_options(const CommandLine& line, const World& world, spdlog::l
   return options;
 }
 
-std::string facts_of(const BenchOptions& options, const std::vector<Backend>& backends) {
+std::string facts_of(const BenchOptions& options) {
   std::string facts;
-  for (std::size_t i = 0; i < options.jobs.size(); ++i) facts += facts_of(options.jobs[i], backends[i]);
+  for (const auto& job : options.jobs) facts += facts_of(job);
   return facts + fmt::format("resume {}\ntrace {}\nexport {}\n", options.resume, options.trace.has_value(),
                              options.export_folder.value_or("none"));
 }

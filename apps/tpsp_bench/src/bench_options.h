@@ -10,7 +10,6 @@
 
 #include "settings.h"
 #include "tpsp/bench/sweep.h"
-#include "tpsp/comm/backend.h"
 
 namespace tpsp {
 
@@ -37,7 +36,7 @@ struct BenchOptions {
 /// is not here, are left out with a log line. Throws bad_input that names the setting's place. Not collective.
 BenchOptions read_options(const CommandLine& line, const World& world, spdlog::logger& log);
 
-/// What the ranks' collectives follow from, one fact a line, for require_same. `backends` has one for each job.
-std::string facts_of(const BenchOptions& options, const std::vector<Backend>& backends);
+/// What the ranks' collectives follow from, one fact a line, for require_same.
+std::string facts_of(const BenchOptions& options);
 
 }  // namespace tpsp

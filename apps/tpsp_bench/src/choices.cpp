@@ -105,7 +105,7 @@ namespace {
 
 // Options of a step mean nothing for a forward.
 void refuse_step_options(const Settings& settings) {
-  for (const auto* name : {"recompute", "regather", "optimizer", "micro-batches"}) {
+  for (const auto* name : {"recompute", "regather", "optimizer", "micro-batches", "dp", "shard"}) {
     const auto& setting = settings.at(name);
     if (setting.where == "default") continue;
     throw bad_input({.where = setting.where,
@@ -120,6 +120,20 @@ Recompute recompute_setting(const Settings& settings) {
   return name == "attention" ? Recompute::attention : Recompute::block;
 }
 
+// One replica has nobody to share with.
+ZeroStage shard_setting(const Settings& settings) {
+  const auto& setting = settings.at("shard");
+  const std::vector stages{ZeroStage::none, ZeroStage::optimizer, ZeroStage::gradients, ZeroStage::parameters};
+  std::vector<std::string> names;
+  for (const auto stage : stages) names.emplace_back(to_string(stage));
+  const auto name = choice_setting(settings, "shard", names);
+  const auto stage = stages.at(static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin()));
+  if (stage == ZeroStage::none || integer_setting(settings, "dp", 1, most_ranks) > 1) return stage;
+  throw bad_input({.where = setting.where,
+                   .what = fmt::format("there is one replica, and {} are divided over replicas", name),
+                   .remedy = "add --dp 2, or leave it out"});
+}
+
 }  // namespace
 
 std::optional<StepSettings> step_setting(const Settings& settings) {
@@ -130,13 +144,30 @@ std::optional<StepSettings> step_setting(const Settings& settings) {
   return StepSettings{.saved = {.recompute = recompute_setting(settings),
                                 .regather = choice_setting(settings, "regather", {"on", "off"}) == "on"},
                       .micro_batches = integer_setting(settings, "micro-batches", 1, most_sequences),
-                      .adamw = choice_setting(settings, "optimizer", {"none", "adamw"}) == "adamw"};
+                      .adamw = choice_setting(settings, "optimizer", {"none", "adamw"}) == "adamw",
+                      .dp = static_cast<int>(integer_setting(settings, "dp", 1, most_ranks)),
+                      .shard = shard_setting(settings)};
 }
 
-void require_micro_batches(const Settings& settings, std::int64_t batch, std::int64_t micro_batches) {
-  if (batch % micro_batches == 0) return;
+int ranks_of_replica(const Settings& settings, int world) {
+  const auto replicas = static_cast<int>(integer_setting(settings, "dp", 1, most_ranks));
+  if (world % replicas == 0) return world / replicas;
+  throw bad_input({.where = settings.at("dp").where,
+                   .what = fmt::format("{} ranks do not divide into {} replicas", world, replicas),
+                   .remedy = "start a multiple of the replicas"});
+}
+
+void require_shares(const Settings& settings, std::int64_t batch, const StepSettings& step) {
+  if (batch % step.dp != 0) {
+    throw bad_input({.where = settings.at("dp").where,
+                     .what = fmt::format("a batch of {} does not divide over {} replicas", batch, step.dp),
+                     .remedy = "choose a --batch that is a multiple of the replicas"});
+  }
+  const auto share = batch / step.dp;
+  if (share % step.micro_batches == 0) return;
   throw bad_input({.where = settings.at("micro-batches").where,
-                   .what = fmt::format("a batch of {} does not divide into {}", batch, micro_batches),
+                   .what = fmt::format("a batch of {} does not divide into {}", share, step.micro_batches),
+                   .why = step.dp > 1 ? "that is each replica's share" : "",
                    .remedy = "choose a number that divides the batch"});
 }
 

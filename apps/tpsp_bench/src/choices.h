@@ -37,10 +37,14 @@ std::vector<std::int64_t> seq_setting(const Settings& settings, spdlog::logger& 
 std::vector<std::string> words_setting(const Settings& settings, const std::string& name, spdlog::logger& log);
 inline constexpr std::int64_t most_sequences = 65536;  ///< in a batch
 inline constexpr std::int64_t most_tokens = 1 << 28;   ///< in a forward: keeps every byte count in 64 bits
+inline constexpr int most_ranks = 65536;
 std::int64_t batch_setting(const Settings& settings, const std::vector<std::int64_t>& seqs);
 /// Of a training step; nothing for a forward, whose options may then say nothing of one.
 std::optional<StepSettings> step_setting(const Settings& settings);
-void require_micro_batches(const Settings& settings, std::int64_t batch, std::int64_t micro_batches);
+/// The ranks of one replica. Throws where the replicas do not divide `world`, or are not those of a training step.
+int ranks_of_replica(const Settings& settings, int world);
+/// Throws where the replicas and micro-batches do not divide the batch.
+void require_shares(const Settings& settings, std::int64_t batch, const StepSettings& step);
 c10::ScalarType dtype_setting(const Settings& settings);
 /// But for the seed of its order.
 Protocol protocol_setting(const Settings& settings);

@@ -24,7 +24,7 @@ at::Tensor logits_of(const Sweep& sweep, const Model& model, const at::Tensor& t
 void export_forward(const std::filesystem::path& folder, const Sweep& sweep, World& world, const Context& context) {
   const auto& plan = sweep.plans.front();
   const auto tokens = make_tokens(sweep.seed, sweep.batch, sweep.seqs.front(), sweep.model->vocabulary());
-  const ResidentWeights weights(plan, world.rank(), recipe_of(sweep));
+  const ResidentWeights weights(plan, context.tp.rank(), recipe_of(sweep));
   const auto logits = logits_of(sweep, *sweep.model->bind(plan, weights), tokens.to(sweep.device), context);
   agree(world, [&] {
     if (world.rank() != 0) return;
@@ -34,14 +34,20 @@ void export_forward(const std::filesystem::path& folder, const Sweep& sweep, Wor
 }
 
 // From the weights of the seed, whatever steps were made before, and without an optimizer.
-void export_step(const std::filesystem::path& folder, const Sweep& sweep, World& world, const Context& context) {
+void export_step(const std::filesystem::path& folder, const Sweep& sweep, World& world, const Groups& groups) {
+  const Context context{.tp = groups.tp};
+  std::optional<DataParallel> replicas;
+  if (groups.dp != nullptr) replicas.emplace(DataParallel{.group = *groups.dp, .stage = sweep.training->shard});
+  const auto* const beside = replicas ? &*replicas : nullptr;
   const auto& plan = sweep.plans.front();
   const auto text = make_tokens(sweep.seed, sweep.batch, sweep.seqs.front() + 1, sweep.model->vocabulary());
   const auto input = training_input(text.to(sweep.device));
-  ResidentWeights weights(plan, world.rank(), recipe_of(sweep));
-  Gradients gradients(plan, sweep.dtype, sweep.device);
-  const auto model = sweep.model->bind(plan, weights);
-  const auto loss = training_step({*model, weights, gradients}, input, *sweep.training, context).loss;
+  const auto weights = make_trainable_weights(plan, context.tp.rank(), recipe_of(sweep), beside);
+  Gradients gradients(plan, sweep.dtype, sweep.device, beside);
+  const auto model = sweep.model->bind(plan, *weights);
+  const Trainee trainee{
+      .model = *model, .weights = *weights, .gradients = gradients, .optimizer = nullptr, .replicas = beside};
+  const auto loss = training_step(trainee, share_of(input, beside), *sweep.training, context).loss;
   {
     const auto logits = logits_of(sweep, *model, input.tokens, context);
     agree(world, [&] {
@@ -56,12 +62,12 @@ void export_step(const std::filesystem::path& folder, const Sweep& sweep, World&
 
 }  // namespace
 
-void export_case(const std::filesystem::path& folder, const Sweep& sweep, World& world, ProcessGroup& comm) {
+void export_case(const std::filesystem::path& folder, const Sweep& sweep, World& world, const Groups& groups) {
   const c10::InferenceMode no_gradients;
   if (sweep.training) {
-    export_step(folder, sweep, world, {.tp = comm});
+    export_step(folder, sweep, world, groups);
   } else {
-    export_forward(folder, sweep, world, {.tp = comm});
+    export_forward(folder, sweep, world, {.tp = groups.tp});
   }
 }
 

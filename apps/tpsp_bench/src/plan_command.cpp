@@ -55,7 +55,7 @@ void print_fits(const Question& asked, std::int64_t limit) {
   Fits fits{*asked.model, asked.world, limit, asked.dtype_name, asked.step, {}};
   for (const auto& plan : asked.plans) {
     for (const auto seq : asked.seqs) {
-      const auto parts = asked.step ? asked.step->micro_batches : 1;
+      const auto parts = asked.step ? asked.step->micro_batches * asked.step->dp : 1;
       const auto most = std::max(parts, std::min(most_sequences, most_tokens / seq) / parts * parts);
       const auto all = [&](std::int64_t size) { return need_of(asked, plan, parts * size, seq).all(); };
       const auto batch = parts * largest_fit(limit, most / parts, all);
@@ -98,21 +98,21 @@ std::vector<Finding> print_forwards(const Question& asked) {
 }  // namespace
 
 void plan_command(const CommandLine& line) {
-  constexpr int largest_world = 65536;
   const Settings settings(line);
   const auto log = make_logger(0, spdlog::level::warn);
   Question asked;
   asked.model = model_setting(settings);
-  asked.world = static_cast<int>(integer_setting(settings, "world", 1, largest_world));
-  asked.plans = plan_setting(settings, *asked.model, asked.world, line.flags.contains("allow-unused-rules"), *log);
+  asked.step = step_setting(settings);
+  asked.world = static_cast<int>(integer_setting(settings, "world", 1, most_ranks));
+  asked.plans = plan_setting(settings, *asked.model, ranks_of_replica(settings, asked.world),
+                             line.flags.contains("allow-unused-rules"), *log);
   asked.seqs = seq_setting(settings, *log);
   refuse_batch_with_fit(settings);
   asked.batch = batch_setting(settings, asked.seqs);
   asked.dtype = dtype_setting(settings);
   asked.dtype_name = settings.at("dtype").text;
   asked.json = line.flags.contains("json");
-  asked.step = step_setting(settings);
-  if (asked.step && !settings.has("fit")) require_micro_batches(settings, asked.batch, asked.step->micro_batches);
+  if (asked.step && !settings.has("fit")) require_shares(settings, asked.batch, *asked.step);
 
   std::vector<Finding> findings;
   if (!settings.has("fit") && !asked.step) {

@@ -28,7 +28,7 @@ Case case_of(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
            .plan = plan.name,
            .batch = sweep.batch,
            .seq = seq,
-           .world = plan.world,
+           .world = plan.world * sweep.replicas(),
            .dtype = std::string(to_string(dtype_of(sweep.dtype))),
            .device = device_kind(sweep.device),
            .backend = sweep.backend,
@@ -45,6 +45,8 @@ Case case_of(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
     one.regather = step->saved.regather ? "on" : "off";
     one.optimizer = step->adamw ? "adamw" : "none";
     one.micro_batches = step->micro_batches;
+    one.dp = step->dp;
+    one.shard = to_string(step->shard);
   }
   return one;
 }

@@ -53,6 +53,7 @@ std::string remedy_for(Anomaly anomaly, const Row& row) {
 }
 
 void fill_expected_step(Row& row, const StepPreview& step) {
+  row.weights_bytes = step.weights_bytes;
   row.product_flops = step.product_flops;
   row.gradient_bytes = step.gradient_bytes;
   row.optimizer_bytes = step.optimizer_bytes;
@@ -69,7 +70,7 @@ void fail(Row& row, const std::string& message) {
 Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
   auto row = row_of(case_of(sweep, plan, seq), sweep.provenance);
   row.plan_text = plan.text;
-  const auto& expected = sweep.previews->of(plan, sweep.batch, seq);
+  const auto& expected = sweep.previews->of(plan, sweep.batch_of_replica(), seq);
   const auto weights = weight_forms(plan, sweep.dtype, sweep.kernels);
   row.seq_padded = expected.seq_padded;
   row.vocab_padded = expected.vocab_padded;
@@ -141,6 +142,12 @@ void fill_steps(Row& row, const StepLog& log, World& world) {
   row.backward_all_gathers = log.backward().all_gathers;
   row.backward_reduce_scatters = log.backward().reduce_scatters;
   row.backward_comm_bytes = log.backward().bytes;
+  if (row.dp > 1) {
+    row.dp_all_reduces = log.replicas().all_reduces;
+    row.dp_all_gathers = log.replicas().all_gathers;
+    row.dp_reduce_scatters = log.replicas().reduce_scatters;
+    row.dp_comm_bytes = log.replicas().bytes;
+  }
   if (!std::isfinite(*row.loss)) fail(row, fmt::format("the loss of the last step is {}", *row.loss));
 }
 
@@ -175,6 +182,7 @@ void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
       bytes(MemoryUse::gradients) + bytes(MemoryUse::optimizer) - *row.gradient_bytes - *row.optimizer_bytes;
   row.saved_at_peak_bytes = bytes(MemoryUse::saved);
   row.recomputed_bytes = bytes(MemoryUse::recomputed);
+  if (row.dp > 1) row.unit_bytes = bytes(MemoryUse::unit);
 }
 
 void fill_check(Row& row, const LogitsError& error, double bound) {

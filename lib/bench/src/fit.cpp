@@ -59,7 +59,7 @@ std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan) {
   auto bytes = weights.bytes;
   if (sweep.training) {
     const auto& step = sweep.previews->of_step(plan, sweep.batch, sweep.seqs.front(), *sweep.training);
-    bytes += step.gradient_bytes + step.optimizer_bytes;
+    bytes = step.weights_bytes + step.gradient_bytes + step.optimizer_bytes;
   }
   if (!sweep.device.is_cpu()) return bytes;
   const bool converted = sweep.dtype != c10::kFloat;

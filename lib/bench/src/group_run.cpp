@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <limits>
-
 #include "fill_row.h"
 #include "tpsp/bench/check.h"
 #include "tpsp/bench/machine_peaks.h"
@@ -31,7 +29,14 @@ std::string words_of(const PlanGroup& plans, std::int64_t seq) {
 }
 
 GroupRun::GroupRun(const SweepContext& context, const PlanGroup& plans)
-    : context_(context), plan_(*plans.front()), counter_(context.comm.size()), recipe_(recipe_of(context.sweep)) {
+    : context_(context),
+      plan_(*plans.front()),
+      counter_(context.groups.tp.size()),
+      replicas_counter_(context.sweep.replicas()),
+      recipe_(recipe_of(context.sweep)) {
+  if (auto* const dp = context.groups.dp; dp != nullptr) {
+    replicas_.emplace(DataParallel{.group = *dp, .stage = context.sweep.training->shard, .events = &replicas_events_});
+  }
   make_weights();
 }
 
@@ -40,9 +45,9 @@ void GroupRun::make_weights(const AdamWOptions& options) {
   const auto& training = context_.sweep.training;
   training_.reset();
   weights_.reset();
-  weights_.emplace(plan_, context_.world.rank(), recipe_);
+  weights_ = make_trainable_weights(plan_, context_.groups.tp.rank(), recipe_, replicas());
   if (!training) return;
-  training_.emplace(Training{.gradients = Gradients(plan_, recipe_.dtype, recipe_.device)});
+  training_.emplace(Training{.gradients = Gradients(plan_, recipe_.dtype, recipe_.device, replicas())});
   if (training->adamw) training_->optimizer.emplace(*weights_, options);
 }
 
@@ -52,7 +57,11 @@ std::unique_ptr<Model> GroupRun::model(const LoweredPlan& plan) const {
 
 Trainee GroupRun::trainee(const Model& model) {
   auto& [gradients, optimizer] = *training_;
-  return {.model = model, .weights = *weights_, .gradients = gradients, .optimizer = optimizer ? &*optimizer : nullptr};
+  return {.model = model,
+          .weights = *weights_,
+          .gradients = gradients,
+          .optimizer = optimizer ? &*optimizer : nullptr,
+          .replicas = replicas()};
 }
 
 Input GroupRun::input(std::uint64_t seed, std::int64_t seq) const {
@@ -66,13 +75,19 @@ Input GroupRun::input(std::uint64_t seed, std::int64_t seq) const {
 // Before anything is measured, so that no repetition takes memory for its collectives from the system.
 void GroupRun::reserve(const PlanGroup& plans, std::int64_t seq) {
   const auto& sweep = context_.sweep;
-  ArenaSizes arena;
+  ArenaSizes arena, replicas_arena;
   for (const auto* plan : plans) {
     const auto& previews = sweep.previews;
-    arena = arena.max(sweep.training ? previews->of_step(*plan, sweep.batch, seq, *sweep.training).arena
-                                     : previews->of(*plan, sweep.batch, seq).arena);
+    if (sweep.training) {
+      const auto& step = previews->of_step(*plan, sweep.batch, seq, *sweep.training);
+      arena = arena.max(step.arena);
+      replicas_arena = replicas_arena.max(step.replicas_arena);
+    } else {
+      arena = arena.max(previews->of(*plan, sweep.batch, seq).arena);
+    }
   }
-  context_.comm.reserve(arena);
+  context_.groups.tp.reserve(arena);
+  if (replicas_) replicas_->group.reserve(replicas_arena);
 }
 
 void GroupRun::report_step(const PlanGroup& plans, std::int64_t seq, std::string_view phase, int done) const {
@@ -81,12 +96,12 @@ void GroupRun::report_step(const PlanGroup& plans, std::int64_t seq, std::string
 
 std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
   const auto& sweep = context_.sweep;
-  const auto tokens = input(sweep.seed, seq);
+  const auto tokens = share_of(input(sweep.seed, seq), replicas());
   std::vector<Row> rows;
   std::vector<StepLog> logs;
   for (const auto* plan : plans) {
     rows.push_back(blank_row(sweep, *plan, seq));
-    logs.emplace_back(context_.probe, counter_);
+    logs.emplace_back(context_.probe, counter_, replicas_counter_);
   }
 
   reserve(plans, seq);
@@ -117,15 +132,11 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
   return rows;
 }
 
-void GroupRun::repeat(const Model& model, const Input& input, EventSink& events, StepLog* log) {
-  const Context context{.tp = context_.comm, .events = &events};
-  if (!context_.sweep.training) {
-    model.forward(input, context);
-    return;
-  }
-  const auto done = training_step(trainee(model), input, *context_.sweep.training, context,
-                                  log != nullptr ? log->begin() : StepListener());
-  if (log != nullptr) log->end(done);
+StepResult GroupRun::step(const Model& model, const Input& input, EventSink* events, EventSink* over_replicas,
+                          const StepListener& ended) {
+  replicas_events_.point_at(over_replicas);
+  return training_step(trainee(model), input, *context_.sweep.training, {.tp = context_.groups.tp, .events = events},
+                       ended);
 }
 
 Measured GroupRun::time(const PlanGroup& plans, const Input& input, std::vector<StepLog>& logs,
@@ -134,7 +145,12 @@ Measured GroupRun::time(const PlanGroup& plans, const Input& input, std::vector<
   for (const auto* plan : plans) models.push_back(model(*plan));
   std::vector<Workload> workloads;
   for (std::size_t i = 0; i < models.size(); ++i) {
-    workloads.emplace_back([&, i] { repeat(*models[i], input, counter_, &logs[i]); });
+    if (context_.sweep.training) {
+      workloads.emplace_back(
+          [&, i] { logs[i].end(step(*models[i], input, &counter_, &replicas_counter_, logs[i].begin())); });
+    } else {
+      workloads.emplace_back([&, i] { models[i]->forward(input, {.tp = context_.groups.tp, .events = &counter_}); });
+    }
   }
   auto measured =
       measure_with_disturbances(workloads, context_.sweep.protocol, context_.world, counter_, context_.probe, listener);
@@ -147,8 +163,19 @@ void GroupRun::profile_plan(const LoweredPlan& plan, const Input& input, Row& ro
   {
     const ScopedTimer timer(context_.breakdown.profile_s);
     const auto one = model(plan);
-    profiled = profile([&](EventSink& events) { repeat(*one, input, events, nullptr); }, plan.head().name,
-                       context_.world, context_.probe);
+    const auto* const mesh = context_.groups.mesh;
+    const auto repeat = [&](Timeline& timeline) {
+      TimelineSink events(timeline, mesh != nullptr ? mesh->tp() : context_.world);
+      if (!context_.sweep.training) {
+        one->forward(input, {.tp = context_.groups.tp, .events = &events});
+      } else if (mesh == nullptr) {
+        step(*one, input, &events, nullptr);
+      } else {
+        TimelineSink over_replicas(timeline, mesh->dp());
+        step(*one, input, &events, &over_replicas);
+      }
+    };
+    profiled = profile(repeat, plan.head().name, context_.world, context_.probe);
   }
   fill_profile(row, profiled, context_.world);
   if (context_.follower.trace == nullptr) return;
@@ -173,7 +200,7 @@ void GroupRun::check_forwards(const PlanGroup& plans, const Input& input, std::v
   const Reference reference(architecture, recipe_, input.tokens, context_.world);
   const double bound = error_bound(architecture, seq, context_.world.size(), recipe_.dtype);
   for (std::size_t i = 0; i < plans.size(); ++i) {
-    const Context forward_context{.tp = context_.comm};
+    const Context forward_context{.tp = context_.groups.tp};
     auto logits = model(*plans[i])->forward(input, forward_context);
     const auto full = gathered_logits(std::move(logits), seq, architecture.vocabulary(), forward_context);
     fill_check(rows[i], reference.error(full, context_.world), bound);
@@ -183,24 +210,25 @@ void GroupRun::check_forwards(const PlanGroup& plans, const Input& input, std::v
 // From the initial weights, which an optimizer has changed by now.
 void GroupRun::check_steps(const PlanGroup& plans, const Input& input, std::vector<Row>& rows) {
   const auto& architecture = *context_.sweep.model;
-  const auto& settings = *context_.sweep.training;
-  if (settings.adamw) training_->optimizer.reset();
+  const bool adamw = context_.sweep.training->adamw;
+  if (adamw) training_->optimizer.reset();
+  const auto share = share_of(input, replicas());
   const StepReference reference(architecture, recipe_, input, context_.world);
   const double bound = step_error_bound(architecture, input.tokens.size(1), context_.world.size(), recipe_.dtype);
   for (std::size_t i = 0; i < plans.size(); ++i) {
-    if (settings.adamw) make_weights(reference.optimizer());
-    // What another plan's step has left would pass for a gradient that this one does not compute.
-    for (const auto& module : plan_.modules) {
-      if (module.kind == ModuleKind::container) continue;
-      training_->gradients.of(module.name).fill_(std::numeric_limits<double>::quiet_NaN());
-    }
+    if (adamw) make_weights(reference.optimizer());
+    training_->gradients.spoil();  // another plan's step would pass for what this one does not compute
     const auto one = model(*plans[i]);
-    const auto loss = training_step(trainee(*one), input, settings, {.tp = context_.comm}).loss;
-    const auto error =
-        reference.error(loss, training_->gradients, settings.adamw ? &*weights_ : nullptr, *plans[i], context_.world);
+    const auto loss = step(*one, share, nullptr, nullptr).loss;
+    const auto error = reference.error({.loss = loss,
+                                        .gradients = training_->gradients,
+                                        .updated = adamw ? weights_.get() : nullptr,
+                                        .plan = *plans[i],
+                                        .rank = context_.groups.tp.rank()},
+                                       context_.world);
     fill_check(rows[i], loss, error, bound);
   }
-  if (settings.adamw) make_weights();
+  if (adamw) make_weights();
 }
 
 }  // namespace tpsp

@@ -22,11 +22,24 @@ std::string words_of(const PlanGroup& plans, std::int64_t seq);
 struct SweepContext {
   const Sweep& sweep;
   World& world;
-  ProcessGroup& comm;
+  const Groups& groups;
   DeviceProbe& probe;
   const Follower& follower;
   TimeBreakdown& breakdown;
   std::vector<std::string> hosts;  ///< of each rank
+};
+
+/// Hands events on to whom they are for at the moment; without one they are lost.
+class EventRelay final : public EventSink {
+ public:
+  void point_at(EventSink* sink) { sink_ = sink; }
+  EventId begin(const Event& event) override { return sink_ != nullptr ? sink_->begin(event) : no_event; }
+  void end() noexcept override {
+    if (sink_ != nullptr) sink_->end();
+  }
+
+ private:
+  EventSink* sink_ = nullptr;
 };
 
 class GroupRun {
@@ -47,10 +60,12 @@ class GroupRun {
   void make_weights(const AdamWOptions& options = {});
   void reserve(const PlanGroup& plans, std::int64_t seq);
   Input input(std::uint64_t seed, std::int64_t seq) const;
+  const DataParallel* replicas() const { return replicas_ ? &*replicas_ : nullptr; }
   std::unique_ptr<Model> model(const LoweredPlan& plan) const;
   Trainee trainee(const Model& model);
-  /// A forward of the plan's model, or a training step of it, which `log` records where there is one.
-  void repeat(const Model& model, const Input& input, EventSink& events, StepLog* log);
+  /// A training step; events over the replicas go apart.
+  StepResult step(const Model& model, const Input& input, EventSink* events, EventSink* over_replicas,
+                  const StepListener& ended = {});
   Measured time(const PlanGroup& plans, const Input& input, std::vector<StepLog>& logs,
                 const ProtocolListener& listener);
   void profile_plan(const LoweredPlan& plan, const Input& input, Row& row);
@@ -60,10 +75,13 @@ class GroupRun {
   void report_step(const PlanGroup& plans, std::int64_t seq, std::string_view phase, int done = 0) const;
 
   const SweepContext& context_;
-  const LoweredPlan& plan_;  ///< one of the group
-  EventCounter counter_;
+  const LoweredPlan& plan_;        ///< one of the group
+  EventCounter counter_;           ///< of collectives over the plan's ranks
+  EventCounter replicas_counter_;  ///< and over the replicas
+  EventRelay replicas_events_;
+  std::optional<DataParallel> replicas_;
   WeightRecipe recipe_;
-  std::optional<ResidentWeights> weights_;
+  std::unique_ptr<TrainableWeights> weights_;
   std::optional<Training> training_;
 };
 

@@ -44,13 +44,13 @@ void Timeline::open(Phase phase, std::string label) {
   open_.emplace_back(phase, std::move(label));
 }
 
-EventId Timeline::begin(const Event& event) {
+void Timeline::begin(const Event& event, World& ranks) {
   const auto kind = collective_of(event.transition);
   const bool first_of_head = event.phase == Phase::gemm && event.module == head_ && peak_before_head_ == 0;
   if (first_of_head) peak_before_head_ = probe_.peak_allocated_bytes();
   if (kind) {
     open(Phase::wait, fmt::format("{} {}", to_string(*kind), event.module));
-    world_.barrier();
+    ranks.barrier();
     close_interval();
     open_.back().first = Phase::move;
   } else if (event.transition == Transition::slice) {
@@ -58,7 +58,6 @@ EventId Timeline::begin(const Event& event) {
   } else {
     open(event.phase, std::string(event.module));
   }
-  return no_event;
 }
 
 void Timeline::end() noexcept {
@@ -69,15 +68,15 @@ void Timeline::end() noexcept {
   open_.pop_back();
 }
 
-ForwardProfile profile(const std::function<void(EventSink&)>& forward, const std::string& head, World& world,
+ForwardProfile profile(const std::function<void(Timeline&)>& repetition, const std::string& head, World& world,
                        DeviceProbe& probe) {
-  Timeline timeline(probe, world, head);
+  Timeline timeline(probe, head);
   probe.synchronize();
   probe.reset_peaks();
   const auto before = probe.allocated_bytes();
   world.barrier();
   timeline.start();
-  forward(timeline);
+  repetition(timeline);
   timeline.stop();
 
   std::vector<double> numbers(phase_count, 0.0);

@@ -9,6 +9,7 @@ StepListener StepLog::begin() {
   times_.emplace_back();
   backward_ = {};
   counted_ = counter_.counts();
+  replicas_counted_ = replicas_counter_.counts();
   edge_s_ = steady_clock_s();
   return [this](StepPart part) {
     probe_.synchronize();
@@ -23,6 +24,11 @@ StepListener StepLog::begin() {
     if (part != StepPart::forward) backward_ += counts - counted_;
     counted_ = counts;
   };
+}
+
+void StepLog::end(const StepResult& result) {
+  last_ = result;
+  replicas_ = replicas_counter_.counts() - replicas_counted_;
 }
 
 StepTimes StepLog::times(int warmup, World& world) const {

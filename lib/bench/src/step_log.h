@@ -20,12 +20,13 @@ struct StepTimes {
 
 class StepLog {
  public:
-  /// `counter` gets the steps' events.
-  StepLog(DeviceProbe& probe, const EventCounter& counter) : probe_(probe), counter_(counter) {}
+  /// The counters get the steps' events, those over replicas apart.
+  StepLog(DeviceProbe& probe, const EventCounter& counter, const EventCounter& replicas)
+      : probe_(probe), counter_(counter), replicas_counter_(replicas) {}
 
   /// A step begins now; the result is to be called with its parts.
   StepListener begin();
-  void end(const StepResult& result) { last_ = result; }
+  void end(const StepResult& result);
 
   /// Medians over the steps after the first `warmup`, each part as long as on the slowest rank. Collective.
   StepTimes times(int warmup, World& world) const;
@@ -33,14 +34,19 @@ class StepLog {
   const StepResult& last() const { return last_; }
   /// Of the last step, the collectives after the loss.
   const CommCounts& backward() const { return backward_; }
+  /// Of the last step, the collectives over replicas.
+  const CommCounts& replicas() const { return replicas_; }
 
  private:
   DeviceProbe& probe_;
   const EventCounter& counter_;
+  const EventCounter& replicas_counter_;
   std::vector<StepTimes> times_;
   StepResult last_;
   CommCounts backward_;
-  CommCounts counted_;  ///< up to the part that runs
+  CommCounts replicas_;
+  CommCounts counted_;           ///< up to the part that runs
+  CommCounts replicas_counted_;  ///< up to this step
   double edge_s_ = 0;
 };
 

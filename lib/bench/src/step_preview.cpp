@@ -32,29 +32,19 @@ class StepCounter final : public EventSink {
   double product_flops_ = 0;
 };
 
-std::unique_ptr<TrainableWeights> make_weights(const LoweredPlan& plan, const WeightRecipe& recipe,
-                                               const DataParallel& replicas) {
-  if (replicas.group.size() == 1) return std::make_unique<ResidentWeights>(plan, 0, recipe);
-  return std::make_unique<FlatWeights>(plan, 0, recipe, replicas);
-}
-
-Gradients make_gradients(const LoweredPlan& plan, c10::ScalarType dtype, const DataParallel& replicas) {
-  if (replicas.group.size() == 1) return {plan, dtype, at::kMeta};
-  return {plan, dtype, at::kMeta, replicas};
-}
-
 }  // namespace
 
 StepPreview preview_step(const Architecture& architecture, const LoweredPlan& plan, std::int64_t batch,
                          std::int64_t seq, c10::ScalarType dtype, const StepSettings& step,
                          const PreviewSettings& settings) {
   AllocationMeter meter(c10::kMeta);
-  DryProcessGroup replicas_group(0, step.dp, settings.shares_memory);
+  DryProcessGroup dp(0, step.dp, settings.replicas_share_memory);
   EventCounter over_replicas(step.dp);
-  const DataParallel replicas{.group = replicas_group, .stage = step.shard, .events = &over_replicas};
-  const auto weights =
-      make_weights(plan, {.seed = 0, .dtype = dtype, .device = at::kMeta, .kernel = settings.kernel}, replicas);
-  auto gradients = make_gradients(plan, dtype, replicas);
+  const DataParallel replica{.group = dp, .stage = step.shard, .events = &over_replicas};
+  const auto* const replicas = step.dp > 1 ? &replica : nullptr;
+  const WeightRecipe recipe{.seed = 0, .dtype = dtype, .device = at::kMeta, .kernel = settings.kernel};
+  const auto weights = make_trainable_weights(plan, 0, recipe, replicas);
+  Gradients gradients(plan, dtype, at::kMeta, replicas);
   std::optional<AdamW> optimizer;
   if (step.adamw) optimizer.emplace(*weights);
   DryProcessGroup group(0, plan.world, settings.shares_memory);
@@ -77,7 +67,7 @@ StepPreview preview_step(const Architecture& architecture, const LoweredPlan& pl
                         .weights = *weights,
                         .gradients = gradients,
                         .optimizer = optimizer ? &*optimizer : nullptr,
-                        .replicas = step.dp > 1 ? &replicas : nullptr};
+                        .replicas = replicas};
   const auto done =
       training_step(trainee, input, step, {.tp = group, .events = &counter, .meta = settings.meta}, count_part);
   result.saved_bytes = done.saved_bytes;
@@ -86,6 +76,7 @@ StepPreview preview_step(const Architecture& architecture, const LoweredPlan& pl
   result.peak_bytes = result.peak.total() - resident - token_bytes;
   result.product_flops = counter.product_flops();
   result.arena = group.arena();
+  result.replicas_arena = dp.arena();
   result.replicas = over_replicas.take();
   return result;
 }

@@ -127,12 +127,22 @@ std::vector<GroupTask> tasks_of(const SweepContext& context) {
 }
 
 // Previews, which size the transport's memory, are made of what the backend says; its process groups must say the same.
-void require_same_memory(const Previews& previews, const ProcessGroup& comm) {
-  if (previews.shares_memory() == comm.shares_memory()) return;
-  throw internal_error({.where = fmt::format("backend {}", comm.backend()),
-                        .what = fmt::format("its shares_memory is {}, and its process groups' is {}",
-                                            previews.shares_memory(), comm.shares_memory()),
-                        .remedy = "make the two the same"});
+void require_same_memory(bool previewed, const ProcessGroup& group) {
+  if (previewed == group.shares_memory()) return;
+  throw internal_error(
+      {.where = fmt::format("backend {}", group.backend()),
+       .what = fmt::format("its shares_memory is {}, and its process groups' is {}", previewed, group.shares_memory()),
+       .remedy = "make the two the same"});
+}
+
+void require_groups(const Sweep& sweep, const Groups& groups) {
+  const auto replicas = groups.dp != nullptr ? groups.dp->size() : 1;
+  if (replicas != sweep.replicas()) {
+    throw internal_error(
+        {.where = "sweep", .what = fmt::format("{} replicas, and a process group of {}", sweep.replicas(), replicas)});
+  }
+  require_same_memory(sweep.previews->settings().shares_memory, groups.tp);
+  if (groups.dp != nullptr) require_same_memory(sweep.previews->settings().replicas_share_memory, *groups.dp);
 }
 
 }  // namespace
@@ -146,17 +156,20 @@ std::string_view to_string(WeightPolicy policy) {
   return "unknown";
 }
 
-void run_sweep(const Sweep& asked, World& world, ProcessGroup& comm, const Follower& follower) {
+void run_sweep(const Sweep& asked, World& world, const Groups& groups, const Follower& follower) {
   const c10::InferenceMode no_gradients;
   auto sweep = asked;
-  if (!sweep.previews) sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, comm.shares_memory());
-  require_same_memory(*sweep.previews, comm);
+  if (!sweep.previews) {
+    const bool replicas_share = groups.dp != nullptr && groups.dp->shares_memory();
+    sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, groups.tp.shares_memory(), replicas_share);
+  }
+  require_groups(sweep, groups);
   sweep.previews->use(sweep.kernels.as_function(), {.device = sweep.device.type(), .threads = at::get_num_threads()});
   const auto probe = make_device_probe(sweep.device);
   TimeBreakdown ignored;
   const SweepContext context{.sweep = sweep,
                              .world = world,
-                             .comm = comm,
+                             .groups = groups,
                              .probe = *probe,
                              .follower = follower,
                              .breakdown = follower.breakdown != nullptr ? *follower.breakdown : ignored,

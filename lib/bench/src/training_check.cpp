@@ -92,14 +92,13 @@ AdamWOptions StepReference::optimizer() const { return {.learning_rate = 1, .eps
 
 // Every rank gets the reference's rows, some at a time, and compares those that it holds. They travel through the
 // World, not through the process group under test.
-StepReference::Difference StepReference::difference(const Module& module, const Gradients& gradients,
-                                                    const ResidentWeights* updated, const WeightShard& where,
-                                                    World& world) const {
-  const auto shard = as_matrix(gradients.of(module.name));
+StepReference::Difference StepReference::difference(const Module& module, const CheckedStep& step, World& world) const {
+  const WeightShard where{.dim = step.plan.at(module.name).weight_dim, .rank = step.rank, .ranks = step.plan.world};
+  const auto shard = as_matrix(step.gradients.of(module.name));
   at::Tensor before, after;
-  if (updated != nullptr) {
+  if (step.updated != nullptr) {
     before = as_matrix(make_weight(module, where, recipe_));
-    after = as_matrix(updated->parameter(module.name));
+    after = as_matrix(step.updated->parameter(module.name));
   }
   const auto mine = share_.gradients.find(module.name);
   const auto rows = module.dims.front().size;
@@ -115,7 +114,7 @@ StepReference::Difference StepReference::difference(const Module& module, const 
     const auto held = overlap(sum, begin, shard, where);
     if (!held) continue;
     result.gradient = std::max(result.gradient, largest_of(held->shard.to(at::kFloat) - held->expected));
-    if (updated == nullptr) continue;
+    if (step.updated == nullptr) continue;
     const auto old_weight = overlap(sum, begin, before, where)->shard.to(at::kFloat);
     const auto wanted = stepped(old_weight, held->expected, optimizer());
     const auto found = overlap(sum, begin, after, where)->shard.to(at::kFloat);
@@ -125,20 +124,18 @@ StepReference::Difference StepReference::difference(const Module& module, const 
   return result;
 }
 
-StepError StepReference::error(double loss, const Gradients& gradients, const ResidentWeights* updated,
-                               const LoweredPlan& plan, World& world) const {
+StepError StepReference::error(const CheckedStep& step, World& world) const {
   std::vector<std::string> names;
   std::vector<double> numbers;
   double largest_of_all = 0;
-  for (const auto& module : plan.modules) {
+  for (const auto& module : step.plan.modules) {
     if (module.kind == ModuleKind::container) continue;
-    const WeightShard where{.dim = plan.at(module.name).weight_dim, .rank = world.rank(), .ranks = plan.world};
-    const auto one = difference(module, gradients, updated, where, world);
+    const auto one = difference(module, step, world);
     names.push_back(module.name);
     numbers.insert(numbers.end(), {one.gradient, one.largest_gradient, one.weights, one.largest_weight});
     largest_of_all = std::max(largest_of_all, one.largest_gradient);
   }
-  numbers.push_back(finite_or_infinity(std::abs(loss - loss_) / std::abs(loss_)));
+  numbers.push_back(finite_or_infinity(std::abs(step.loss - loss_) / std::abs(loss_)));
   numbers = max_over_ranks(world, numbers);
   StepError result{.loss = numbers.back(), .worst = names.front()};
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -149,7 +146,7 @@ StepError StepReference::error(double loss, const Gradients& gradients, const Re
     if (gradient > result.gradient) result.worst = names[i];
     result.gradient = std::max(result.gradient, gradient);
     result.max_abs = std::max(result.max_abs, of_module[0]);
-    if (updated == nullptr) continue;
+    if (step.updated == nullptr) continue;
     result.weights = std::max(result.weights, finite_or_infinity(of_module[2] / of_module[3]));
   }
   return result;

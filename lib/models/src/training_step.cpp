@@ -49,6 +49,12 @@ Input training_input(const at::Tensor& text) {
   return {.tokens = copy(text.narrow(1, 0, seq)), .targets = copy(text.narrow(1, 1, seq))};
 }
 
+Input share_of(const Input& batch, const DataParallel* replicas) {
+  if (replicas == nullptr) return batch;
+  return {.tokens = replica_sequences(batch.tokens, replicas->group).clone(),
+          .targets = replica_sequences(batch.targets, replicas->group).clone()};
+}
+
 StepResult training_step(const Trainee& trainee, const Input& batch, const StepSettings& settings,
                          const Context& context, const StepListener& ended) {
   const auto& [model, weights, gradients, optimizer, replicas] = trainee;
@@ -88,9 +94,10 @@ StepResult training_step(const Trainee& trainee, const Input& batch, const StepS
   if (optimizer != nullptr) {
     const PartScope part(StepPart::optimizer, context, ended);
     optimizer->step(gradients);
-    weights.finish_step();
+    weights.share_updates();
     part.end();
   }
+  weights.release();
   if (replicas != nullptr) result.loss = sum_over_replicas(result.loss, batch.tokens.device(), *replicas);
   return result;
 }

@@ -187,6 +187,7 @@ const hatches = [
   (width, height) => everywhere(width, height, 7, height, `m0 ${-height / 2}v${height}`) +
                      everywhere(width, height, width, height / 2, `m${-width / 2} 0h${width}`),
   (width, height) => everywhere(width, height, 11, height / 3, "m-3 0h6"),
+  (width, height) => everywhere(width, height, 9, height / 2, "m0-2v4"),
 ];
 
 // A part of a bar with the colour and the hatch of this number.

@@ -128,6 +128,7 @@ const memoryParts = [
   {name: "optimizer", column: "optimizer_bytes", look: 8, ofSteps: true},
   {name: "saved for the backward", column: "saved_at_peak_bytes", look: 6, ofSteps: true},
   {name: "recomputed", column: "recomputed_bytes", look: 7, ofSteps: true},
+  {name: "unit at work", column: "unit_bytes", look: 9, ofSteps: true},
   {name: "activations", column: "activations_bytes", look: 1}, {name: "logits", column: "logits_bytes", look: 2},
   {name: "collectives", column: "collective_bytes", look: 3},
   {name: "other resident", column: "resident_bytes", look: 4}];

@@ -89,6 +89,8 @@ const caseParts = [
   ["regather", (value) => (value === "off" ? "no regather" : `regather ${value}`), unlessUsual("on")],
   ["optimizer", (value) => (value === "none" ? "no optimizer" : value), unlessUsual("none")],
   ["micro_batches", (value) => plural(value, "micro-batch", "es"), unlessUsual(1)],
+  ["dp", (value) => plural(value, "replica"), unlessUsual(1)],
+  ["shard", (value) => (value === "none" ? "nothing sharded" : `sharded ${value}`), unlessUsual("none")],
   ["world", (value) => plural(value, "rank")],
   ["device", (value) => value, (row, name) => differs(name)],
   ["backend", (value) => value, (row, name) => differs(name)],

@@ -26,7 +26,7 @@ std::vector<CaseField> all_fields() {
         {{{forward, preview}, "seq", "LIST", "256,512,1024", "lengths, as 512 or 256..4096*2", "Case", repeatable, in_suite}}},
     {count_of_model<&Row::batch>("batch", "sequences", "sequences in one forward or training step", "--batch", brief),
         {{{forward, preview}, "batch", "N", "2", "sequences in a batch", "Case", once, in_suite}}},
-    {column_of<&Row::workload>("workload", "", "train: a training step (forward, loss, backward, optimizer) was measured; empty for a forward, which has no recompute, regather, optimizer and micro_batches either", "--workload", brief),
+    {column_of<&Row::workload>("workload", "", "train: a training step (forward, loss, backward, optimizer) was measured; empty for a forward, which has nothing in recompute ... shard either", "--workload", brief),
         {{{forward, preview}, "workload", "NAME", "forward", "forward, or train: a training step", "Case", once, in_suite}}},
     {column_of<&Row::recompute>("recompute", "", "what the backward computes again instead of finding it saved: none, attention (its core) or block (all of a block but its input)", "--recompute", brief),
         {{{forward, preview}, "recompute", "NAME", "none", "train: computed again in the backward: none,\nattention or block", "Case", once, in_suite}}},
@@ -36,6 +36,10 @@ std::vector<CaseField> all_fields() {
         {{{forward, preview}, "optimizer", "NAME", "none", "train: none or adamw", "Case", once, in_suite}}},
     {count_of_model<&Row::micro_batches>("micro_batches", "", "equal parts of the batch, whose gradients are accumulated one after the other", "--micro-batches"),
         {{{forward, preview}, "micro-batches", "N", "1", "train: the batch in so many parts", "Case", once, in_suite}}},
+    {count_of_model<&Row::dp>("dp", "replicas", "data-parallel replicas, which share the batch; each has world / dp ranks, which share the model", "--dp"),
+        {{{forward, preview}, "dp", "N", "1", "train: data-parallel replicas, of world / N ranks", "Case", once, in_suite}}},
+    {column_of<&Row::shard>("shard", "", "what is divided over the replicas, each with those before it: none, optimizer, gradients or parameters (stages 1 to 3 of ZeRO)", "--shard"),
+        {{{forward, preview}, "shard", "NAME", "none", "train: divided over replicas: none, optimizer,\ngradients or parameters", "Case", once, in_suite}}},
     {with_former(
         column_of<&Row::collective>("collective", "", "the collective that was measured alone, all-gather-read (an all-gather, and every rank reads all of it) or fused-add-norm (reduce-scatter, residual sum and RMSNorm, all-gather: what TP+SP does between two sublayers); empty for a model's rows", "--op of tpsp-bench comm", brief), {.values = {{"seam", "fused-add-norm"}}}),
         {{{collective}, "op", "LIST", "all", "all-reduce, reduce-scatter, all-gather, fused-add-norm,\nall-gather-read (then every rank reads all of it)\n", "Case", repeatable}}},
@@ -44,7 +48,7 @@ std::vector<CaseField> all_fields() {
     {with_former(
         column_of<&Row::buffer>("buffer", "", "whose memory a collective reads and writes: user (any tensors) or registered (the transport's own memory, written and read in place)", "--buffer of tpsp-bench comm", brief), {.name = "placement", .values = {{"out", "user"}, {"in", "registered"}}}),
         {{{collective}, "buffer", "NAME", "both", "any memory (user), the transport's own (registered),\nor both", "Case"}}},
-    {column_of<&Row::world>("world", "ranks", "ranks that share the model", "mpirun or srun", brief),
+    {column_of<&Row::world>("world", "ranks", "ranks; of a training step those of all replicas", "mpirun or srun", brief),
         {{{preview}, "world", "T", "2", "ranks to preview", "Case", once, in_suite}}},
     {column_of<&Row::dtype>("dtype", "", "number format of weights and activations", "--dtype", brief),
         {{{forward, preview}, "dtype", "TYPE", "fp32", "fp32 or bf16", "Case", once, in_suite},

@@ -112,7 +112,7 @@ std::vector<Column> memory() {
     column_of<&Row::reserved_bytes>("reserved_bytes", "bytes", "peak memory taken from the system", "CUDA: caching allocator; CPU: peak resident set; maximum over the ranks", brief),
     column_of<&Row::process_bytes>("process_bytes", "bytes", "memory in use after the last repetition", "CPU: resident set of the process; CUDA: memory used on the device by all processes; maximum over the ranks"),
     count_of_model<&Row::weights_bytes>("weights_bytes", "bytes", "weights of one rank; live all the time", "sizes of rank 0's slices, padding included"),
-    column_of<&Row::activations_bytes>("activations_bytes", "bytes", "activations that live at the allocated peak", "CPU: allocator, by what each tensor is for; in the forward that was split; with weights_bytes, logits_bytes, collective_bytes and resident_bytes (of a training step also gradient_bytes, optimizer_bytes, saved_at_peak_bytes and recomputed_bytes) it adds up to allocated_bytes; empty on CUDA and without --profile"),
+    column_of<&Row::activations_bytes>("activations_bytes", "bytes", "activations that live at the allocated peak", "CPU: allocator, by what each tensor is for; in the forward that was split; with weights_bytes, logits_bytes, collective_bytes and resident_bytes (of a training step also gradient_bytes, optimizer_bytes, saved_at_peak_bytes, recomputed_bytes and unit_bytes) it adds up to allocated_bytes; empty on CUDA and without --profile"),
     column_of<&Row::logits_bytes>("logits_bytes", "bytes", "logits that live at the allocated peak", "as activations_bytes"),
     column_of<&Row::collective_bytes>("collective_bytes", "bytes", "buffers of collectives that live at the allocated peak", "as activations_bytes"),
     column_of<&Row::resident_bytes>("resident_bytes", "bytes", "tensors of others that live at the allocated peak, such as an earlier plan's model that was kept", "as activations_bytes"),
@@ -122,6 +122,7 @@ std::vector<Column> memory() {
     column_of<&Row::saved_bytes>("saved_bytes", "bytes", "what a training step's forward keeps for its backward, the logits' gradient included", "the tensors on the stack of saved values when the forward ends, each once; maximum over the ranks", brief),
     column_of<&Row::saved_at_peak_bytes>("saved_at_peak_bytes", "bytes", "what of it lives at the allocated peak, without the logits' gradient (logits_bytes) and what lies in memory that ranks share (collective_bytes)", "as activations_bytes"),
     column_of<&Row::recomputed_bytes>("recomputed_bytes", "bytes", "what the backward has computed again and holds at the allocated peak", "as activations_bytes"),
+    column_of<&Row::unit_bytes>("unit_bytes", "bytes", "beside replicas, whole weights and gradients of the unit at work (a block, or what comes before or after all of them) that live at the allocated peak, where a rank keeps its part of them (shard)", "as activations_bytes"),
   };
 }
 
@@ -136,6 +137,10 @@ std::vector<Column> collectives_and_check() {
     column_of<&Row::backward_all_gathers>("backward_all_gathers", "calls", "likewise of all_gathers", "events of redistribute, one rank"),
     column_of<&Row::backward_reduce_scatters>("backward_reduce_scatters", "calls", "likewise of reduce_scatters", "events of redistribute, one rank"),
     column_of<&Row::backward_comm_bytes>("backward_comm_bytes", "bytes", "likewise of comm_bytes", "events of redistribute, one rank"),
+    column_of<&Row::dp_all_reduces>("dp_all_reduces", "calls", "all-reduces of one training step over replicas, which all_reduces does not count: of gradients and the loss; empty without replicas", "events, one rank"),
+    column_of<&Row::dp_all_gathers>("dp_all_gathers", "calls", "likewise all-gathers: of weights", "events, one rank"),
+    column_of<&Row::dp_reduce_scatters>("dp_reduce_scatters", "calls", "likewise reduce-scatters: of gradients", "events, one rank"),
+    column_of<&Row::dp_comm_bytes>("dp_comm_bytes", "bytes", "sent by one rank to other replicas in one training step", "as comm_bytes"),
 
     column_of<&Row::check>("check", "", "pass, fail or off", "logits (of a training step loss, gradients and updated weights) compared with an unsharded reference, outside the timed part; of a collective, wrong is 0", brief),
     column_of<&Row::max_abs_err>("max_abs_err", "", "largest difference of a logit (of a training step, an element of a gradient) from the reference", "the check"),

@@ -17,6 +17,8 @@ std::string what_is_measured(const Row& row) {
   if (row.regather == "off") words += " · no regather";
   if (row.optimizer != "none") words += " · " + row.optimizer;
   if (row.micro_batches > 1) words += fmt::format(" · {} micro-batches", row.micro_batches);
+  if (row.dp > 1) words += fmt::format(" · {} replicas", row.dp);
+  if (row.dp > 1 && row.shard != "none") words += " · sharded " + row.shard;
   return words;
 }
 

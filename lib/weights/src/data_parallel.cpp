@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "tpsp/core/error.h"
@@ -24,6 +25,11 @@ std::string_view to_string(ZeroStage stage) {
 at::Tensor DataParallel::own_part(const at::Tensor& flat) const {
   const auto size = flat.numel() / group.size();
   return flat.narrow(0, group.rank() * size, size);
+}
+
+at::Tensor DataParallel::gathered(const at::Tensor& part, std::int64_t size, const std::string& module, Use use) const {
+  Sharded shard{.local = part, .global = {size}, .placement = Placement::shard(0)};
+  return redistribute(std::move(shard), Placement::replicate(), context(), module, use).local;
 }
 
 std::int64_t replica_batch(std::int64_t batch, int replicas) {
@@ -80,26 +86,32 @@ std::vector<FlatUnit> flat_units(const LoweredPlan& plan, const DataParallel& re
   return units;
 }
 
-namespace {
-
-at::Tensor gathered(Sharded shard, const DataParallel& replicas) {
-  return redistribute(std::move(shard), Placement::replicate(), replicas.context(), parameters_module).local;
+FlatWeights::FlatWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe, const DataParallel& replicas)
+    : replicas_(replicas), kernel_(recipe.kernel) {
+  const MemoryScope scope(MemoryUse::weights);
+  const bool is_divided = replicas.stage == ZeroStage::parameters;
+  for (auto& layout : flat_units(plan, replicas)) {
+    const auto size = is_divided ? layout.size / replicas.group.size() : layout.size;
+    const auto begin = is_divided ? replicas.group.rank() * size : 0;
+    const auto held = at::zeros({size}, at::TensorOptions(recipe.dtype).device(recipe.device));
+    for (std::size_t i = 0; i < layout.parts.size(); ++i) {
+      const auto& [parameter, first] = layout.parts[i];
+      const auto made = make_parameter(parameter, plan, rank, recipe).flatten();
+      const auto [from, to] = std::pair{std::max(begin, first), std::min(begin + size, first + parameter.numel())};
+      if (from < to) held.narrow(0, from - begin, to - from).copy_(made.narrow(0, from - first, to - from));
+      note_places(parameter, {.unit = units_.size(), .part = i, .rows = parameter.shape.front()});
+    }
+    units_.push_back({.layout = std::move(layout), .held = held});
+  }
 }
 
-}  // namespace
-
-FlatWeights::FlatWeights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe, const DataParallel& replicas)
-    : replicas_(replicas) {
-  const MemoryScope scope(MemoryUse::weights);
-  for (auto& layout : flat_units(plan, replicas)) {
-    auto held = at::zeros({layout.size}, at::TensorOptions(recipe.dtype).device(recipe.device));
-    for (std::size_t i = 0; i < layout.parts.size(); ++i) {
-      const auto& part = layout.parts[i];
-      part.of(held).copy_(make_parameter(part.parameter, plan, rank, recipe));
-      places_[part.parameter.name] = {.unit = units_.size(), .part = i};
-    }
-    if (replicas.stage == ZeroStage::parameters) held = replicas.own_part(held).clone();
-    units_.push_back({.layout = std::move(layout), .held = std::move(held)});
+void FlatWeights::note_places(const Parameter& parameter, Place place) {
+  places_[parameter.name] = place;
+  if (!parameter.is_fused()) return;
+  for (std::size_t i = 0; i < parameter.modules.size(); ++i) {
+    place.rows = parameter.rows[i];
+    places_[parameter.modules[i].name] = place;
+    place.first += place.rows;
   }
 }
 
@@ -109,27 +121,32 @@ at::Tensor FlatWeights::whole(std::size_t unit) const {
   if (gathered_unit_ != unit) {
     gathered_unit_.reset();
     gathered_.reset();
-    const MemoryScope scope(MemoryUse::weights);
-    gathered_ = gathered({.local = held, .global = {layout.size}, .placement = Placement::shard(0)}, replicas_);
+    const MemoryScope scope(MemoryUse::unit);
+    gathered_ = replicas_.gathered(held, layout.size, parameters_module);
     gathered_unit_ = unit;
   }
   return gathered_;
 }
 
-at::Tensor FlatWeights::get(const std::string& module) const {
+at::Tensor FlatWeights::parameter(const std::string& module) const {
   const auto& place = places_.at(module);
-  return part_at(place).of(whole(place.unit));
+  return part_at(place).of(whole(place.unit)).narrow(0, place.first, place.rows);
+}
+
+at::Tensor FlatWeights::get(const std::string& module) const { return parameter(module); }
+
+GemmWeight FlatWeights::product_of(const std::string& parameter_name) const {
+  return make_gemm_weight(parameter(parameter_name), kernel_);
 }
 
 std::shared_ptr<const GemmWeight> FlatWeights::product(const std::string& module) const {
-  return std::make_shared<const GemmWeight>(get(module), GemmKernel::plain);
+  return std::make_shared<const GemmWeight>(product_of(module));
 }
 
 std::shared_ptr<const FusedWeight> FlatWeights::fused(const std::string& container) const {
   const auto found = places_.find(container);
   if (found == places_.end()) return nullptr;
-  return std::make_shared<const FusedWeight>(
-      FusedWeight{{get(container), GemmKernel::plain}, part_at(found->second).parameter.rows});
+  return std::make_shared<const FusedWeight>(FusedWeight{product_of(container), part_at(found->second).parameter.rows});
 }
 
 std::map<std::string, at::Tensor> FlatWeights::parameters() const {
@@ -141,16 +158,20 @@ std::map<std::string, at::Tensor> FlatWeights::parameters() const {
   return parameters;
 }
 
-void FlatWeights::finish_step() {
+void FlatWeights::release() {
   gathered_unit_.reset();
   gathered_.reset();
+}
+
+void FlatWeights::share_updates() {
+  release();
   if (replicas_.stage == ZeroStage::none || replicas_.stage == ZeroStage::parameters) return;
   for (const auto& [layout, held] : units_) {
-    gathered({.local = replicas_.own_part(held),
-              .global = {layout.size},
-              .placement = Placement::shard(0),
-              .gather_slot = held},
-             replicas_);
+    redistribute({.local = replicas_.own_part(held),
+                  .global = {layout.size},
+                  .placement = Placement::shard(0),
+                  .gather_slot = held},
+                 Placement::replicate(), replicas_.context(), parameters_module);
   }
 }
 
@@ -158,6 +179,12 @@ std::int64_t FlatWeights::bytes() const {
   std::int64_t total = 0;
   for (const auto& unit : units_) total += static_cast<std::int64_t>(unit.held.nbytes());
   return total;
+}
+
+std::unique_ptr<TrainableWeights> make_trainable_weights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe,
+                                                         const DataParallel* replicas) {
+  if (replicas == nullptr) return std::make_unique<ResidentWeights>(plan, rank, recipe);
+  return std::make_unique<FlatWeights>(plan, rank, recipe, *replicas);
 }
 
 }  // namespace tpsp

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "tpsp/core/error.h"
@@ -15,36 +16,46 @@ at::TensorOptions options_of(const Parameter& parameter, const at::TensorOptions
   return parameter.modules.front().kind == ModuleKind::norm ? options.dtype(at::kFloat) : options;
 }
 
+const FlatUnit::Part& part_of(const FlatUnit& unit, const std::string& parameter) {
+  return *std::find_if(unit.parts.begin(), unit.parts.end(),
+                       [&](const auto& part) { return part.parameter.name == parameter; });
+}
+
 }  // namespace
 
-Gradients::Gradients(const LoweredPlan& plan, at::ScalarType dtype, at::Device device)
+Gradients::Gradients(const LoweredPlan& plan, at::ScalarType dtype, at::Device device, const DataParallel* replicas)
     : options_(at::TensorOptions(dtype).device(device)) {
   const MemoryScope scope(MemoryUse::gradients);
   for (const auto& parameter : parameters_of(plan)) {
-    gradients_[parameter.name].value = at::empty(parameter.shape, options_of(parameter, options_));
-    if (!parameter.is_fused()) continue;
-    std::int64_t first = 0;
-    for (std::size_t i = 0; i < parameter.modules.size(); ++i) {
-      const auto count = parameter.rows[i];
-      fused_[parameter.modules[i].name] = {.container = parameter.name, .first = first, .count = count};
-      first += count;
-    }
+    note_fused(parameter);
+    if (replicas == nullptr)
+      gradients_[parameter.name].value = at::empty(parameter.shape, options_of(parameter, options_));
+  }
+  if (replicas == nullptr) return;
+  replicas_.emplace(*replicas);
+  make_flat(plan);
+}
+
+void Gradients::note_fused(const Parameter& parameter) {
+  if (!parameter.is_fused()) return;
+  std::int64_t first = 0;
+  for (std::size_t i = 0; i < parameter.modules.size(); ++i) {
+    const auto count = parameter.rows[i];
+    fused_[parameter.modules[i].name] = {.container = parameter.name, .first = first, .count = count};
+    first += count;
   }
 }
 
-Gradients::Gradients(const LoweredPlan& plan, at::ScalarType dtype, at::Device device, const DataParallel& replicas)
-    : options_(at::TensorOptions(dtype).device(device)) {
-  const MemoryScope scope(MemoryUse::gradients);
-  replicas_.emplace(replicas);
-  for (auto& layout : flat_units(plan, replicas)) {
+void Gradients::make_flat(const LoweredPlan& plan) {
+  for (auto& layout : flat_units(plan, *replicas_)) {
     for (const auto& part : layout.parts) unit_of_[part.parameter.name] = units_.size();
     units_.push_back({.layout = std::move(layout), .sum = {}});
   }
   if (takes_one_unit()) {
-    for (auto& [layout, sum, started] : units_) sum = at::empty({layout.size / replicas.group.size()}, options_);
+    for (auto& [layout, sum, started] : units_) sum = at::empty({layout.size / replicas_->group.size()}, options_);
   } else {
     enter(0);
-    units_.front().sum = replicas.stage == ZeroStage::none ? whole_ : replicas.own_part(whole_);
+    units_.front().sum = replicas_->stage == ZeroStage::none ? whole_ : replicas_->own_part(whole_);
   }
 }
 
@@ -57,7 +68,7 @@ Gradient& Gradients::at(const std::string& module) {
 void Gradients::enter(std::size_t index) {
   if (entered_ == index) return;
   finish_backward();
-  const MemoryScope scope(MemoryUse::gradients);
+  const MemoryScope scope(takes_one_unit() ? MemoryUse::unit : MemoryUse::gradients);
   const auto& layout = units_[index].layout;
   whole_ =
       takes_one_unit() ? replicas_->group.alloc_partial({layout.size}, options_) : at::empty({layout.size}, options_);
@@ -130,6 +141,17 @@ void Gradients::reduce_whole() {
 void Gradients::start_step() {
   for (auto& [name, gradient] : gradients_) gradient.started = gradient.partial = false;
   for (auto& unit : units_) unit.started = false;
+  finished_ = false;
+  gathered_unit_.reset();
+  gathered_.reset();
+}
+
+void Gradients::spoil() {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  for (auto& [name, gradient] : gradients_) {
+    if (gradient.value.defined()) gradient.value.fill_(nan);
+  }
+  for (auto& unit : units_) unit.sum.fill_(nan);
 }
 
 namespace {
@@ -176,27 +198,44 @@ void Gradients::finish_step(const Context& context) {
     }
   }
   sum_together(vectors, alone);
+  finished_ = true;
 }
 
 // The elements of a parameter that this rank has in its sum, perhaps none: the same on all ranks with one model.
 at::Tensor Gradients::held_of_sum(const std::string& name) const {
   const auto& [layout, sum, started] = units_[unit_of_.at(name)];
-  const auto part = std::find_if(layout.parts.begin(), layout.parts.end(),
-                                 [&](const auto& one) { return one.parameter.name == name; });
+  const auto& part = part_of(layout, name);
   const auto begin = replicas_->stage == ZeroStage::none ? 0 : replicas_->group.rank() * sum.numel();
   const auto within = [&, end = begin + sum.numel()](std::int64_t element) { return std::clamp(element, begin, end); };
-  const auto first = within(part->first);
-  return sum.narrow(0, first - begin, within(part->first + part->parameter.numel()) - first);
+  const auto first = within(part.first);
+  return sum.narrow(0, first - begin, within(part.first + part.parameter.numel()) - first);
+}
+
+// In memory of this rank's own: what peers share is not to be held between two steps.
+at::Tensor Gradients::whole_of_sum(const std::string& name) const {
+  const auto index = unit_of_.at(name);
+  const auto& [layout, sum, started] = units_[index];
+  if (gathered_unit_ != index) {
+    gathered_.reset();
+    const bool is_divided = replicas_->stage != ZeroStage::none;
+    gathered_ = is_divided ? replicas_->gathered(sum, layout.size, gradients_module, Use::write) : sum;
+    gathered_unit_ = index;
+  }
+  return part_of(layout, name).of(gathered_);
 }
 
 at::Tensor Gradients::of(const std::string& module) const {
+  const auto whole = [&](const std::string& name) {
+    return replicas_ ? whole_of_sum(name) : gradients_.at(name).value;
+  };
   const auto fused = fused_.find(module);
-  if (fused == fused_.end()) return gradients_.at(module).value;
+  if (fused == fused_.end()) return whole(module);
   const auto& rows = fused->second;
-  return gradients_.at(rows.container).value.narrow(0, rows.first, rows.count);
+  return whole(rows.container).narrow(0, rows.first, rows.count);
 }
 
 bool Gradients::is_finished(const std::string& module) const {
+  if (replicas_) return finished_;
   const auto fused = fused_.find(module);
   const auto& gradient = gradients_.at(fused == fused_.end() ? module : fused->second.container);
   return gradient.started && !gradient.partial;

@@ -136,12 +136,12 @@ Parameter parameter_of(const std::string& name, std::vector<Module> modules, con
   return parameter;
 }
 
-GemmWeight packed(at::Tensor weight, const WeightRecipe& recipe) {
-  const auto kernel = recipe.kernel ? recipe.kernel(weight.size(0), weight.size(1)) : GemmKernel::plain;
-  return {std::move(weight), kernel};
-}
-
 }  // namespace
+
+GemmWeight make_gemm_weight(at::Tensor weight, const KernelChoice& kernel) {
+  const auto chosen = kernel ? kernel(weight.size(0), weight.size(1)) : GemmKernel::plain;
+  return {std::move(weight), chosen};
+}
 
 std::int64_t Parameter::numel() const {
   return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
@@ -183,13 +183,14 @@ ResidentWeights::ResidentWeights(const LoweredPlan& plan, int rank, const Weight
   for (const auto& parameter : parameters_of(plan)) {
     auto weight = make_parameter(parameter, plan, rank, recipe);
     if (parameter.is_fused()) {
-      fused_.emplace(parameter.name, std::make_shared<const FusedWeight>(
-                                         FusedWeight{packed(std::move(weight), recipe), parameter.rows}));
+      fused_.emplace(parameter.name, std::make_shared<const FusedWeight>(FusedWeight{
+                                         make_gemm_weight(std::move(weight), recipe.kernel), parameter.rows}));
       for (std::size_t i = 0; i < parameter.modules.size(); ++i) {
         within_[parameter.modules[i].name] = {.container = parameter.name, .index = i};
       }
     } else if (parameter.modules.front().kind == ModuleKind::linear) {
-      products_.emplace(parameter.name, std::make_shared<const GemmWeight>(packed(std::move(weight), recipe)));
+      products_.emplace(parameter.name,
+                        std::make_shared<const GemmWeight>(make_gemm_weight(std::move(weight), recipe.kernel)));
     } else {
       tables_.emplace(parameter.name, std::move(weight));
     }

@@ -50,8 +50,9 @@ struct Preview {
 
 /// What the memory of a forward depends on beside model, plan and shape.
 struct PreviewSettings {
-  bool shares_memory = false;  ///< of the backend's ranks: a collective needs no buffers of its own then
-  KernelChoice kernel{};       ///< which multiplies with what; what it copies meanwhile counts
+  bool shares_memory = false;          ///< of the backend's ranks: a collective needs no buffers of its own then
+  bool replicas_share_memory = false;  ///< likewise of a training step's replicas
+  KernelChoice kernel{};               ///< which multiplies with what; what it copies meanwhile counts
   StandsFor meta{};
 };
 

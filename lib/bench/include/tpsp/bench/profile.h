@@ -24,17 +24,18 @@ struct PhaseInterval {
 };
 
 /// Every moment from start() to stop() as an interval of some phase, so that the phases add up to the full time. The
-/// device is synchronised at every edge. Before a collective the ranks meet in a barrier, whose time is Phase::wait:
+/// device is synchronised at every edge. Before a collective its ranks meet in a barrier, whose time is Phase::wait:
 /// for a pass of its own, as the barriers change the time.
-class Timeline final : public EventSink {
+class Timeline {
  public:
   /// `head` is the module that makes the logits.
-  Timeline(DeviceProbe& probe, World& world, std::string head) : probe_(probe), world_(world), head_(std::move(head)) {}
+  Timeline(DeviceProbe& probe, std::string head) : probe_(probe), head_(std::move(head)) {}
 
   void start();
   void stop();
-  EventId begin(const Event& event) override;
-  void end() noexcept override;
+  /// `ranks` are those of the event's collective, if it has one.
+  void begin(const Event& event, World& ranks);
+  void end() noexcept;
 
   double total_s() const { return intervals_.empty() ? 0 : intervals_.back().end_s - intervals_.front().begin_s; }
   const std::vector<PhaseInterval>& intervals() const { return intervals_; }
@@ -46,12 +47,27 @@ class Timeline final : public EventSink {
   void open(Phase phase, std::string label);
 
   DeviceProbe& probe_;
-  World& world_;
   std::string head_;
   std::vector<PhaseInterval> intervals_;
   std::vector<std::pair<Phase, std::string>> open_;
   double edge_s_ = 0;
   std::int64_t peak_before_head_ = 0;
+};
+
+/// A timeline's events of the collectives over some ranks, and all others.
+class TimelineSink final : public EventSink {
+ public:
+  TimelineSink(Timeline& timeline, World& ranks) : timeline_(timeline), ranks_(ranks) {}
+
+  EventId begin(const Event& event) override {
+    timeline_.begin(event, ranks_);
+    return no_event;
+  }
+  void end() noexcept override { timeline_.end(); }
+
+ private:
+  Timeline& timeline_;
+  World& ranks_;
 };
 
 struct ForwardProfile {
@@ -63,9 +79,9 @@ struct ForwardProfile {
   std::vector<PhaseInterval> intervals;  ///< this rank's
 };
 
-/// Runs `forward` once behind a barrier, with the sink that it is to use. `head` is the module that makes the logits.
-/// Collective.
-ForwardProfile profile(const std::function<void(EventSink&)>& forward, const std::string& head, World& world,
+/// Runs `repetition` once behind a barrier of all ranks, with the timeline that its events go to through TimelineSinks.
+/// `head` is the module that makes the logits. Collective.
+ForwardProfile profile(const std::function<void(Timeline&)>& repetition, const std::string& head, World& world,
                        DeviceProbe& probe);
 
 }  // namespace tpsp

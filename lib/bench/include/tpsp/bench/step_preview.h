@@ -22,9 +22,10 @@ struct StepPreview {
   double product_flops = 0;       ///< of rank 0's GEMMs with weights and their gradients, with what is computed again
   CommCounts forward{};           ///< up to the loss
   CommCounts backward{};
-  CommCounts gradients{};  ///< the sum of gradients that are partial over the ranks
-  CommCounts replicas{};   ///< over the replicas: gradients, weights and the loss
-  ArenaSizes arena{};      ///< what ProcessGroup::reserve needs
+  CommCounts gradients{};       ///< the sum of gradients that are partial over the ranks
+  CommCounts replicas{};        ///< over the replicas: gradients, weights and the loss
+  ArenaSizes arena{};           ///< what ProcessGroup::reserve needs
+  ArenaSizes replicas_arena{};  ///< likewise of the replicas' process group
 };
 
 /// Runs the step of rank 0 on meta tensors with process groups that move nothing, for its part of the `batch`, which

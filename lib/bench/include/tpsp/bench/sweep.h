@@ -16,6 +16,7 @@
 #include "tpsp/bench/gemm_choice.h"
 #include "tpsp/bench/previews.h"
 #include "tpsp/bench/protocol.h"
+#include "tpsp/comm/mesh.h"
 #include "tpsp/gemm/peaks.h"
 #include "tpsp/models/architecture.h"
 #include "tpsp/models/training_step.h"
@@ -32,11 +33,21 @@ enum class WeightPolicy {
 };
 std::string_view to_string(WeightPolicy policy);
 
+/// This rank's process groups.
+struct Groups {
+  Groups(ProcessGroup& all) : tp(all) {}
+  Groups(ProcessGroup& of_tp, ProcessGroup& of_dp, const Mesh& of_both) : tp(of_tp), dp(&of_dp), mesh(&of_both) {}
+
+  ProcessGroup& tp;
+  ProcessGroup* dp = nullptr;  ///< of a training step's replicas; null where there is one, as is
+  const Mesh* mesh = nullptr;  ///< whose dimensions they are of
+};
+
 struct Sweep {
   std::shared_ptr<const Architecture> model{};
-  std::vector<LoweredPlan> plans;  ///< lowered for the world they run in
+  std::vector<LoweredPlan> plans;  ///< lowered for the ranks of one replica
   std::vector<std::int64_t> seqs;
-  std::int64_t batch = 2;
+  std::int64_t batch = 2;                  ///< of all replicas
   std::optional<StepSettings> training{};  ///< a training step is measured, with plain weights; without, a forward
   c10::ScalarType dtype = c10::kFloat;
   c10::Device device = c10::kCPU;
@@ -50,9 +61,12 @@ struct Sweep {
   bool profile = true;  ///< one more repetition, profiled, after the timed ones
   std::uint64_t seed = 0;
   std::shared_ptr<Peaks> peaks{};  ///< of the slowest rank, where they were measured; rows that exceed them raise them
-  std::string backend{};           ///< the process group's, for the rows
+  std::string backend{};           ///< the process groups', for the rows
   int threads = 1;                 ///< that a rank computes with, for the rows
   Provenance provenance{};         ///< of all rows
+
+  int replicas() const { return training ? training->dp : 1; }
+  std::int64_t batch_of_replica() const { return batch / replicas(); }
 };
 
 /// One of the sweep's cases, as rows show it.
@@ -65,7 +79,7 @@ Case case_of(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq);
 ///
 /// A case that its preview says will not fit in the memory that is free becomes a skipped row. On one rank, running
 /// out of memory makes a row of that status and the sweep goes on; among several it throws, since the others may be
-/// waiting inside a collective. Collective.
-void run_sweep(const Sweep& sweep, World& world, ProcessGroup& comm, const Follower& follower);
+/// waiting inside a collective. `world` are the ranks of all replicas. Collective.
+void run_sweep(const Sweep& sweep, World& world, const Groups& groups, const Follower& follower);
 
 }  // namespace tpsp

@@ -23,6 +23,15 @@ struct StepError {
   double weights = 0;  ///< likewise of the updated weights; 0 without an optimizer
 };
 
+/// What one rank has after a step.
+struct CheckedStep {
+  double loss = 0;
+  const Gradients& gradients;
+  const TrainableWeights* updated = nullptr;  ///< after the first step of StepReference::optimizer(); null without one
+  const LoweredPlan& plan;
+  int rank = 0;  ///< of the plan's
+};
+
 /// The largest `gradient`, `loss` and `weights` that are put down to rounding: twice `error_bound`, for the forward and
 /// for the backward, which rounds as many values again.
 double step_error_bound(const Architecture& model, std::int64_t seq, int ranks, at::ScalarType dtype);
@@ -37,10 +46,9 @@ class StepReference {
   /// a weight moves in proportion to it, and not by its sign alone.
   AdamWOptions optimizer() const;
 
-  /// Compares every element of every rank's gradients, padding too, and, with `updated`, of its weights after the first
-  /// step of an `optimizer()`. Collective.
-  StepError error(double loss, const Gradients& gradients, const ResidentWeights* updated, const LoweredPlan& plan,
-                  World& world) const;
+  /// Compares every element of every rank's gradients, padding too, and of its updated weights. What is divided over
+  /// replicas is gathered by them first. Collective.
+  StepError error(const CheckedStep& step, World& world) const;
 
  private:
   /// What one module's tensors differ by on this rank, and the reference's largest elements.
@@ -51,8 +59,7 @@ class StepReference {
     double largest_weight = 0;
   };
 
-  Difference difference(const Module& module, const Gradients& gradients, const ResidentWeights* updated,
-                        const WeightShard& where, World& world) const;
+  Difference difference(const Module& module, const CheckedStep& step, World& world) const;
 
   WeightRecipe recipe_;
   ReferenceStep share_;  ///< of this rank's sequences; of these the loss and gradients of the mean over all tokens

@@ -18,8 +18,9 @@ enum class MemoryUse {
   recomputed,   ///< likewise, of a block that the backward computes again
   gradients,    ///< of weights
   optimizer,    ///< moments and master copies
+  unit,         ///< whole weights and gradients of the unit at work, where a rank keeps its part of them
 };
-inline constexpr std::size_t memory_use_count = 8;
+inline constexpr std::size_t memory_use_count = 9;
 
 /// Bytes by use.
 struct MemorySplit {

@@ -57,6 +57,9 @@ struct Trainee {
 /// Tokens, and of each the one that is to follow: the text `[batch, seq + 1]` without its last and without its first.
 Input training_input(const at::Tensor& text);
 
+/// The sequences of `batch` that this replica takes, in memory of its own; all without replicas.
+Input share_of(const Input& batch, const DataParallel* replicas);
+
 /// One step on `batch`, `[sequences, seq]`: this replica's share, which the micro-batches share in turn. The gradients
 /// are those of the mean loss of all replicas' tokens afterwards. Throws bad_input where the micro-batches do not
 /// divide the sequences. Collective.

@@ -16,11 +16,13 @@ struct Case {
   std::string plan{};
   std::int64_t batch = 0;
   std::int64_t seq = 0;
-  std::string workload{};   ///< "train" for a training step; empty for a forward, as are the next four
+  std::string workload{};   ///< "train" for a training step; empty for a forward, as are the next six
   std::string recompute{};  ///< "none", "attention" or "block"
   std::string regather{};   ///< "on" or "off"
   std::string optimizer{};  ///< "none" or "adamw"
   std::int64_t micro_batches = 0;
+  std::int64_t dp = 0;       ///< replicas, of which each has world / dp ranks
+  std::string shard{};       ///< "none", "optimizer", "gradients" or "parameters"
   std::string collective{};  ///< empty for a model's; else the collective that was measured alone, and no model
   std::optional<std::int64_t> message_bytes{};
   std::string buffer{};  ///< of a collective: "user" or "registered"

@@ -158,6 +158,7 @@ struct Row : Case, Provenance {
   std::optional<std::int64_t> saved_bytes{};          ///< when the forward ends
   std::optional<std::int64_t> saved_at_peak_bytes{};  ///< at the allocated peak
   std::optional<std::int64_t> recomputed_bytes{};     ///< at the allocated peak
+  std::optional<std::int64_t> unit_bytes{};           ///< likewise; beside replicas
 
   // collectives
   std::optional<std::int64_t> all_reduces;
@@ -168,6 +169,10 @@ struct Row : Case, Provenance {
   std::optional<std::int64_t> backward_all_gathers{};
   std::optional<std::int64_t> backward_reduce_scatters{};
   std::optional<std::int64_t> backward_comm_bytes{};
+  std::optional<std::int64_t> dp_all_reduces{};  ///< of a training step over replicas, which the others do not count
+  std::optional<std::int64_t> dp_all_gathers{};
+  std::optional<std::int64_t> dp_reduce_scatters{};
+  std::optional<std::int64_t> dp_comm_bytes{};
 
   // numbers
   Check check = Check::off;

@@ -44,6 +44,8 @@ struct DataParallel {
   Context context() const { return {.tp = group, .events = events}; }
   /// Its equal part of something flat, a view.
   at::Tensor own_part(const at::Tensor& flat) const;
+  /// Something flat of `size` elements, of the ranks' equal parts. Collective.
+  at::Tensor gathered(const at::Tensor& part, std::int64_t size, const std::string& module, Use use = Use::read) const;
 };
 
 /// What the collectives of weights are called in events; those of gradients are `gradients_module`.
@@ -77,7 +79,8 @@ struct FlatUnit {
 /// after them. For the others all parameters are one unit.
 std::vector<FlatUnit> flat_units(const LoweredPlan& plan, const DataParallel& replicas);
 
-/// One rank's weights beside its replicas', kept flat, for training: none is packed.
+/// One rank's weights beside its replicas', kept flat, for training: none is packed. The recipe's kernels are to
+/// multiply plain weights.
 ///
 /// With ZeroStage::parameters it keeps its part of each unit and gathers a unit when one of its weights is first asked
 /// for, after letting the one before go. So all replicas are to ask in the same order, and what was got is to be let go
@@ -92,7 +95,9 @@ class FlatWeights final : public TrainableWeights {
   std::shared_ptr<const FusedWeight> fused(const std::string& container) const override;
   /// By unit: all of it, or this rank's part.
   std::map<std::string, at::Tensor> parameters() const override;
-  void finish_step() override;
+  at::Tensor parameter(const std::string& module) const override;
+  void share_updates() override;
+  void release() override;
   std::int64_t bytes() const override;
 
  private:
@@ -103,16 +108,25 @@ class FlatWeights final : public TrainableWeights {
   struct Place {
     std::size_t unit = 0;
     std::size_t part = 0;
+    std::int64_t first = 0;  ///< row of the part, of a module that is fused with others
+    std::int64_t rows = 0;
   };
 
   const FlatUnit::Part& part_at(const Place& place) const { return units_[place.unit].layout.parts[place.part]; }
   at::Tensor whole(std::size_t unit) const;
+  void note_places(const Parameter& parameter, Place place);
+  GemmWeight product_of(const std::string& parameter_name) const;
 
   DataParallel replicas_;
+  KernelChoice kernel_;
   std::vector<Unit> units_;
-  std::map<std::string, Place> places_;  ///< by parameter
+  std::map<std::string, Place> places_;  ///< by module, and by container
   mutable std::optional<std::size_t> gathered_unit_;
   mutable at::Tensor gathered_;
 };
+
+/// The weights of a training step: FlatWeights beside replicas, ResidentWeights without.
+std::unique_ptr<TrainableWeights> make_trainable_weights(const LoweredPlan& plan, int rank, const WeightRecipe& recipe,
+                                                         const DataParallel* replicas);
 
 }  // namespace tpsp

@@ -29,8 +29,7 @@ struct Gradient {
 /// reduced once a step; from ZeroStage::gradients on those of one unit are, and a rank keeps its part of the sum.
 class Gradients {
  public:
-  Gradients(const LoweredPlan& plan, at::ScalarType dtype, at::Device device);
-  Gradients(const LoweredPlan& plan, at::ScalarType dtype, at::Device device, const DataParallel& replicas);
+  Gradients(const LoweredPlan& plan, at::ScalarType dtype, at::Device device, const DataParallel* replicas = nullptr);
 
   /// Of a module with a weight of its own, or of a container whose modules are fused. Where the gradients of one unit
   /// are there at a time it may reduce those of the one before, and what was got before is to be let go. So all
@@ -44,8 +43,11 @@ class Gradients {
   /// Once a step, after the last micro-batch. Collective.
   void finish_step(const Context& context);
   /// The gradient of any module's shard; of fused ones a view. Throws std::out_of_range for a module without a weight.
-  /// Not beside replicas.
+  /// Beside replicas only after finish_step, and collective where it is divided over them: the unit that was gathered
+  /// last is kept until the next step.
   at::Tensor of(const std::string& module) const;
+  /// Fills what is kept with NaN: what the next step does not compute is seen then.
+  void spoil();
   /// Whether `of` the module is the gradient of the shard, not a term of it: after a backward, and after finish_step
   /// where it is partial.
   bool is_finished(const std::string& module) const;
@@ -69,11 +71,14 @@ class Gradients {
   };
 
   bool takes_one_unit() const { return replicas_ && replicas_->stage >= ZeroStage::gradients; }
+  void note_fused(const Parameter& parameter);
+  void make_flat(const LoweredPlan& plan);
   void enter(std::size_t unit);
   void pack();
   at::Tensor scattered();
   void reduce_whole();
   at::Tensor held_of_sum(const std::string& name) const;
+  at::Tensor whole_of_sum(const std::string& name) const;
 
   std::map<std::string, Gradient> gradients_;
   std::map<std::string, Rows> fused_;
@@ -85,6 +90,9 @@ class Gradients {
   std::map<std::string, std::size_t> unit_of_;  ///< by parameter
   std::optional<std::size_t> entered_;          ///< whose gradients are there
   at::Tensor whole_;                            ///< they, flat
+  bool finished_ = false;                       ///< the sums are over all replicas and ranks
+  mutable std::optional<std::size_t> gathered_unit_;
+  mutable at::Tensor gathered_;
 };
 
 /// The gradient of a module's whole weight, gathered from the shards that `plan` cuts and without padding: the shape

@@ -26,6 +26,9 @@ struct WeightRecipe {
   KernelChoice kernel{};  ///< plain without one
 };
 
+/// A linear weight in the form that the kernel chosen for its shape wants.
+GemmWeight make_gemm_weight(at::Tensor weight, const KernelChoice& kernel);
+
 /// The block of a weight that one rank holds: everything, or block `rank` of `ranks` along `dim`. A dimension that
 /// may be padded is rounded up to a multiple of `ranks`, and the padding is zero.
 struct WeightShard {
@@ -87,8 +90,13 @@ class TrainableWeights : public WeightSource {
  public:
   /// What this rank's optimizer is to update, as tensors that may be written: see Gradients::reduced.
   virtual std::map<std::string, at::Tensor> parameters() const = 0;
+  /// One module's shard; of fused ones a view. Collective where it is divided over replicas. Throws std::out_of_range
+  /// for a module without a weight.
+  virtual at::Tensor parameter(const std::string& module) const = 0;
   /// Lets all ranks read what their optimizers have updated. Once a step, after it. Collective.
-  virtual void finish_step() {}
+  virtual void share_updates() {}
+  /// Lets go of what was gathered for the forward and the backward.
+  virtual void release() {}
   /// What is held all the time.
   virtual std::int64_t bytes() const = 0;
 };
@@ -105,8 +113,7 @@ class ResidentWeights final : public TrainableWeights {
   std::int64_t bytes() const override;
   /// All of them by module, fused ones by container. Throws internal_error where one is packed.
   std::map<std::string, at::Tensor> parameters() const override;
-  /// One module's; of fused ones a view. Throws std::out_of_range for a module without a weight.
-  at::Tensor parameter(const std::string& module) const;
+  at::Tensor parameter(const std::string& module) const override;
 
  private:
   /// Where a fused module is.
