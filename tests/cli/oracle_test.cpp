@@ -59,3 +59,9 @@ TEST_CASE("two ranks' loss and gradients are those of two other implementations"
   check_step_agrees("--tp", 2);
   check_step_agrees("--sp", 2);
 }
+
+TEST_CASE("replicas' loss and gradients are those of two other implementations") {
+  check_step_agrees("--sp --dp 2 --shard parameters", 4);
+  check_step_agrees("--tp --dp 2 --shard optimizer", 2);
+  check_step_agrees("--tp --dp 2", 2);
+}

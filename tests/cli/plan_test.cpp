@@ -194,6 +194,35 @@ TEST_CASE("the preview of a training step as JSON") {
   CHECK(json[0]["per_step_and_rank"]["gradients"]["all_reduces"] == 1);
 }
 
+TEST_CASE("the preview of replicas divides the ranks, the batch and what they hold") {
+  const TemporaryFolder folder;
+  const std::string train = "plan --workload train --model llama-tiny --tp --seq 64 --optimizer adamw --batch 4 ";
+  const auto json_of = [&](const std::string& more) {
+    const Run run(folder, train + more + " --json");
+    CHECK(run.code() == 0);
+    return nlohmann::json::parse(run.out())[0];
+  };
+  const auto alone = json_of("--world 2");
+  const auto replicas = json_of("--world 8 --dp 4 --shard parameters");
+  CHECK(replicas["world"] == 8);
+  CHECK(replicas["dp"] == 4);
+  CHECK(replicas["shard"] == "parameters");
+  for (const auto* held : {"weights", "gradients", "optimizer"}) {
+    CHECK(replicas["bytes_per_rank"][held] == alone["bytes_per_rank"][held].get<std::int64_t>() / 4);
+  }
+  CHECK(replicas["per_step_and_rank"]["replicas"]["reduce_scatters"] == 4);
+  CHECK(replicas["per_step_and_rank"]["forward"]["all_reduces"] ==
+        alone["per_step_and_rank"]["forward"]["all_reduces"]);
+  CHECK(replicas["bytes_per_rank_at_peak"]["unit"] > 0);
+  const Run table(folder, train + "--world 8 --dp 4 --shard parameters");
+  CHECK_THAT(table.out(), Contains("4 replicas, sharded: parameters") && Contains("1/4/6"));
+  CHECK(widest_line(table.out()) <= 80);
+  const Run fit(folder,
+                train.substr(0, train.find("--batch")) + "--world 4 --dp 2 --micro-batches 3 --fit 30MB --json");
+  REQUIRE(fit.code() == 0);
+  CHECK(nlohmann::json::parse(fit.out())[0]["largest_batch"].get<int>() % 6 == 0);
+}
+
 TEST_CASE("options of a training step that do not belong are refused") {
   const TemporaryFolder folder;
   const Run forward(folder, "plan --recompute block");

@@ -38,6 +38,67 @@ TEST_CASE("two ranks measure a training step of both plans, checked, over every 
   }
 }
 
+TEST_CASE("four ranks measure a step of two replicas, checked, over every backend of the host") {
+  const TemporaryFolder folder;
+  const auto [backend, shard] = GENERATE(table<std::string, std::string>({{"shm", "none"},
+                                                                          {"mpi", "optimizer"},
+                                                                          {"gloo", "gradients"},
+                                                                          {"shm", "parameters"},
+                                                                          {"mpi", "parameters"},
+                                                                          {"gloo", "parameters"}}));
+  const Run run(folder,
+                tiny_step + "--seq 9 --optimizer adamw --out r.csv --dp 2 --shard " + shard + " --backend " + backend,
+                {.ranks = 4});
+  REQUIRE(run.code() == 0);
+  const auto rows = read_csv(folder / "r.csv");
+  REQUIRE(rows.size() == 2);
+  for (const auto& row : rows) {
+    CHECK(row.at("world") == "4");
+    CHECK(row.at("dp") == "2");
+    CHECK(row.at("shard") == shard);
+    CHECK(row.at("backend") == backend);
+    CHECK(row.at("check") == "pass");
+    CHECK(std::stod(row.at("max_rel_err")) < 1e-5);
+    CHECK(std::stod(row.at("weights_error")) < 1e-5);
+    CHECK(integer(row, "dp_comm_bytes") > 0);
+    if (backend != "gloo") CHECK(row.at("predicted_bytes") == row.at("allocated_bytes"));
+  }
+  CHECK_THAT(run.out(), Contains("2 replicas"));
+}
+
+TEST_CASE("50 steps of AdamW end at one loss, over plans, ranks, backends, replicas and what they divide") {
+  const TemporaryFolder folder;
+  const auto loss_of = [&](const std::string& more, int ranks) {
+    const Run run(folder,
+                  "--workload train --model llama-tiny --seq 9 --batch 4 --optimizer adamw --warmup 0 --reps 50 "
+                  "--check off --profile off --peaks off --out r.csv " +
+                      more,
+                  {.ranks = ranks});
+    REQUIRE(run.code() == 0);
+    const auto rows = read_csv(folder / "r.csv");
+    std::filesystem::remove(folder / "r.csv");
+    REQUIRE(rows.size() == 1);
+    return std::stod(rows.front().at("loss"));
+  };
+  const auto first = [&] {
+    const Run run(folder,
+                  "--workload train --model llama-tiny --tp --seq 9 --batch 4 --warmup 0 --reps 1 --check off "
+                  "--peaks off --out first.csv");
+    return std::stod(read_csv(folder / "first.csv").front().at("loss"));
+  }();
+  const auto alone = loss_of("--tp", 0);
+  CHECK(alone < 0.8 * first);
+  for (const std::string backend : {"shm", "mpi", "gloo"}) {
+    CHECK(loss_of("--sp --backend " + backend, 2) == Approx(alone).epsilon(1e-4));
+    CHECK(loss_of("--tp --recompute block --backend " + backend, 2) == Approx(alone).epsilon(1e-4));
+  }
+  for (const std::string shard : {"none", "optimizer", "gradients", "parameters"}) {
+    CHECK(loss_of("--sp --dp 2 --backend mpi --shard " + shard, 4) == Approx(alone).epsilon(1e-4));
+    CHECK(loss_of("--tp --dp 2 --recompute attention --micro-batches 2 --shard " + shard, 2) ==
+          Approx(alone).epsilon(1e-4));
+  }
+}
+
 TEST_CASE("a step that is there is not measured again, and one of another kind is") {
   const TemporaryFolder folder;
   const auto run = [&](const std::string& more) {
@@ -53,6 +114,12 @@ TEST_CASE("a step that is there is not measured again, and one of another kind i
   CHECK(run("--micro-batches 2") == 5);
   CHECK(run("--optimizer adamw") == 6);
   CHECK(run("--recompute block") == 6);
+  const Run replicas(folder, tiny_step + "--tp --seq 5 --out r.csv --resume --dp 2", {.ranks = 2});
+  CHECK(read_csv(folder / "r.csv").size() == 7);
+  const Run sharded(folder, tiny_step + "--tp --seq 5 --out r.csv --resume --dp 2 --shard optimizer", {.ranks = 2});
+  CHECK(read_csv(folder / "r.csv").size() == 8);
+  const Run again(folder, tiny_step + "--tp --seq 5 --out r.csv --resume --dp 2", {.ranks = 2});
+  CHECK(read_csv(folder / "r.csv").size() == 8);
 }
 
 TEST_CASE("a step's trace shows its forward, backward and optimizer") {
@@ -66,6 +133,19 @@ TEST_CASE("a step's trace shows its forward, backward and optimizer") {
     INFO(name);
     CHECK(names.contains(name));
   }
+}
+
+TEST_CASE("a batch that the replicas, or a replica's micro-batches, do not divide is refused on all ranks at once") {
+  const TemporaryFolder folder;
+  const Run replicas(folder, tiny_step + "--tp --dp 2 --batch 3", {.ranks = 2});
+  CHECK(replicas.code() == 2);
+  CHECK_THAT(complaint(replicas),
+             Contains("--dp: a batch of 3 does not divide over 2 replicas; choose a --batch that is "
+                      "a multiple of the replicas"));
+  const Run parts(folder, tiny_step + "--tp --dp 2 --batch 6 --micro-batches 2", {.ranks = 2});
+  CHECK(parts.code() == 2);
+  CHECK_THAT(complaint(parts), Contains("--micro-batches: a batch of 3 does not divide into 2 (that is each replica's "
+                                        "share)"));
 }
 
 TEST_CASE("what makes no sense of a step is refused") {
@@ -82,5 +162,12 @@ TEST_CASE("what makes no sense of a step is refused") {
   CHECK_THAT(complaint_of("--workload train --recompute all"), Contains("--recompute"));
   CHECK_THAT(complaint_of("--workload train --batch 3 --micro-batches 2"),
              Contains("--micro-batches: a batch of 3 does not divide into 2; choose a number that divides the batch"));
+  CHECK_THAT(complaint_of("--dp 2"), Contains("--dp: a forward has no dp; add --workload train"));
+  CHECK_THAT(complaint_of("--shard optimizer"), Contains("--shard: a forward has no shard"));
+  CHECK_THAT(complaint_of("--workload train --dp 3"),
+             Contains("--dp: 1 rank does not divide into 3 replicas; start a multiple of 3 ranks"));
+  CHECK_THAT(complaint_of("--workload train --shard parameters"),
+             Contains("--shard: there is one replica, and parameters are divided over replicas; add --dp 2"));
+  CHECK_THAT(complaint_of("--workload train --shard params"), Contains("--shard: 'params' is not one of its values"));
   CHECK_THAT(complaint_of("--workload train --gemm packed"), Contains("a training step has no packed weights"));
 }

@@ -210,12 +210,20 @@ TEST_CASE("a training step's row has its columns in the page, a forward's has no
   step.optimizer_bytes = 2'000;
   step.saved_at_peak_bytes = 6'000;
   step.recomputed_bytes = 500;
+  step.dp = 4;
+  step.shard = std::string("parameters");
+  step.unit_bytes = 300;
+  step.dp_comm_bytes = 800;
   const json data = data_of({step, with_plan("tp", {1})});
-  const json expected = {{"workload", "train"},     {"recompute", "block"},     {"regather", "off"},
-                         {"optimizer", "adamw"},    {"micro_batches", 2},       {"forward_s", 0.25},
-                         {"backward_s", 0.625},     {"optimizer_s", 0.125},     {"saved_bytes", 7'000},
-                         {"gradient_bytes", 1'000}, {"optimizer_bytes", 2'000}, {"saved_at_peak_bytes", 6'000},
-                         {"recomputed_bytes", 500}};
+  const json expected = {{"workload", "train"},      {"recompute", "block"},
+                         {"regather", "off"},        {"optimizer", "adamw"},
+                         {"micro_batches", 2},       {"forward_s", 0.25},
+                         {"backward_s", 0.625},      {"optimizer_s", 0.125},
+                         {"saved_bytes", 7'000},     {"gradient_bytes", 1'000},
+                         {"optimizer_bytes", 2'000}, {"saved_at_peak_bytes", 6'000},
+                         {"recomputed_bytes", 500},  {"dp", 4},
+                         {"shard", "parameters"},    {"unit_bytes", 300},
+                         {"dp_comm_bytes", 800}};
   for (const auto& [name, value] : expected.items()) {
     INFO(name);
     CHECK(data["rows"][0].at(name) == value);

@@ -153,8 +153,9 @@ int ranks_of_replica(const Settings& settings, int world) {
   const auto replicas = static_cast<int>(integer_setting(settings, "dp", 1, most_ranks));
   if (world % replicas == 0) return world / replicas;
   throw bad_input({.where = settings.at("dp").where,
-                   .what = fmt::format("{} ranks do not divide into {} replicas", world, replicas),
-                   .remedy = "start a multiple of the replicas"});
+                   .what = fmt::format("{} {} not divide into {} replicas", counted(world, "rank"),
+                                       world == 1 ? "does" : "do", replicas),
+                   .remedy = fmt::format("start a multiple of {} ranks", replicas)});
 }
 
 void require_shares(const Settings& settings, std::int64_t batch, const StepSettings& step) {

@@ -89,10 +89,13 @@ std::string step_json(const StepPreviews& steps) {
               {"recompute", to_string(steps.settings.saved.recompute)},
               {"regather", steps.settings.saved.regather},
               {"optimizer", steps.settings.adamw ? "adamw" : "none"},
-              {"micro_batches", steps.settings.micro_batches}};
+              {"micro_batches", steps.settings.micro_batches},
+              {"dp", steps.settings.dp},
+              {"shard", to_string(steps.settings.shard)}};
     json["per_step_and_rank"] = {{"forward", counts_json(step.forward)},
                                  {"backward", counts_json(step.backward)},
-                                 {"gradients", counts_json(step.gradients)}};
+                                 {"gradients", counts_json(step.gradients)},
+                                 {"replicas", counts_json(step.replicas)}};
     json["bytes_per_rank"] = {{"weights", step.weights_bytes},     {"gradients", step.gradient_bytes},
                               {"optimizer", step.optimizer_bytes}, {"saved", step.saved_bytes},
                               {"saved_logits", step.logits_bytes}, {"peak_activations", step.peak_bytes}};
@@ -100,7 +103,8 @@ std::string step_json(const StepPreviews& steps) {
                                       {"recomputed", step.peak[MemoryUse::recomputed]},
                                       {"activations", step.peak[MemoryUse::activations]},
                                       {"logits", step.peak[MemoryUse::logits]},
-                                      {"collectives", step.peak[MemoryUse::collectives]}};
+                                      {"collectives", step.peak[MemoryUse::collectives]},
+                                      {"unit", step.peak[MemoryUse::unit]}};
     json["findings"] = findings_json(findings);
     list.push_back(std::move(json));
   }
@@ -122,6 +126,8 @@ std::string fit_json(const Fits& fits) {
       json["regather"] = fits.step->saved.regather;
       json["optimizer"] = fits.step->adamw ? "adamw" : "none";
       json["micro_batches"] = fits.step->micro_batches;
+      json["dp"] = fits.step->dp;
+      json["shard"] = to_string(fits.step->shard);
     }
     json["fit_bytes"] = fits.limit;
     json["largest_batch"] = batch;

@@ -12,6 +12,7 @@ std::string words_of(const StepSettings& step) {
   auto words = fmt::format("training: recompute {}, regather {}, optimizer {}", to_string(step.saved.recompute),
                            step.saved.regather ? "on" : "off", step.adamw ? "adamw" : "none");
   if (step.micro_batches > 1) words += fmt::format(", {} micro-batches", step.micro_batches);
+  if (step.dp > 1) words += fmt::format("\n{} replicas, sharded: {}", step.dp, to_string(step.shard));
   return words;
 }
 
@@ -31,6 +32,17 @@ std::string batch_text(const Fits::Row& row) {
 }
 
 std::string or_dash(std::int64_t bytes) { return bytes == 0 ? "-" : human_bytes(bytes); }
+
+std::string replicas_table(const StepPreviews& steps) {
+  constexpr const char* format = "{:<19} {:>7} {:>12} {:>8} {:>15}\n";
+  std::string text = "\nper rank, over the replicas; and the bytes of one unit's weights and gradients\n";
+  text += fmt::format(format, "plan", "seq", "calls", "sent", "unit at peak");
+  for (const auto& [plan, seq, step, findings] : steps.rows) {
+    text += fmt::format(format, plan_cell(plan), seq, calls_text(step.replicas), human_bytes(step.replicas.bytes),
+                        or_dash(step.peak[MemoryUse::unit]));
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -53,7 +65,7 @@ std::string step_table(const StepPreviews& steps) {
     text += fmt::format(calls_format, plan_cell(plan), seq, calls_text(step.forward), human_bytes(step.forward.bytes),
                         calls_text(step.backward), human_bytes(step.backward.bytes), calls_text(step.gradients));
   }
-  return text;
+  return steps.settings.dp > 1 ? text + replicas_table(steps) : text;
 }
 
 std::string fit_table(const Fits& fits) {

@@ -37,7 +37,7 @@ std::vector<CaseField> all_fields() {
     {count_of_model<&Row::micro_batches>("micro_batches", "", "equal parts of the batch, whose gradients are accumulated one after the other", "--micro-batches"),
         {{{forward, preview}, "micro-batches", "N", "1", "train: the batch in so many parts", "Case", once, in_suite}}},
     {count_of_model<&Row::dp>("dp", "replicas", "data-parallel replicas, which share the batch; each has world / dp ranks, which share the model", "--dp"),
-        {{{forward, preview}, "dp", "N", "1", "train: data-parallel replicas, of world / N ranks", "Case", once, in_suite}}},
+        {{{forward, preview}, "dp", "N", "1", "train: replicas that share the batch, of\nranks / N each", "Case", once, in_suite}}},
     {column_of<&Row::shard>("shard", "", "what is divided over the replicas, each with those before it: none, optimizer, gradients or parameters (stages 1 to 3 of ZeRO)", "--shard"),
         {{{forward, preview}, "shard", "NAME", "none", "train: divided over replicas: none, optimizer,\ngradients or parameters", "Case", once, in_suite}}},
     {with_former(
