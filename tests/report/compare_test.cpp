@@ -71,6 +71,17 @@ TEST_CASE("rows of the same case pair and the ratio is the later time over the e
   CHECK(result.only_after.empty());
 }
 
+TEST_CASE("a step of one replica pairs with one from before there were replicas") {
+  auto before = row_of("tp", 256, 1);
+  before.workload = "train";
+  auto after = before;
+  after.dp = 1;
+  after.shard = "none";
+  CHECK(compared({before}, {after}).pairs.size() == 1);
+  after.dp = 2;
+  CHECK(compared({before}, {after}).pairs.empty());
+}
+
 TEST_CASE("a difference within the margin is the same") {
   const std::vector<Row> before = {row_of("tp", 256, 1)};
   CHECK(compared(before, {row_of("tp", 256, 1.015)}, 0.02).pairs.at(0).ratio.verdict == Verdict::same);

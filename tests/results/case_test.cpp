@@ -64,3 +64,32 @@ TEST_CASE("a row's key follows from what JSON Lines says of its case") {
 TEST_CASE("a case in words has its fields, one a line") {
   CHECK(text_of(Case{.seq = 256, .dtype = "fp32"}) == "seq 256\nworld 1\ndtype fp32\nthreads 1\nseed 0\n");
 }
+
+// As of the first row of results/training/recompute.jsonl, which is of a program without replicas.
+TEST_CASE("a step of one replica has the key of a step from before there were replicas") {
+  Case one{.model = "llama-7b",
+           .layers = 2,
+           .plan = "tp",
+           .batch = 2,
+           .seq = 256,
+           .workload = "train",
+           .recompute = "none",
+           .regather = "on",
+           .optimizer = "none",
+           .micro_batches = 1,
+           .world = 2,
+           .dtype = "fp32",
+           .device = "cpu",
+           .backend = "shm",
+           .model_shapes =
+               "hidden 4096, heads 32, kv_heads 32, ffn 11008, vocabulary 32000, norm_eps 1e-05, rope_theta 10000",
+           .plan_hash = "91f9bafe9a1efac6",
+           .protocol = "warmup 1, reps 2, order random, weights shared, check 0, profile off, gemm in-place"};
+  CHECK(case_key(one) == "c1c52faa81c000c8");
+  one.dp = 1;
+  one.shard = "none";
+  CHECK(case_key(one) == "c1c52faa81c000c8");
+  CHECK(case_id(one) == "aa070f4a2a5026cc");
+  one.dp = 2;
+  CHECK(case_key(one) != "c1c52faa81c000c8");
+}

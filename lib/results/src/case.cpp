@@ -36,9 +36,11 @@ std::vector<CaseField> all_fields() {
         {{{forward, preview}, "optimizer", "NAME", "none", "train: none or adamw", "Case", once, in_suite}}},
     {count_of_model<&Row::micro_batches>("micro_batches", "", "equal parts of the batch, whose gradients are accumulated one after the other", "--micro-batches"),
         {{{forward, preview}, "micro-batches", "N", "1", "train: the batch in so many parts", "Case", once, in_suite}}},
-    {count_of_model<&Row::dp>("dp", "replicas", "data-parallel replicas, which share the batch; each has world / dp ranks, which share the model", "--dp"),
+    {with_former(
+        count_of_model<&Row::dp>("dp", "replicas", "data-parallel replicas, which share the batch; each has world / dp ranks, which share the model", "--dp"), {.absent = "1"}),
         {{{forward, preview}, "dp", "N", "1", "train: replicas that share the batch, of\nranks / N each", "Case", once, in_suite}}},
-    {column_of<&Row::shard>("shard", "", "what is divided over the replicas, each with those before it: none, optimizer, gradients or parameters (stages 1 to 3 of ZeRO)", "--shard"),
+    {with_former(
+        column_of<&Row::shard>("shard", "", "what is divided over the replicas, each with those before it: none, optimizer, gradients or parameters (stages 1 to 3 of ZeRO)", "--shard"), {.absent = "none"}),
         {{{forward, preview}, "shard", "NAME", "none", "train: divided over replicas: none, optimizer,\ngradients or parameters", "Case", once, in_suite}}},
     {with_former(
         column_of<&Row::collective>("collective", "", "the collective that was measured alone, all-gather-read (an all-gather, and every rank reads all of it) or fused-add-norm (reduce-scatter, residual sum and RMSNorm, all-gather: what TP+SP does between two sublayers); empty for a model's rows", "--op of tpsp-bench comm", brief), {.values = {{"seam", "fused-add-norm"}}}),
@@ -81,9 +83,9 @@ std::string lines_of(const Case& one, bool compared) {
   static_cast<Case&>(row) = one;
   std::string lines;
   for (const auto& field : case_fields()) {
-    const auto text_of_field = text(field.column.get(row));
+    const auto cell = case_text(field.column, row);
     const bool counts = compared || !is_compared(field.column.name, one);
-    if (!text_of_field.empty() && counts) lines += fmt::format("{} {}\n", field.column.name, text_of_field);
+    if (!cell.empty() && counts) lines += fmt::format("{} {}\n", field.column.name, cell);
   }
   return lines;
 }

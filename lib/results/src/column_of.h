@@ -60,6 +60,12 @@ Column count_of_model(const char* name, const char* unit, const char* meaning, c
   return column;
 }
 
+/// Of a column's cell what a case is told from others by: empty too where it says what an empty one stands for.
+inline std::string case_text(const Column& column, const Row& row) {
+  auto cell = text(column.get(row));
+  return cell == column.former.absent ? std::string() : cell;
+}
+
 /// `column` with what it and its values were called in an earlier schema; both are read as what they are called now.
 inline Column with_former(Column column, Former former) {
   column.set = [set = std::move(column.set), values = former.values](Row& row, const Value& value) {

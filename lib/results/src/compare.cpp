@@ -9,6 +9,7 @@
 #include <set>
 #include <tuple>
 
+#include "column_of.h"
 #include "formats.h"
 #include "tpsp/core/dtype.h"
 #include "tpsp/core/error.h"
@@ -36,7 +37,7 @@ std::vector<Column> columns_of(const std::vector<std::string>& names, const std:
 
 CaseCells case_of(const Row& row, const std::vector<Column>& by) {
   CaseCells cells;
-  for (const Column& column : by) cells.push_back(text(column.get(row)));
+  for (const Column& column : by) cells.push_back(case_text(column, row));
   return cells;
 }
 

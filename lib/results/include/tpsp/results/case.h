@@ -46,7 +46,7 @@ struct Case {
 std::string case_id(const Case& one);
 std::string case_key(const Case& one);
 
-/// The fields that the case has, one a line: "seq 256".
+/// The fields that the case has, one a line: "seq 256". One of Former::absent is left out.
 std::string text_of(const Case& one);
 
 /// FNV-1a (64 bits) of a text, in sixteen hexadecimal digits.

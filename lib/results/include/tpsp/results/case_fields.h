@@ -25,7 +25,7 @@ struct CaseOption {
 };
 
 struct CaseField {
-  Column column;  ///< its cell, where it is not empty, is a part of the case's key
+  Column column;  ///< its cell, where it is neither empty nor Former::absent, is a part of the case's key
   std::vector<CaseOption> options;
 };
 const std::vector<CaseField>& case_fields();

@@ -37,10 +37,11 @@ enum class Subject {
 };
 std::string_view to_string(Subject subject);
 
-/// What a column and its values were called in an earlier schema.
+/// What a column and its values were called in an earlier schema, and how a case was measured before it had the field.
 struct Former {
   std::string name{};                                         ///< empty where it had this one
   std::vector<std::pair<std::string, std::string>> values{};  ///< (then, now)
+  std::string absent{};                                       ///< of a case: the text that an empty cell is equal to
 };
 
 struct Column {
