@@ -17,7 +17,8 @@ FORMER = {column["former_name"]: name for name, column in COLUMNS.items() if "fo
 RAW = {name for name, column in COLUMNS.items() if column["detail"] == "raw"}
 
 # What a case is, in the order that names are made of it; plan and seq differ within a picture.
-STEP = ("workload", "recompute", "regather", "optimizer", "micro_batches", "dp", "shard")  # of training steps; a forward has none
+# Of training steps; a forward has none.
+STEP = ("workload", "recompute", "regather", "optimizer", "micro_batches", "dp", "shard")
 USUAL = {"regather": "on", "optimizer": "none", "micro_batches": 1, "dp": 1, "shard": "none"}
 CASE = ("device", "model", "layers", "batch", "dtype", *STEP, "world", "threads", "backend", "device_name")
 NEEDED = ("status", "model", "layers", "plan", "batch", "seq", "world", "dtype", "device")

@@ -15,7 +15,8 @@
 
 namespace tpsp {
 
-/// An interval of one rank's forward that belongs to one phase alone: where phases nest, the inner one.
+/// An interval of one rank's forward or training step that belongs to one phase alone: where phases nest, the inner
+/// one.
 struct PhaseInterval {
   Phase phase = Phase::other;
   std::string label;   ///< the module or collective; "repetition" outside all
