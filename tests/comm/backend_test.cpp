@@ -7,6 +7,8 @@
 #include "comm/ranks.h"
 #include "support/thrown.h"
 #include "tpsp/comm/dry.h"
+#include "tpsp/comm/mesh.h"
+#include "tpsp/comm/threads.h"
 
 using namespace tpsp;
 
@@ -159,3 +161,61 @@ TEST_CASE("nccl refuses more ranks than the host has GPUs") {
                             Catch::Contains(" for 4096 ranks"));
 }
 #endif
+
+namespace {
+
+/// What each of four ranks agrees on, in groups of two, where a rank has `backends(rank)`.
+template <typename Backends>
+std::vector<std::string> agreed_by_four(const std::string& name, const Backends& backends) {
+  std::vector<std::string> names(4);
+  run_threads(4, [&](World& world) {
+    const Mesh mesh(world, 2);
+    const auto rank = static_cast<std::size_t>(world.rank());
+    names[rank] = agree_on_backend(backends(world.rank()), name, mesh.tp(), world, at::kCPU).name;
+  });
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("auto is one backend on all ranks: the best of those that refuse no rank's group") {
+  const auto names = agreed_by_four("auto", [](int rank) {
+    const auto reason = rank < 2 ? std::nullopt : std::optional<std::string>("its hosts are two");
+    return std::vector{backend_of("low", 1), backend_of("high", 9, reason), backend_of("middle", 5)};
+  });
+  CHECK(names == std::vector<std::string>(4, "middle"));
+}
+
+TEST_CASE("a backend by name that refuses some rank's group is refused on all ranks") {
+  const auto message = complaint_of([] {
+    agreed_by_four("high", [](int rank) {
+      return std::vector{backend_of("high", 9, rank < 2 ? std::nullopt : std::optional<std::string>("no cable"))};
+    });
+  });
+  CHECK(message == "rank 2: --backend high: no cable; use --backend auto");
+}
+
+TEST_CASE("auto says so when each backend refuses some rank's group") {
+  const auto message = complaint_of([] {
+    agreed_by_four("auto", [](int rank) {
+      return std::vector{backend_of("high", 9, rank < 2 ? std::nullopt : std::optional<std::string>("no cable"))};
+    });
+  });
+  CHECK(message == "--backend auto: no backend serves 2 ranks on cpu; start the ranks with mpirun or srun");
+}
+
+TEST_CASE("a backend that needs a device for each rank is asked for all ranks of the host, not for a group's") {
+  const auto with_two_devices = [](bool device_a_rank) {
+    auto backend = backend_of("devices", 9);
+    backend.device_a_rank = device_a_rank;
+    backend.refusal = [](const World& ranks, at::Device) {
+      return ranks.local_size() > 2 ? std::optional("2 devices for " + std::to_string(ranks.local_size()) + " ranks")
+                                    : std::nullopt;
+    };
+    return [backend](int) { return std::vector{backend_of("low", 1), backend}; };
+  };
+  CHECK(agreed_by_four("auto", with_two_devices(true)) == std::vector<std::string>(4, "low"));
+  CHECK(agreed_by_four("auto", with_two_devices(false)) == std::vector<std::string>(4, "devices"));
+  CHECK(complaint_of([&] { agreed_by_four("devices", with_two_devices(true)); }) ==
+        "--backend devices: 2 devices for 4 ranks; use --backend auto");
+}

@@ -66,8 +66,11 @@ const Mesh& mesh_of(Meshes& meshes, const Sweep& sweep, World& world) {
   return meshes.try_emplace(sweep.replicas(), world, world.size() / sweep.replicas()).first->second;
 }
 
-Layout choose_layout(const std::vector<Backend>& backends, const BenchJob& job, const Mesh& mesh) {
-  const auto choose = [&](World& ranks) { return choose_backend(backends, job.backend, ranks, job.sweep.device); };
+// Collective.
+Layout choose_layout(const std::vector<Backend>& backends, const BenchJob& job, const Mesh& mesh, World& world) {
+  const auto choose = [&](const World& group) {
+    return agree_on_backend(backends, job.backend, group, world, job.sweep.device);
+  };
   Layout layout{.mesh = mesh, .of_tp = choose(mesh.tp()), .of_dp = std::nullopt};
   if (job.sweep.replicas() > 1) layout.of_dp = choose(mesh.dp());
   return layout;
@@ -89,16 +92,6 @@ struct Transport {
     return names.empty() ? std::string(tp->backend()) : fmt::format("{}", fmt::join(names, "+"));
   }
 };
-
-// Of each job, for require_same.
-std::string names_of_backends(const std::vector<Layout>& layouts) {
-  std::string facts;
-  for (const auto& layout : layouts) {
-    facts += fmt::format("backend {}\n", layout.of_tp.name);
-    if (layout.of_dp) facts += fmt::format("backend of replicas {}\n", layout.of_dp->name);
-  }
-  return facts;
-}
 
 // Collective.
 Transport make_transport(const Layout& layout, at::Device device) {
@@ -124,10 +117,11 @@ void preview_plans(Sweep& sweep, const Layout& layout, spdlog::logger& log) {
 
 // Two ranks with a GPU each, where each sees only its own, look like two ranks on one GPU; that is slow and gets a
 // warning.
-void warn_of_staging(const BenchJob& job, const Parts& parts, const Layout& layout, spdlog::logger& log) {
-  if (!job.sweep.device.is_cuda() || layout.of_tp.name != "mpi" || job.backend != "auto") return;
+void warn_of_staging(const BenchJob& job, const Parts& parts, const Layout& layout, World& world, spdlog::logger& log) {
+  const bool stages = layout.of_tp.name == "mpi" || (layout.of_dp && layout.of_dp->name == "mpi");
+  if (!job.sweep.device.is_cuda() || !stages || job.backend != "auto") return;
   for (const auto& backend : parts.backends) {
-    const auto reason = backend.name == "nccl" ? backend.refusal(layout.mesh.tp(), job.sweep.device) : std::nullopt;
+    const auto reason = backend.name == "nccl" ? backend.refusal(world, job.sweep.device) : std::nullopt;
     if (reason) log.warn("collectives go through host memory: {}; let every rank see all GPUs of the host", *reason);
   }
 }
@@ -300,14 +294,12 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       if (world.rank() == 0) cache = gemm_cache(options, *log);
     });
     require_same(world, facts_of(options));
-    for (const auto& job : options.jobs) mesh_of(meshes, job.sweep, world);
+    for (const auto& job : options.jobs) {
+      layouts.push_back(choose_layout(parts.backends, job, mesh_of(meshes, job.sweep, world), world));
+    }
     agree(world, [&] {
-      for (auto& job : options.jobs) {
-        layouts.push_back(choose_layout(parts.backends, job, meshes.at(job.sweep.replicas())));
-        preview_plans(job.sweep, layouts.back(), *log);
-      }
+      for (std::size_t i = 0; i < layouts.size(); ++i) preview_plans(options.jobs[i].sweep, layouts[i], *log);
     });
-    require_same(world, names_of_backends(layouts));
     agree(world, [&] {
       output.emplace(output_plan(options), parts.columns, world, quiet, *log);
       if (options.trace && world.rank() == 0) write_file(*options.trace, Trace().json());
@@ -324,7 +316,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       // Before the backend takes memory, which belongs to the cores that first touch it.
       const auto cores = binder.bind_ranks(job.bind);
       if (!cores.note.empty()) log->info("{}", cores.note);
-      warn_of_staging(job, parts, layouts[i], *log);
+      warn_of_staging(job, parts, layouts[i], world, *log);
       const auto transport = make_transport(layouts[i], job.sweep.device);
       job.sweep.provenance = provenance;
       job.sweep.provenance.suite = job.suite;

@@ -94,6 +94,7 @@ Backend nccl_backend() {
   return {.name = "nccl",
           .meaning = "NCCL, one GPU a rank",
           .preference = 30,
+          .device_a_rank = true,
           .refusal = refusal,
           .make = [](World& world, at::Device device) { return std::make_unique<NcclProcessGroup>(world, device); }};
 }

@@ -19,6 +19,7 @@ struct Backend {
   std::string meaning;
   int preference = 0;          ///< "auto" takes the highest among those that do not refuse
   bool shares_memory = false;  ///< as its process groups will say
+  bool device_a_rank = false;  ///< each of a run's ranks needs a device: `refusal` is to be asked for all of them
   /// Why this backend can not serve these ranks on this device; nothing when it can.
   std::function<std::optional<std::string>(const World&, at::Device)> refusal;
   /// The world outlives the process group. Collective.
@@ -32,6 +33,11 @@ std::vector<Backend> standard_backends();
 /// for a backend that refuses (with its reason). Not collective: ranks may be refused on one host and not on another.
 Backend choose_backend(const std::vector<Backend>& backends, const std::string& name, const World& world,
                        at::Device device);
+
+/// choose_backend for a run that is divided into groups, of which this rank is in `group`, with one answer on all ranks
+/// of the `run`: "auto" is the best of those that refuse no rank's group. Throws AgreedError. Collective over `run`.
+Backend agree_on_backend(const std::vector<Backend>& backends, const std::string& name, const World& group, World& run,
+                         at::Device device);
 
 /// choose_backend, and its process group. Collective.
 std::unique_ptr<ProcessGroup> make_process_group(const std::vector<Backend>& backends, const std::string& name,
