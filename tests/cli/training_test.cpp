@@ -139,13 +139,14 @@ TEST_CASE("a batch that the replicas, or a replica's micro-batches, do not divid
   const TemporaryFolder folder;
   const Run replicas(folder, tiny_step + "--tp --dp 2 --batch 3", {.ranks = 2});
   CHECK(replicas.code() == 2);
-  CHECK_THAT(complaint(replicas),
-             Contains("--dp: a batch of 3 does not divide over 2 replicas; choose a --batch that is "
-                      "a multiple of the replicas"));
+  CHECK_THAT(
+      complaint(replicas),
+      Contains("--dp: 3 sequences do not divide over 2 replicas (each takes equally many); use a batch that is a "
+               "multiple of the replicas"));
   const Run parts(folder, tiny_step + "--tp --dp 2 --batch 6 --micro-batches 2", {.ranks = 2});
   CHECK(parts.code() == 2);
   CHECK_THAT(complaint(parts), Contains("--micro-batches: a batch of 3 does not divide into 2 (that is each replica's "
-                                        "share)"));
+                                        "share); choose a number that divides 3"));
 }
 
 TEST_CASE("what makes no sense of a step is refused") {
@@ -161,7 +162,7 @@ TEST_CASE("what makes no sense of a step is refused") {
   CHECK_THAT(complaint_of("--micro-batches 2"), Contains("a forward has no micro-batches"));
   CHECK_THAT(complaint_of("--workload train --recompute all"), Contains("--recompute"));
   CHECK_THAT(complaint_of("--workload train --batch 3 --micro-batches 2"),
-             Contains("--micro-batches: a batch of 3 does not divide into 2; choose a number that divides the batch"));
+             Contains("--micro-batches: a batch of 3 does not divide into 2; choose a number that divides 3"));
   CHECK_THAT(complaint_of("--dp 2"), Contains("--dp: a forward has no dp; add --workload train"));
   CHECK_THAT(complaint_of("--shard optimizer"), Contains("--shard: a forward has no shard"));
   CHECK_THAT(complaint_of("--workload train --dp 3"),

@@ -261,7 +261,8 @@ TEST_CASE("sequences that do not divide over the replicas are refused") {
   const DryProcessGroup replicas(0, 2);
   const auto message = complaint_of([&] { replica_sequences(make_tokens(1, 3, 4, 10), replicas); });
   CHECK(message ==
-        "batch: 3 sequences do not divide over 2 replicas (each takes equally many); use a multiple of the replicas");
+        "batch: 3 sequences do not divide over 2 replicas (each takes equally many); use a batch that is a multiple of "
+        "the replicas");
 }
 
 TEST_CASE("replicas take the sequences one after the other") {

@@ -159,17 +159,12 @@ int ranks_of_replica(const Settings& settings, int world) {
 }
 
 void require_shares(const Settings& settings, std::int64_t batch, const StepSettings& step) {
-  if (batch % step.dp != 0) {
-    throw bad_input({.where = settings.at("dp").where,
-                     .what = fmt::format("a batch of {} does not divide over {} replicas", batch, step.dp),
-                     .remedy = "choose a --batch that is a multiple of the replicas"});
-  }
-  const auto share = batch / step.dp;
+  const auto share = replica_batch(batch, step.dp, settings.at("dp").where);
   if (share % step.micro_batches == 0) return;
   throw bad_input({.where = settings.at("micro-batches").where,
                    .what = fmt::format("a batch of {} does not divide into {}", share, step.micro_batches),
                    .why = step.dp > 1 ? "that is each replica's share" : "",
-                   .remedy = "choose a number that divides the batch"});
+                   .remedy = fmt::format("choose a number that divides {}", share)});
 }
 
 c10::ScalarType dtype_setting(const Settings& settings) {

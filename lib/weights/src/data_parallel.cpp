@@ -32,12 +32,12 @@ at::Tensor DataParallel::gathered(const at::Tensor& part, std::int64_t size, con
   return redistribute(std::move(shard), Placement::replicate(), context(), module, use).local;
 }
 
-std::int64_t replica_batch(std::int64_t batch, int replicas) {
+std::int64_t replica_batch(std::int64_t batch, int replicas, const std::string& where) {
   if (batch % replicas == 0) return batch / replicas;
-  throw bad_input({.where = "batch",
+  throw bad_input({.where = where,
                    .what = fmt::format("{} sequences do not divide over {} replicas", batch, replicas),
                    .why = "each takes equally many",
-                   .remedy = "use a multiple of the replicas"});
+                   .remedy = "use a batch that is a multiple of the replicas"});
 }
 
 at::Tensor replica_sequences(const at::Tensor& all, const ProcessGroup& replicas) {

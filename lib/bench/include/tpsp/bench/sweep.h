@@ -66,7 +66,8 @@ struct Sweep {
   Provenance provenance{};         ///< of all rows
 
   int replicas() const { return training ? training->dp : 1; }
-  std::int64_t batch_of_replica() const { return batch / replicas(); }
+  /// Throws as replica_batch does.
+  std::int64_t batch_of_replica() const { return replica_batch(batch, replicas()); }
 };
 
 /// One of the sweep's cases, as rows show it.

@@ -51,8 +51,8 @@ struct DataParallel {
 /// What the collectives of weights are called in events; those of gradients are `gradients_module`.
 inline constexpr const char* parameters_module = "parameters";
 
-/// How many of `batch` sequences each replica takes. Throws bad_input where they do not divide.
-std::int64_t replica_batch(std::int64_t batch, int replicas);
+/// How many of `batch` sequences each replica takes. Throws bad_input that names `where` where they do not divide.
+std::int64_t replica_batch(std::int64_t batch, int replicas, const std::string& where = "batch");
 /// The sequences that this replica takes of all, `[batch, seq]`; a view. Throws as replica_batch does.
 at::Tensor replica_sequences(const at::Tensor& all, const ProcessGroup& replicas);
 /// The loss of all sequences, of each replica's own that was scaled by 1 / all tokens; in fp32, 0 on meta. `device` is
