@@ -67,6 +67,28 @@ double worst_error(const std::vector<ReplicaResult>& results, const LlamaConfig&
   return worst_gradient(reassembled(results, lowered, size, stage), lowered, reference).error;
 }
 
+/// Steps of llama-tiny on replicas, and how far they are from the reference.
+struct TinySteps {
+  TinySteps(const std::string& plan_name, const MeshSize& mesh, std::int64_t seq)
+      : plan(load_plan(plan_name)),
+        size(mesh),
+        input(training_input(2 * mesh.dp, seq, config.vocabulary)),
+        reference(reference_of(config, {.seed = test_seed}, input)) {}
+
+  std::vector<ReplicaResult> run(const ReplicaOptions& options) const {
+    return replicas_on_ranks(config, plan, size, input, options);
+  }
+  double error(const std::vector<ReplicaResult>& results, ZeroStage stage) const {
+    return worst_error(results, config, plan, size, stage, reference);
+  }
+
+  LlamaConfig config = load_model("llama-tiny");
+  Plan plan;
+  MeshSize size;
+  Input input;
+  ReferenceStep reference;
+};
+
 }  // namespace
 
 TEST_CASE("replicas have the loss, the gradients and the new weights of the whole batch") {
@@ -176,17 +198,11 @@ TEST_CASE("a unit that is gathered is let go when its parts have been updated") 
 }
 
 TEST_CASE("replicas without memory in common, or with none reserved, have the same gradients") {
-  const auto config = load_model("llama-tiny");
-  const auto plan = load_plan("tp+sp");
-  const MeshSize size{2, 2};
-  const auto input = training_input(4, 8, config.vocabulary);
-  const auto reference = reference_of(config, {.seed = test_seed}, input);
+  const TinySteps steps("tp+sp", {2, 2}, 8);
   for (const auto stage : all_stages) {
     for (const bool apart : {false, true}) {
-      const auto results =
-          replicas_on_ranks(config, plan, size, input, {.stage = stage, .reserves = false, .apart = apart});
       CAPTURE(to_string(stage), apart);
-      CHECK(worst_error(results, config, plan, size, stage, reference) < bound);
+      CHECK(steps.error(steps.run({.stage = stage, .reserves = false, .apart = apart}), stage) < bound);
     }
   }
 }
@@ -225,35 +241,26 @@ TEST_CASE("20 steps have the losses of one replica, whatever is divided") {
 }
 
 TEST_CASE("in bf16 gradients are as near as bf16 allows, and the loss falls with masters in fp32") {
-  const auto config = load_model("llama-tiny");
-  const auto plan = load_plan("tp+sp");
-  const MeshSize size{2, 2};
-  const auto input = training_input(4, 16, config.vocabulary);
-  const auto reference = reference_of(config, {.seed = test_seed}, input);
+  const TinySteps steps("tp+sp", {2, 2}, 16);
   for (const auto stage : all_stages) {
     for (const std::int64_t micro_batches : {1, 2}) {
       ReplicaOptions options{.stage = stage, .dtype = at::kBFloat16, .micro_batches = micro_batches};
-      const auto once = replicas_on_ranks(config, plan, size, input, options);
       CAPTURE(to_string(stage), micro_batches);
-      CHECK(worst_error(once, config, plan, size, stage, reference) < 3e-2);
+      CHECK(steps.error(steps.run(options), stage) < 3e-2);
       options.steps = 30;
-      const auto losses = replicas_on_ranks(config, plan, size, input, options).front().losses;
+      const auto losses = steps.run(options).front().losses;
       CHECK(losses.back() < losses.front() / 2);
     }
   }
 }
 
 TEST_CASE("without the sum over the replicas the gradients are wrong") {
-  const auto config = load_model("llama-tiny");
-  const auto plan = load_plan("tp");
-  const MeshSize size{1, 2};
-  const auto input = training_input(4, 7, config.vocabulary);
-  const auto reference = reference_of(config, {.seed = test_seed}, input);
+  const TinySteps steps("tp", {1, 2}, 7);
   for (const auto stage : all_stages) {
-    const auto results = replicas_on_ranks(config, plan, size, input, {.stage = stage, .sums = false});
+    const auto results = steps.run({.stage = stage, .sums = false});
     CAPTURE(to_string(stage));
-    CHECK(worst_error(results, config, plan, size, stage, reference) > 0.05);
-    CHECK(results.front().losses.back() != Approx(reference.loss).epsilon(0.05));
+    CHECK(steps.error(results, stage) > 0.05);
+    CHECK(results.front().losses.back() != Approx(steps.reference.loss).epsilon(0.05));
   }
 }
 
