@@ -4,6 +4,7 @@
 
 #include "bench/small_sweeps.h"
 #include "support/random_plan.h"
+#include "support/thrown.h"
 #include "support/training_on_ranks.h"
 
 using namespace tpsp;
@@ -154,4 +155,64 @@ TEST_CASE("replicas without a process group of theirs are refused") {
   on_ranks(1, [&](World& world, ProcessGroup& group) {
     CHECK_THROWS_WITH(run_sweep(sweep, world, group, {}), Contains("2 replicas, and a process group of 1"));
   });
+}
+
+TEST_CASE("previews of replicas that share memory otherwise than they do are refused") {
+  auto sweep = replicas_sweep({load_plan("tp")}, {2, 2}, {});
+  sweep.previews = std::make_shared<Previews>(sweep.model, sweep.dtype, true, false);
+  CHECK_THAT(defect_of([&] { rows_of(sweep, 2); }),
+             Contains("its shares_memory is false, and its process groups' is true"));
+}
+
+TEST_CASE("replicas pass the check at each length, with weights that plans share or keep") {
+  for (const auto stage : all_stages) {
+    auto sweep = replicas_sweep(both_plans(), {2, 2}, {.adamw = true, .shard = stage});
+    sweep.seqs = {5, 12, 7};
+    const auto shared = rows_of(sweep, 2);
+    CHECK(cases_of(shared) == std::vector<std::string>{"tp 5", "tp+sp 5", "tp 12", "tp+sp 12", "tp 7", "tp+sp 7"});
+    for (const auto& row : shared) check_row(row);
+
+    sweep.weights = WeightPolicy::kept;
+    const auto kept = rows_of(sweep, 2);
+    CHECK(cases_of(kept) == std::vector<std::string>{"tp 5", "tp 12", "tp 7", "tp+sp 5", "tp+sp 12", "tp+sp 7"});
+    for (const auto& row : kept) {
+      INFO(row.plan << " " << row.seq << " " << row.shard << ": " << row.message);
+      const auto own = row.weights_bytes + *row.gradient_bytes + *row.optimizer_bytes;
+      CHECK(row.check == Check::pass);
+      CHECK(row.resident_bytes == (row.plan == "tp" ? 0 : own));
+      CHECK(row.allocated_bytes.value() == row.predicted_bytes.value() + row.resident_bytes.value());
+    }
+  }
+}
+
+namespace {
+
+class Named final : public ForwardingProcessGroup {
+ public:
+  Named(std::string name, ProcessGroup& inner) : ForwardingProcessGroup(inner), name_(std::move(name)) {}
+  std::string_view backend() const override { return name_; }
+
+ private:
+  std::string name_;
+};
+
+}  // namespace
+
+TEST_CASE("the backend of a row is that of the plan's ranks, then that of the replicas where it is another") {
+  SerialWorld world;
+  const Mesh mesh(world, 1);
+  DryProcessGroup alone(0, 1), pair(0, 2);
+  Named serial("serial", alone), shm("shm", pair), mpi("mpi", pair);
+  CHECK(backend_of(Groups(serial)) == "serial");
+  CHECK(backend_of(Groups(shm)) == "shm");
+  CHECK(backend_of(Groups(shm, mpi, mesh)) == "shm+mpi");
+  CHECK(backend_of(Groups(mpi, shm, mesh)) == "mpi+shm");
+  CHECK(backend_of(Groups(mpi, mpi, mesh)) == "mpi");
+  CHECK(backend_of(Groups(serial, shm, mesh)) == "shm");
+}
+
+TEST_CASE("a sweep whose replicas do not divide the batch is refused") {
+  auto sweep = replicas_sweep({load_plan("tp")}, {1, 2}, {});
+  sweep.batch = 3;
+  CHECK_THAT(complaint_of([&] { sweep.batch_of_replica(); }), Contains("3 sequences do not divide over 2 replicas"));
 }

@@ -83,14 +83,6 @@ struct Transport {
   std::unique_ptr<ProcessGroup> dp;  ///< null where there is one replica
 
   Groups groups() const { return dp ? Groups(*tp, *dp, mesh) : Groups(*tp); }
-  /// Of those that move anything.
-  std::string name() const {
-    std::set<std::string> names;
-    for (const auto* group : {tp.get(), dp.get()}) {
-      if (group != nullptr && group->size() > 1) names.emplace(group->backend());
-    }
-    return names.empty() ? std::string(tp->backend()) : fmt::format("{}", fmt::join(names, "+"));
-  }
 };
 
 // Collective.
@@ -321,7 +313,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       job.sweep.provenance = provenance;
       job.sweep.provenance.suite = job.suite;
       job.sweep.provenance.device_name = device_name(job.sweep.device);
-      job.sweep.backend = transport.name();
+      job.sweep.backend = backend_of(transport.groups());
       job.sweep.threads = choose_threads(job.sweep.provenance, job.threads, cores, job.sweep.device, world, *log);
       {
         const ScopedTimer timer(run->breakdown.machine_s);

@@ -147,6 +147,13 @@ void require_groups(const Sweep& sweep, const Groups& groups) {
 
 }  // namespace
 
+std::string backend_of(const Groups& groups) {
+  const std::string of_tp(groups.tp.backend());
+  if (groups.dp == nullptr || groups.dp->size() == 1) return of_tp;
+  const std::string of_dp(groups.dp->backend());
+  return groups.tp.size() == 1 || of_tp == of_dp ? of_dp : of_tp + "+" + of_dp;
+}
+
 std::string_view to_string(WeightPolicy policy) {
   switch (policy) {
     case WeightPolicy::shared: return "shared";

@@ -57,7 +57,7 @@ std::vector<CaseField> all_fields() {
          {{collective}, "dtype", "LIST", "fp32", "fp32, bf16", "Case", repeatable}}},
     {column_of<&Row::device>("device", "", "cpu or cuda", "--device"),
         {{{forward, collective}, "device", "NAME", "auto", "auto, cpu or cuda", "Machine", once, in_suite}}},
-    {column_of<&Row::backend>("backend", "", "library that moves data between the ranks", "--backend"),
+    {column_of<&Row::backend>("backend", "", "library that moves data between the ranks; of replicas that another one serves, that after it: shm+mpi", "--backend"),
         {{{forward}, "backend", "NAME", "auto", "auto, or one that tpsp-bench info lists", "Machine", once, in_suite},
          {{collective}, "backend", "LIST", "auto", "of those that tpsp-bench info lists; auto: the best,\nall: those that can serve", "Machine", repeatable}}},
     {column_of<&Row::threads>("threads", "threads", "compute threads of one rank", "--threads"),

@@ -43,6 +43,10 @@ struct Groups {
   const Mesh* mesh = nullptr;  ///< whose dimensions they are of
 };
 
+/// What moves data, for the rows: the backend of the plan's ranks, and that of the replicas where it is another,
+/// "shm+mpi". A group of one rank moves nothing.
+std::string backend_of(const Groups& groups);
+
 struct Sweep {
   std::shared_ptr<const Architecture> model{};
   std::vector<LoweredPlan> plans;  ///< lowered for the ranks of one replica
@@ -61,7 +65,7 @@ struct Sweep {
   bool profile = true;  ///< one more repetition, profiled, after the timed ones
   std::uint64_t seed = 0;
   std::shared_ptr<Peaks> peaks{};  ///< of the slowest rank, where they were measured; rows that exceed them raise them
-  std::string backend{};           ///< the process groups', for the rows
+  std::string backend{};           ///< as backend_of says, for the rows
   int threads = 1;                 ///< that a rank computes with, for the rows
   Provenance provenance{};         ///< of all rows
 
