@@ -5,10 +5,13 @@
 #include <algorithm>
 
 #include "tpsp/bench/check.h"
+#include "tpsp/comm/dry.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {
 namespace {
+
+std::int64_t element_bytes(const Sweep& sweep) { return static_cast<std::int64_t>(c10::elementSize(sweep.dtype)); }
 
 // Weights are made in fp32 on the host, whatever they become and wherever they go.
 std::int64_t largest_fp32_slice(const LoweredPlan& plan) {
@@ -33,21 +36,45 @@ std::int64_t reference_bytes(const Sweep& sweep, std::int64_t seq, int world) {
          largest_fp32_slice(plan);
 }
 
+// A parameter before replicas cut it: whole, and of fused modules the last one by itself.
+std::int64_t largest_uncut_bytes(const Sweep& sweep, const LoweredPlan& plan) {
+  std::int64_t largest = 0;
+  for (const auto& parameter : parameters_of(plan)) {
+    const auto rows = parameter.is_fused() ? parameter.rows.back() : 0;
+    largest = std::max(largest, parameter.numel() / parameter.shape.front() * (parameter.shape.front() + rows));
+  }
+  return largest * element_bytes(sweep);
+}
+
+// The largest unit that the check gathers from the replicas: its gradients, copied from memory that these share, and
+// its updated weights.
+std::int64_t gathered_bytes(const Sweep& sweep, const LoweredPlan& plan) {
+  const auto& step = *sweep.training;
+  if (step.dp == 1 || step.shard == ZeroStage::none) return 0;
+  DryProcessGroup replicas(0, step.dp);
+  std::int64_t largest = 0;
+  for (const auto& unit : flat_units(plan, {.group = replicas, .stage = step.shard})) {
+    largest = std::max(largest, unit.size);
+  }
+  const int of_gradients = sweep.previews->settings().replicas_share_memory ? 2 : 1;
+  const int of_weights = step.adamw && step.shard == ZeroStage::parameters ? 1 : 0;
+  return (of_gradients + of_weights) * largest * element_bytes(sweep);
+}
+
 // A checked step beside the reference's gradients, and the reference beside the rank's own.
 std::int64_t step_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world) {
   const auto peak = sweep.previews->of_step(plan, sweep.batch, seq, *sweep.training).peak_bytes;
   if (!sweep.check) return peak;
   const auto share = reference_share(sweep.batch, world);
-  const auto gradients = sweep.model->parameters() * static_cast<std::int64_t>(c10::elementSize(sweep.dtype));
+  const auto gradients = sweep.model->parameters() * element_bytes(sweep);
   return std::max(sweep.model->reference_step_bytes(share, seq, sweep.dtype),
-                  gradients + std::max(peak, 2 * largest_fp32_slice(plan)));
+                  gradients + std::max(peak, 2 * largest_fp32_slice(plan) + gathered_bytes(sweep, plan)));
 }
 
 // The checked forward beside the reference's logits: while it runs, while its logits are gathered, and while they are
 // subtracted.
 std::int64_t compared_bytes(const Sweep& sweep, const Preview& forward, std::int64_t seq, int world) {
-  const auto share = reference_share(sweep.batch, world) * seq * sweep.model->vocabulary() *
-                     static_cast<std::int64_t>(c10::elementSize(sweep.dtype));
+  const auto share = reference_share(sweep.batch, world) * seq * sweep.model->vocabulary() * element_bytes(sweep);
   return share + std::max({forward.peak_activation_bytes, forward.gathered_logits_peak_bytes,
                            forward.gathered_logits_bytes + share});
 }
@@ -61,9 +88,11 @@ std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan) {
     const auto& step = sweep.previews->of_step(plan, sweep.batch, sweep.seqs.front(), *sweep.training);
     bytes = step.weights_bytes + step.gradient_bytes + step.optimizer_bytes;
   }
+  const bool cut = sweep.replicas() > 1;
+  if (cut) bytes += largest_uncut_bytes(sweep, plan);
   if (!sweep.device.is_cpu()) return bytes;
   const bool converted = sweep.dtype != c10::kFloat;
-  return bytes + weights.largest_bytes + (converted ? largest_fp32_slice(plan) : 0);
+  return bytes + (cut ? 0 : weights.largest_bytes) + (converted ? largest_fp32_slice(plan) : 0);
 }
 
 std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world) {

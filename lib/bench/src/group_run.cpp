@@ -1,6 +1,7 @@
 #include "group_run.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/ScopeExit.h>
 #include <fmt/format.h>
 
 #include "fill_row.h"
@@ -135,6 +136,7 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
 StepResult GroupRun::step(const Model& model, const Input& input, EventSink* events, EventSink* over_replicas,
                           const StepListener& ended) {
   replicas_events_.point_at(over_replicas);
+  const auto done = c10::make_scope_exit([&] { replicas_events_.point_at(nullptr); });
   return training_step(trainee(model), input, *context_.sweep.training, {.tp = context_.groups.tp, .events = events},
                        ended);
 }
@@ -211,6 +213,9 @@ void GroupRun::check_forwards(const PlanGroup& plans, const Input& input, std::v
 void GroupRun::check_steps(const PlanGroup& plans, const Input& input, std::vector<Row>& rows) {
   const auto& architecture = *context_.sweep.model;
   const bool adamw = context_.sweep.training->adamw;
+  const auto done = c10::make_scope_exit([&] {
+    if (training_) training_->gradients.release();
+  });
   if (adamw) training_->optimizer.reset();
   const auto share = share_of(input, replicas());
   const StepReference reference(architecture, recipe_, input, context_.world);

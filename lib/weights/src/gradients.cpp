@@ -142,6 +142,10 @@ void Gradients::start_step() {
   for (auto& [name, gradient] : gradients_) gradient.started = gradient.partial = false;
   for (auto& unit : units_) unit.started = false;
   finished_ = false;
+  release();
+}
+
+void Gradients::release() {
   gathered_unit_.reset();
   gathered_.reset();
 }

@@ -44,8 +44,10 @@ class Gradients {
   void finish_step(const Context& context);
   /// The gradient of any module's shard; of fused ones a view. Throws std::out_of_range for a module without a weight.
   /// Beside replicas only after finish_step, and collective where it is divided over them: the unit that was gathered
-  /// last is kept until the next step.
+  /// last is kept until the next step or release.
   at::Tensor of(const std::string& module) const;
+  /// Lets go of what `of` has gathered.
+  void release();
   /// Fills what is kept with NaN: what the next step does not compute is seen then.
   void spoil();
   /// Whether `of` the module is the gradient of the shard, not a term of it: after a backward, and after finish_step
