@@ -11,7 +11,8 @@
 
 namespace tpsp {
 
-/// Seconds of a step's parts on this rank, all micro-batches together.
+/// Seconds of a step's parts on this rank, all micro-batches together. They fall short of the step by its end,
+/// where gathered weights are let go and the loss is summed over replicas.
 struct StepTimes {
   double forward_s = 0;
   double backward_s = 0;  ///< the sum of gradients over the ranks included
