@@ -45,6 +45,20 @@ TEST_CASE("a suite's entries are measured one after the other, under its name an
   CHECK(column(rows, "seed") == std::vector<std::string>(4, "3"));
 }
 
+TEST_CASE("entries of a suite divide the ranks into replicas each as it says") {
+  const TemporaryFolder folder;
+  write_text(folder / "mine.yaml",
+             "model: llama-tiny\nworkload: train\nplan: tp\nseq: 8\nbatch: 4\nreps: 1\nwarmup: 0\ncases:\n"
+             "  - {dp: 2}\n  - {dp: 4, shard: parameters}\n  - {dp: 1}\n  - {dp: 2, shard: optimizer}\n");
+  const Run run(folder, "--suite mine.yaml", {.ranks = 4});
+  REQUIRE(run.code() == 0);
+  const auto rows = read_csv(folder / "tpsp-results.csv");
+  CHECK(column(rows, "dp") == std::vector<std::string>{"2", "4", "1", "2"});
+  CHECK(column(rows, "shard") == std::vector<std::string>{"none", "parameters", "none", "optimizer"});
+  CHECK(column(rows, "world") == std::vector<std::string>(4, "4"));
+  CHECK(column(rows, "check") == std::vector<std::string>(4, "pass"));
+}
+
 TEST_CASE("a case that two entries of a suite have gets one row, with a warning") {
   const TemporaryFolder folder;
   write_text(folder / "mine.yaml",

@@ -1,5 +1,6 @@
 // --workload train: what its rows, files and messages say.
 #include <catch2/catch.hpp>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -132,6 +133,20 @@ TEST_CASE("a step's trace shows its forward, backward and optimizer") {
   for (const auto* name : {"forward", "backward", "optimizer", "all-reduce gradients"}) {
     INFO(name);
     CHECK(names.contains(name));
+  }
+}
+
+TEST_CASE("a trace of replicas shows the collectives over the plan's ranks and those over the replicas") {
+  const TemporaryFolder folder;
+  const Run run(folder, tiny_step + "--sp --seq 8 --dp 2 --shard parameters --trace t.json", {.ranks = 4});
+  REQUIRE(run.code() == 0);
+  const auto trace = nlohmann::json::parse(text_of(folder / "t.json"));
+  std::map<std::string, std::set<int>> ranks;
+  for (const auto& event : trace["traceEvents"]) ranks[event["name"]].insert(event["tid"].get<int>());
+  for (const auto* name : {"reduce-scatter layers.0.attention.wo", "all-gather parameters", "reduce-scatter gradients",
+                           "all-reduce loss"}) {
+    INFO(name);
+    CHECK(ranks[name] == std::set<int>{0, 1, 2, 3});
   }
 }
 
