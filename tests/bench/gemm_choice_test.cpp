@@ -36,8 +36,8 @@ TEST_CASE("a weight that packing makes more than 0.5% larger stays plain, unless
       const auto automatic = chosen(GemmPolicy::automatic, plans, dtype);
       for (const auto& [rows, columns] : weight_shapes(plans, dtype)) {
         CAPTURE(rows, columns, at::toString(dtype));
-        CHECK(relative_size(automatic.at(rows, columns), rows, columns, dtype) <= 1.005);
-        if (packs) CHECK(chosen(GemmPolicy::packed, plans, dtype).at(rows, columns) != GemmKernel::plain);
+        CHECK(relative_size(automatic.at(rows, columns).forward, rows, columns, dtype) <= 1.005);
+        if (packs) CHECK(chosen(GemmPolicy::packed, plans, dtype).at(rows, columns).forward != GemmKernel::plain);
       }
     }
   }
@@ -49,8 +49,11 @@ TEST_CASE("a training step's kernels keep every weight as it is") {
     const auto in_place = chosen(GemmPolicy::in_place, plans, dtype);
     const auto kernels = plain_kernels(dtype, at::kCPU);
     for (const auto& [rows, columns] : weight_shapes(plans, dtype)) {
-      CHECK(std::find(kernels.begin(), kernels.end(), in_place.at(rows, columns)) != kernels.end());
-      CHECK(relative_size(in_place.at(rows, columns), rows, columns, dtype) == 1);
+      auto chosen_here = in_place.at(rows, columns);
+      for (const auto gemm : {LinearGemm::forward, LinearGemm::input_gradient, LinearGemm::weight_gradient}) {
+        CHECK(std::find(kernels.begin(), kernels.end(), chosen_here.of(gemm)) != kernels.end());
+      }
+      CHECK(relative_size(chosen_here.forward, rows, columns, dtype) == 1);
     }
   }
 }
@@ -74,13 +77,14 @@ TEST_CASE("what is known is taken without a try, and what is tried becomes known
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
     const auto kernels = packed_kernels(dtype, at::kCPU);
     KnownChoices known;
-    for (const auto& [rows, columns] : weight_shapes(plans, dtype)) known[{64, rows, columns}] = kernels.back();
+    for (const auto& [rows, columns] : weight_shapes(plans, dtype)) known[{{64, rows, columns}}] = kernels.back();
     const auto choice = choose_kernels(GemmPolicy::automatic, plans, 64, dtype, at::kCPU, world, known);
-    for (const auto& [rows, columns] : weight_shapes(plans, dtype)) CHECK(choice.at(rows, columns) == kernels.back());
+    for (const auto& [rows, columns] : weight_shapes(plans, dtype))
+      CHECK(choice.at(rows, columns).forward == kernels.back());
     if (kernels.size() == 1) continue;
     KnownChoices learnt;
     const auto tried = choose_kernels(GemmPolicy::packed, plans, 64, dtype, at::kCPU, world, learnt);
-    for (const auto& [size, kernel] : learnt) CHECK(tried.at(size.n, size.k) == kernel);
+    for (const auto& [of, kernel] : learnt) CHECK(tried.at(of.size.n, of.size.k).forward == kernel);
     CHECK(learnt.empty() == (kernels.size() <= 2));  // one that packs needs no try
   }
 }
@@ -88,8 +92,29 @@ TEST_CASE("what is known is taken without a try, and what is tried becomes known
 TEST_CASE("a known kernel that the policy does not allow is not taken") {
   const auto plans = tp_plans(512);
   KnownChoices known;
-  for (const auto& [rows, columns] : weight_shapes(plans, at::kFloat)) known[{64, rows, columns}] = GemmKernel::plain;
+  for (const auto& [rows, columns] : weight_shapes(plans, at::kFloat)) known[{{64, rows, columns}}] = GemmKernel::plain;
   const auto choice = chosen(GemmPolicy::packed, plans, at::kFloat, known);
   for (const auto& [rows, columns] : weight_shapes(plans, at::kFloat))
-    CHECK(choice.at(rows, columns) != GemmKernel::plain);
+    CHECK(choice.at(rows, columns).forward != GemmKernel::plain);
+}
+
+TEST_CASE("each GEMM of a training step has a choice of its own, which becomes known by its name") {
+  const auto plans = tp_plans(512);
+  const auto kernels = plain_kernels(at::kFloat, at::kCPU);
+  const auto shapes = weight_shapes(plans, at::kFloat);
+  KnownChoices known;
+  for (const auto& [rows, columns] : shapes) {
+    known[{{64, rows, columns}, LinearGemm::forward}] = kernels.front();
+    known[{{64, rows, columns}, LinearGemm::input_gradient}] = kernels.back();
+  }
+  const auto before = known.size();
+  SerialWorld world;
+  const auto choice = choose_kernels(GemmPolicy::in_place, plans, 64, at::kFloat, at::kCPU, world, known);
+  for (const auto& [rows, columns] : shapes) {
+    CHECK(choice.at(rows, columns).forward == kernels.front());
+    CHECK(choice.at(rows, columns).input_gradient == kernels.back());
+    if (kernels.size() == 1) continue;
+    CHECK(choice.at(rows, columns).weight_gradient == known.at({{64, rows, columns}, LinearGemm::weight_gradient}));
+  }
+  CHECK(known.size() == before + (kernels.size() == 1 ? 0 : shapes.size()));
 }

@@ -18,7 +18,7 @@ using namespace tpsp;
 TEST_CASE("each kernel gets nine times, in the order of the question") {
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
     const auto kernels = packed_kernels(dtype, at::kCPU);
-    const auto samples = time_kernels(kernels, 32, 256, 512, dtype);
+    const auto samples = time_kernels(kernels, LinearGemm::forward, {32, 256, 512}, dtype);
     REQUIRE(samples.size() == kernels.size());
     for (const auto& of_kernel : samples) {
       CHECK(of_kernel.size() == 9);
@@ -31,7 +31,7 @@ namespace {
 
 // The median of the plain kernel's times.
 double usual_seconds(std::int64_t m, std::int64_t n, std::int64_t k) {
-  auto samples = time_kernels({GemmKernel::plain}, m, n, k, at::kFloat).front();
+  auto samples = time_kernels({GemmKernel::plain}, LinearGemm::forward, {m, n, k}, at::kFloat).front();
   std::sort(samples.begin(), samples.end());
   return samples[samples.size() / 2];
 }
@@ -53,7 +53,9 @@ TEST_CASE("a GEMM too large to run is timed in part, and its time is scaled up",
 }
 
 TEST_CASE("there is no time for nothing") {
-  CHECK_THAT(complaint_of([] { time_kernels({GemmKernel::plain}, 0, 4, 4, at::kFloat); }),
+  CHECK_THAT(complaint_of([] {
+               time_kernels({GemmKernel::plain}, LinearGemm::forward, {0, 4, 4}, at::kFloat);
+             }),
              Catch::Contains("no GEMM of [0, 4] with [4, 4]"));
 }
 

@@ -83,7 +83,9 @@ Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
     limit_flops *= passes;
     fill_expected_step(row, sweep.previews->of_step(plan, sweep.batch, seq, *sweep.training));
   }
-  row.gemm = fmt::format("{}", fmt::join(weights.kernels, "+"));
+  auto kernels = weights.kernels;
+  if (sweep.training) kernels.insert(weights.backward.begin(), weights.backward.end());
+  row.gemm = fmt::format("{}", fmt::join(kernels, "+"));
   row.gemm_cache = sweep.kernels.file();
   if (sweep.peaks) {
     row.peak_flops_per_s = sweep.peaks->gemm_flops_per_s;

@@ -18,22 +18,40 @@ namespace {
 constexpr std::size_t largest_file = 16 << 20;
 
 std::optional<GemmKernel> kernel_called(const std::string& name) {
-  for (const auto kernel :
-       {GemmKernel::plain, GemmKernel::onednn_plain, GemmKernel::amx, GemmKernel::onednn, GemmKernel::mkl}) {
+  for (const auto kernel : all_kernels()) {
     if (to_string(kernel) == name) return kernel;
   }
   return std::nullopt;
 }
 
-std::string text_of(const ProductSize& size) { return fmt::format("{}x{}x{}", size.m, size.n, size.k); }
+std::string text_of(const ChosenGemm& of) {
+  const auto& [size, gemm] = of;
+  auto text = fmt::format("{}x{}x{}", size.m, size.n, size.k);
+  if (gemm != LinearGemm::forward) text += fmt::format(":{}", to_string(gemm));
+  return text;
+}
 
-std::optional<ProductSize> size_in(const std::string& text) {
+std::optional<LinearGemm> gemm_called(const std::string& name) {
+  for (const auto gemm : {LinearGemm::input_gradient, LinearGemm::weight_gradient}) {
+    if (to_string(gemm) == name) return gemm;
+  }
+  return std::nullopt;
+}
+
+std::optional<ChosenGemm> gemm_in(const std::string& text) {
   std::istringstream in(text);
-  ProductSize size{};
+  ChosenGemm of{};
+  auto& size = of.size;
   char first = 0;
   char second = 0;
   if (!(in >> size.m >> first >> size.n >> second >> size.k) || first != 'x' || second != 'x') return std::nullopt;
-  return in.peek() == std::istringstream::traits_type::eof() ? std::optional(size) : std::nullopt;
+  if (in.peek() == std::istringstream::traits_type::eof()) return of;
+  std::string name;
+  if (in.get() != ':' || !std::getline(in, name)) return std::nullopt;
+  const auto gemm = gemm_called(name);
+  if (!gemm) return std::nullopt;
+  of.gemm = *gemm;
+  return of;
 }
 
 [[noreturn]] void refuse(const std::filesystem::path& file, const std::string& reason) {
@@ -46,9 +64,9 @@ std::optional<ProductSize> size_in(const std::string& text) {
 KnownChoices choices_of(const nlohmann::json& json, const std::filesystem::path& file) {
   KnownChoices choices;
   for (const auto& [size_text, name] : json.get<std::map<std::string, std::string>>()) {
-    const auto size = size_in(size_text);
-    if (!size) refuse(file, fmt::format("'{}' is no size like 1024x5504x4096", size_text));
-    if (const auto kernel = kernel_called(name)) choices[*size] = *kernel;  // another version's kernels are not ours
+    const auto of = gemm_in(size_text);
+    if (!of) refuse(file, fmt::format("'{}' is no size like 1024x5504x4096", size_text));
+    if (const auto kernel = kernel_called(name)) choices[*of] = *kernel;  // another version's kernels are not ours
   }
   return choices;
 }
@@ -74,7 +92,7 @@ void GemmCache::save() {
   }
   nlohmann::json json = nlohmann::json::object();
   for (const auto& [machine, choices] : machines_) {
-    for (const auto& [size, kernel] : choices) json[machine][text_of(size)] = to_string(kernel);
+    for (const auto& [of, kernel] : choices) json[machine][text_of(of)] = to_string(kernel);
   }
   std::error_code error;
   if (file_.has_parent_path()) std::filesystem::create_directories(file_.parent_path(), error);
@@ -96,7 +114,7 @@ std::optional<std::filesystem::path> default_gemm_cache() {
 
 std::string text_of(const KnownChoices& choices) {
   std::string text;
-  for (const auto& [size, kernel] : choices) text += fmt::format("{} {}\n", text_of(size), to_string(kernel));
+  for (const auto& [of, kernel] : choices) text += fmt::format("{} {}\n", text_of(of), to_string(kernel));
   return text;
 }
 
@@ -104,9 +122,9 @@ KnownChoices choices_in(const std::string& text) {
   KnownChoices choices;
   std::istringstream lines(text);
   for (std::string size_text, name; lines >> size_text >> name;) {
-    const auto size = size_in(size_text);
+    const auto of = gemm_in(size_text);
     const auto kernel = kernel_called(name);
-    if (size && kernel) choices[*size] = *kernel;
+    if (of && kernel) choices[*of] = *kernel;
   }
   return choices;
 }

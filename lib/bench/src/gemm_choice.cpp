@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "out_of_memory.h"
 #include "tpsp/core/error.h"
@@ -45,11 +46,13 @@ constexpr double largest_automatic = 1.005;
 WeightForms weight_forms(const LoweredPlan& plan, c10::ScalarType dtype, const GemmChoice& choice) {
   WeightForms forms;
   const auto note = [&](std::int64_t rows, std::int64_t columns) {
-    const auto kernel = choice.at(rows, columns);
+    const auto kernels = choice.at(rows, columns);
     const auto bytes = rows * columns * static_cast<std::int64_t>(c10::elementSize(dtype));
     forms.largest_bytes = std::max(forms.largest_bytes, bytes);
-    forms.kernels.emplace(to_string(kernel));
-    return kernel;
+    forms.kernels.emplace(to_string(kernels.forward));
+    for (const auto kernel : {kernels.input_gradient, kernels.weight_gradient})
+      forms.backward.emplace(to_string(kernel));
+    return kernels;
   };
   const AllocationMeter meter(c10::kMeta);
   const ResidentWeights weights(plan, 0, {.dtype = dtype, .device = c10::kMeta, .kernel = note});
@@ -89,9 +92,9 @@ std::size_t clearly_fastest(const std::vector<std::vector<double>>& samples) {
   return best;
 }
 
-GemmKernel GemmChoice::at(std::int64_t rows, std::int64_t columns) const {
+GemmKernels GemmChoice::at(std::int64_t rows, std::int64_t columns) const {
   const auto found = kernels_.find({rows, columns});
-  return found == kernels_.end() ? GemmKernel::plain : found->second;
+  return found == kernels_.end() ? GemmKernels() : found->second;
 }
 
 KernelChoice GemmChoice::as_function() const {
@@ -107,42 +110,71 @@ std::vector<std::vector<double>> slowest_samples(const std::vector<std::vector<d
   return slowest;
 }
 
+/// Who chooses, and of what.
+struct Choosing {
+  GemmPolicy policy;
+  std::vector<GemmKernel> kernels;  ///< in the order of preference
+  c10::ScalarType dtype;
+  World& world;
+};
+
+// Those whose form of the weight is not too large.
+std::vector<GemmKernel> allowed_kernels(const Choosing& choosing, const ProductSize& size) {
+  if (choosing.policy != GemmPolicy::automatic || choosing.kernels.size() == 1) return choosing.kernels;
+  const auto sizes = relative_sizes(choosing.kernels, size.n, size.k, choosing.dtype, choosing.world);
+  std::vector<GemmKernel> allowed;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] <= largest_automatic) allowed.push_back(choosing.kernels[i]);
+  }
+  return allowed;
+}
+
+// Nothing where a rank runs out of memory. Collective.
+std::optional<GemmKernel> try_kernels(const Choosing& choosing, const std::vector<GemmKernel>& kernels,
+                                      const ChosenGemm& of) {
+  std::vector<std::vector<double>> samples;
+  choosing.world.barrier();
+  const bool failed = any_runs_out_of_memory(
+      choosing.world, [&] { samples = time_kernels(kernels, of.gemm, of.size, choosing.dtype); });
+  if (failed) return std::nullopt;
+  return kernels[clearly_fastest(slowest_samples(samples, choosing.world))];
+}
+
+std::vector<LinearGemm> gemms_of(GemmPolicy policy) {
+  if (policy != GemmPolicy::in_place) return {LinearGemm::forward};
+  return {LinearGemm::forward, LinearGemm::input_gradient, LinearGemm::weight_gradient};
+}
+
 }  // namespace
 
 GemmChoice choose_kernels(GemmPolicy policy, const std::vector<LoweredPlan>& plans, std::int64_t tokens,
                           c10::ScalarType dtype, c10::Device device, World& world, KnownChoices& known) {
-  GemmChoice choice;
-  std::vector<GemmKernel> kernels;
+  Choosing choosing{.policy = policy, .kernels = {}, .dtype = dtype, .world = world};
+  auto& kernels = choosing.kernels;
   agree(world, [&] { kernels = candidates(policy, dtype, device); });
   std::string names;
   for (const auto kernel : kernels) names += fmt::format("--gemm {}\n", to_string(kernel));
   require_same(world, names);
+  GemmChoice choice;
   for (const auto& [rows, columns] : weight_shapes(plans, dtype)) {
-    const ProductSize size{.m = tokens, .n = rows, .k = columns};
-    const auto found = known.find(size);
-    if (found != known.end() && std::find(kernels.begin(), kernels.end(), found->second) != kernels.end()) {
-      choice.set(rows, columns, found->second);
-      continue;
+    for (const auto gemm : gemms_of(policy)) {
+      const ChosenGemm of{.size = {.m = tokens, .n = rows, .k = columns}, .gemm = gemm};
+      const auto found = known.find(of);
+      if (found != known.end() && std::find(kernels.begin(), kernels.end(), found->second) != kernels.end()) {
+        choice.set(rows, columns, gemm, found->second);
+        continue;
+      }
+      const auto allowed = allowed_kernels(choosing, of.size);
+      choice.set(rows, columns, gemm, allowed.front());
+      if (allowed.size() == 1) continue;
+      const auto fastest = try_kernels(choosing, allowed, of);
+      if (!fastest) {
+        choice.note_untried();
+        continue;
+      }
+      known[of] = *fastest;
+      choice.set(rows, columns, gemm, *fastest);
     }
-    choice.set(rows, columns, kernels.front());
-    if (kernels.size() == 1) continue;
-    const auto sizes = relative_sizes(kernels, rows, columns, dtype, world);
-    std::vector<GemmKernel> allowed;
-    for (std::size_t i = 0; i < kernels.size(); ++i) {
-      if (policy != GemmPolicy::automatic || sizes[i] <= largest_automatic) allowed.push_back(kernels[i]);
-    }
-    choice.set(rows, columns, allowed.front());
-    if (allowed.size() == 1) continue;
-    std::vector<std::vector<double>> samples;
-    world.barrier();
-    const bool failed = any_runs_out_of_memory(
-        world, [&, n = rows, k = columns] { samples = time_kernels(allowed, tokens, n, k, dtype); });
-    if (failed) {
-      choice.note_untried();
-      continue;
-    }
-    known[size] = allowed[clearly_fastest(slowest_samples(samples, world))];
-    choice.set(rows, columns, known[size]);
   }
   return choice;
 }

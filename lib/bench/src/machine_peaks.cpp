@@ -19,7 +19,7 @@ double seconds_for(const Sweep& sweep) {
 }
 
 PeakSearch search_for(const Sweep& sweep) {
-  PeakSearch search{.sizes = {}, .seconds_each = seconds_for(sweep)};
+  PeakSearch search{.sizes = {}, .seconds_each = seconds_for(sweep), .backward = sweep.training.has_value()};
   for (const auto& [rows, columns] : weight_shapes(sweep.plans, sweep.dtype)) {
     search.sizes.push_back({.m = sweep.batch * longest_of(sweep), .n = rows, .k = columns});
   }

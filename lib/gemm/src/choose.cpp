@@ -3,6 +3,8 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
+#include <functional>
+
 #include "timing.h"
 #include "tpsp/core/error.h"
 
@@ -12,27 +14,51 @@ namespace {
 constexpr double flops_of_a_part = 3e9;  // some 20 ms of a core that does 150 GFLOP/s
 constexpr int calls_of_a_kernel = 9;
 
+GemmWeight weight_with(GemmKernel kernel, LinearGemm gemm, const at::Tensor& weight) {
+  GemmKernels kernels;
+  kernels.of(gemm) = kernel;
+  return {weight, kernels};
+}
+
+/// All that the three products read and write: y = x W^T, and gradients.
+struct Operands {
+  at::Tensor x;   ///< `[m, k]`
+  at::Tensor y;   ///< `[m, n]`
+  at::Tensor dw;  ///< `[n, k]`
+};
+
+void multiply(const GemmWeight& weight, LinearGemm gemm, const Operands& operands) {
+  switch (gemm) {
+    case LinearGemm::forward: return weight.multiply(operands.x, operands.y);
+    case LinearGemm::input_gradient: return weight.multiply_input_gradient(operands.y, operands.x);
+    case LinearGemm::weight_gradient:
+      return weight.multiply_weight_gradient(operands.y, operands.x, operands.dw, false);
+  }
+}
+
 }  // namespace
 
-std::vector<std::vector<double>> time_kernels(const std::vector<GemmKernel>& kernels, std::int64_t m, std::int64_t n,
-                                              std::int64_t k, at::ScalarType dtype) {
+std::vector<std::vector<double>> time_kernels(const std::vector<GemmKernel>& kernels, LinearGemm gemm,
+                                              const ProductSize& size, at::ScalarType dtype) {
+  const auto [m, n, k] = size;
   if (m < 1 || n < 1 || k < 1) {
     throw bad_input({.where = "GEMM", .what = fmt::format("no GEMM of [{}, {}] with [{}, {}]", m, k, n, k)});
   }
   const c10::InferenceMode no_gradients;
-  const auto [rows, columns, features] = part_of({m, n, k}, flops_of_a_part);
-  const auto x = numbers(rows, features, dtype, at::kCPU);
-  const auto out = at::empty({rows, columns}, x.options());
+  const auto [rows, columns, features] = part_of(size, flops_of_a_part);
+  const Operands operands{.x = numbers(rows, features, dtype, at::kCPU),
+                          .y = numbers(rows, columns, dtype, at::kCPU),
+                          .dw = at::empty({gemm == LinearGemm::weight_gradient ? columns : 0, features}, dtype)};
   std::vector<GemmWeight> weights;
   for (const auto kernel : kernels) {
-    weights.emplace_back(numbers(columns, features, dtype, at::kCPU), kernel);
-    weights.back().multiply(x, out);
+    weights.push_back(weight_with(kernel, gemm, numbers(columns, features, dtype, at::kCPU)));
+    multiply(weights.back(), gemm, operands);
   }
   const auto scale = product_flops(m, n, k) / product_flops(rows, columns, features);
   std::vector<std::vector<double>> samples(kernels.size());
   for (int call = 0; call < calls_of_a_kernel; ++call) {
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      samples[i].push_back(scale * seconds_of([&] { weights[i].multiply(x, out); }));
+      samples[i].push_back(scale * seconds_of([&] { multiply(weights[i], gemm, operands); }));
     }
   }
   return samples;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "tpsp/gemm/weight.h"
+
 namespace tpsp {
 
 class PackedWeight {
@@ -17,10 +19,9 @@ class PackedWeight {
 
   /// Whether the rows of x and out may lie further apart than they are long.
   virtual bool takes_strides() const { return true; }
-  /// out = x W^T; neither is meta, and there is at least one row.
+  /// out = x W^T, of at least one row. Neither is meta, but where the weight is kept as it is.
   virtual void multiply(const at::Tensor& x, const at::Tensor& out) const = 0;
-  /// out = gradient W, likewise. For a weight that is kept as it is.
-  virtual void multiply_backward(const at::Tensor& gradient, const at::Tensor& out) const;
+  /// The weight, where it is kept as it is.
   virtual at::Tensor plain() const { return {}; }
   virtual at::Device device() const = 0;
   virtual at::ScalarType dtype() const = 0;
@@ -37,8 +38,8 @@ inline std::int64_t row_stride(const at::Tensor& matrix) {
   return matrix.size(0) == 1 ? matrix.size(1) : matrix.stride(0);
 }
 
-std::unique_ptr<const PackedWeight> pack_plain(const at::Tensor& weight);
-std::unique_ptr<const PackedWeight> pack_onednn_plain(const at::Tensor& weight);
+/// By a kernel of plain_kernels.
+std::unique_ptr<const PackedWeight> keep_plain(const at::Tensor& weight, GemmKernel kernel);
 std::unique_ptr<const PackedWeight> pack_amx(const at::Tensor& weight);
 std::unique_ptr<const PackedWeight> pack_onednn(const at::Tensor& weight);
 std::unique_ptr<const PackedWeight> pack_mkl(const at::Tensor& weight);

@@ -30,7 +30,17 @@ Multiplication with_weight(GemmKernel kernel, const at::Tensor& x, const at::Ten
   return [=] { packed->multiply(x, out); };
 }
 
-std::vector<Kernel> kernels_at_hand(at::ScalarType dtype, at::Device device) {
+// The gradient of `weight`, whose own values do not count.
+Multiplication with_weight_gradient(GemmKernel kernel, const at::Tensor& x, const at::Tensor& weight) {
+  GemmKernels kernels;
+  kernels.weight_gradient = kernel;
+  const auto kept = std::make_shared<const GemmWeight>(weight, kernels);
+  const auto gradient = numbers(x.size(0), weight.size(0), x.scalar_type(), x.device());
+  const auto out = at::empty_like(weight);
+  return [=] { kept->multiply_weight_gradient(gradient, x, out, /*adds=*/false); };
+}
+
+std::vector<Kernel> kernels_at_hand(at::ScalarType dtype, at::Device device, bool backward) {
   std::vector<Kernel> kernels;
   for (const auto kernel : packed_kernels(dtype, device)) {
     kernels.push_back({std::string(to_string(kernel)), [kernel](const at::Tensor& x, const at::Tensor& weight) {
@@ -38,6 +48,12 @@ std::vector<Kernel> kernels_at_hand(at::ScalarType dtype, at::Device device) {
                        }});
   }
   if (device.is_cpu() && has_onednn_linear(dtype)) kernels.push_back({"onednn-linear", onednn_linear});
+  if (!backward) return kernels;
+  for (const auto kernel : plain_kernels(dtype, device)) {
+    kernels.push_back(
+        {fmt::format("{}:{}", to_string(kernel), to_string(LinearGemm::weight_gradient)),
+         [kernel](const at::Tensor& x, const at::Tensor& weight) { return with_weight_gradient(kernel, x, weight); }});
+  }
   return kernels;
 }
 
@@ -99,7 +115,7 @@ double best_rate(const Candidate& candidate, const Operands& operands, double se
 
 void measure_products(Peaks& peaks, const PeakSearch& search, at::ScalarType dtype, at::Device device) {
   constexpr double near_the_best = 0.75;
-  const auto kernels = kernels_at_hand(dtype, device);
+  const auto kernels = kernels_at_hand(dtype, device, search.backward);
   std::vector<Candidate> candidates;
   double first_best = 0;
   for (const auto& size : sizes_to_try(search.sizes, device)) {
@@ -161,7 +177,7 @@ Peaks measure_peaks(at::ScalarType dtype, at::Device device, const PeakSearch& s
 double measure_gemm_rate(const std::string& kernel, const ProductSize& size, double seconds, at::ScalarType dtype,
                          at::Device device) {
   const c10::InferenceMode no_gradients;
-  const auto kernels = kernels_at_hand(dtype, device);
+  const auto kernels = kernels_at_hand(dtype, device, /*backward=*/true);
   const auto found =
       std::find_if(kernels.begin(), kernels.end(), [&](const Kernel& one) { return one.name == kernel; });
   if (found == kernels.end())

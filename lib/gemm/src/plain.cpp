@@ -1,63 +1,58 @@
+#include "as_it_lies.h"
+
+#include <fmt/format.h>
+
 #include "onednn_as_it_lies.h"
 #include "packed_weight.h"
-#include "tpsp/gemm/weight.h"
+#include "tpsp/core/error.h"
 
 namespace tpsp {
 namespace {
 
-class PlainWeight : public PackedWeight {
+class PlainWeight final : public PackedWeight {
  public:
-  explicit PlainWeight(const at::Tensor& weight) : weight_(weight), transposed_(weight.t()) {}
+  PlainWeight(const at::Tensor& weight, GemmKernel kernel)
+      : weight_(weight), transposed_(weight.t()), kernel_(kernel) {}
 
   void multiply(const at::Tensor& x, const at::Tensor& out) const override {
-    auto target = out;  // at::mm_out wants a handle that it could resize; the sizes fit
-    at::mm_out(target, x, transposed_);
-  }
-  void multiply_backward(const at::Tensor& gradient, const at::Tensor& out) const override {
-    if (onednn_multiply(gradient, weight_, out)) return;
-    auto target = out;
-    at::mm_out(target, gradient, weight_);
+    multiply_as_it_lies(kernel_, x, transposed_, out, /*adds=*/false);
   }
   at::Tensor plain() const override { return weight_; }
   at::Device device() const override { return weight_.device(); }
   at::ScalarType dtype() const override { return weight_.scalar_type(); }
   std::int64_t bytes() const override { return static_cast<std::int64_t>(weight_.nbytes()); }
 
- protected:
-  const at::Tensor& transposed() const { return transposed_; }
-
  private:
   at::Tensor weight_;
   at::Tensor transposed_;  // a view
+  GemmKernel kernel_;
 };
 
-class OnednnPlainWeight final : public PlainWeight {
- public:
-  using PlainWeight::PlainWeight;
-
-  void multiply(const at::Tensor& x, const at::Tensor& out) const override {
-    if (!onednn_multiply(x, transposed(), out)) PlainWeight::multiply(x, out);
+bool by_onednn(GemmKernel kernel, const at::Tensor& a, const at::Tensor& b, const at::Tensor& out, bool adds) {
+  switch (kernel) {
+    case GemmKernel::plain: return false;
+    case GemmKernel::onednn_plain: return onednn_multiply(OnednnGemm::first, a, b, out, adds);
+    case GemmKernel::onednn_jit: return onednn_multiply(OnednnGemm::jit, a, b, out, adds);
+    default: break;
   }
-};
+  throw internal_error({.where = "GEMM", .what = fmt::format("'{}' packs its weight", to_string(kernel))});
+}
 
 }  // namespace
 
-void multiply_weight_gradient(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& out, bool adds) {
-  if (out.is_meta() || onednn_multiply(gradient.t(), x, out, adds)) return;
-  auto target = out;
+void multiply_as_it_lies(GemmKernel kernel, const at::Tensor& a, const at::Tensor& b, const at::Tensor& out,
+                         bool adds) {
+  if (by_onednn(kernel, a, b, out, adds) || out.is_meta()) return;
+  auto target = out;  // at::mm_out wants a handle that it could resize; the sizes fit
   if (adds) {
-    target.addmm_(gradient.t(), x);
+    target.addmm_(a, b);
   } else {
-    at::mm_out(target, gradient.t(), x);
+    at::mm_out(target, a, b);
   }
 }
 
-std::unique_ptr<const PackedWeight> pack_plain(const at::Tensor& weight) {
-  return std::make_unique<const PlainWeight>(weight);
-}
-
-std::unique_ptr<const PackedWeight> pack_onednn_plain(const at::Tensor& weight) {
-  return std::make_unique<const OnednnPlainWeight>(weight);
+std::unique_ptr<const PackedWeight> keep_plain(const at::Tensor& weight, GemmKernel kernel) {
+  return std::make_unique<const PlainWeight>(weight, kernel);
 }
 
 }  // namespace tpsp

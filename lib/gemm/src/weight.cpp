@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "as_it_lies.h"
+#include "onednn_as_it_lies.h"
 #include "packed_weight.h"
 #include "tpsp/core/error.h"
 
@@ -14,11 +16,35 @@ std::string_view to_string(GemmKernel kernel) {
   switch (kernel) {
     case GemmKernel::plain: return "plain";
     case GemmKernel::onednn_plain: return "onednn-plain";
+    case GemmKernel::onednn_jit: return "onednn-jit";
     case GemmKernel::amx: return "amx";
     case GemmKernel::onednn: return "onednn";
     case GemmKernel::mkl: return "mkl";
   }
   return "unknown kernel";
+}
+
+std::vector<GemmKernel> all_kernels() {
+  return {GemmKernel::plain, GemmKernel::onednn_plain, GemmKernel::onednn_jit,
+          GemmKernel::amx,   GemmKernel::onednn,       GemmKernel::mkl};
+}
+
+std::string_view to_string(LinearGemm gemm) {
+  switch (gemm) {
+    case LinearGemm::forward: return "forward";
+    case LinearGemm::input_gradient: return "input-gradient";
+    case LinearGemm::weight_gradient: return "weight-gradient";
+  }
+  return "unknown GEMM";
+}
+
+GemmKernel& GemmKernels::of(LinearGemm gemm) {
+  switch (gemm) {
+    case LinearGemm::forward: break;
+    case LinearGemm::input_gradient: return input_gradient;
+    case LinearGemm::weight_gradient: return weight_gradient;
+  }
+  return forward;
 }
 
 std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device) {
@@ -32,9 +58,12 @@ std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device) 
 }
 
 std::vector<GemmKernel> plain_kernels(at::ScalarType dtype, at::Device device) {
-  const bool on_cpu = device.is_cpu() || device.is_meta();
-  if (on_cpu && onednn_packs(dtype)) return {GemmKernel::onednn_plain, GemmKernel::plain};
-  return {GemmKernel::plain};
+  if (!device.is_cpu() && !device.is_meta()) return {GemmKernel::plain};
+  std::vector<GemmKernel> kernels;
+  if (onednn_packs(dtype)) kernels.push_back(GemmKernel::onednn_plain);
+  if (onednn_has(OnednnGemm::jit, dtype)) kernels.push_back(GemmKernel::onednn_jit);
+  kernels.push_back(GemmKernel::plain);
+  return kernels;
 }
 
 namespace {
@@ -77,10 +106,11 @@ std::unique_ptr<const PackedWeight> pack(const at::Tensor& weight, GemmKernel ke
     case GemmKernel::amx: return pack_amx(weight);
     case GemmKernel::onednn: return pack_onednn(weight);
     case GemmKernel::mkl: return pack_mkl(weight);
-    case GemmKernel::onednn_plain: return pack_onednn_plain(weight);
-    case GemmKernel::plain: break;
+    case GemmKernel::plain:
+    case GemmKernel::onednn_plain:
+    case GemmKernel::onednn_jit: break;
   }
-  return pack_plain(weight);
+  return keep_plain(weight, kernel);
 }
 
 void require_operand(const at::Tensor& matrix, std::string_view name, std::int64_t columns,
@@ -121,7 +151,8 @@ void multiply_by_copies(const PackedWeight& weight, const at::Tensor& x, const a
 
 }  // namespace
 
-GemmWeight::GemmWeight(at::Tensor weight, GemmKernel kernel) : kernel_(kernel), packed_(pack(weight, kernel)) {
+GemmWeight::GemmWeight(at::Tensor weight, GemmKernels kernels)
+    : kernels_(kernels), packed_(pack(weight, kernels.forward)) {
   rows_ = weight.size(0);
   columns_ = weight.size(1);
 }
@@ -137,21 +168,32 @@ void GemmWeight::multiply(const at::Tensor& x, const at::Tensor& out) const {
   }
   if (out.size(0) == 0) return;
   if (!packed_->takes_strides() && !(is_dense(x) && is_dense(out))) return multiply_by_copies(*packed_, x, out);
-  if (!out.is_meta()) packed_->multiply(x, out);
+  if (!out.is_meta() || plain().defined()) packed_->multiply(x, out);
 }
 
-void PackedWeight::multiply_backward(const at::Tensor&, const at::Tensor&) const {
-  throw refusal("no backward of a packed weight", "it is packed for the forward alone");
-}
-
-void GemmWeight::multiply_backward(const at::Tensor& gradient, const at::Tensor& out) const {
+void GemmWeight::multiply_input_gradient(const at::Tensor& gradient, const at::Tensor& out) const {
+  const auto weight = plain();
+  if (!weight.defined()) throw refusal("no backward of a packed weight", "it is packed for the forward alone");
   require_operand(gradient, "the gradient", rows_, *packed_);
   require_operand(out, "the output", columns_, *packed_);
   if (gradient.size(0) != out.size(0)) {
     throw refusal(fmt::format("the output has {} rows", out.size(0)),
                   fmt::format("the gradient has {}", gradient.size(0)));
   }
-  if (out.size(0) > 0 && !out.is_meta()) packed_->multiply_backward(gradient, out);
+  if (out.size(0) > 0) multiply_as_it_lies(kernels_.input_gradient, gradient, weight, out, /*adds=*/false);
+}
+
+void GemmWeight::multiply_weight_gradient(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& out,
+                                          bool adds) const {
+  require_operand(gradient, "the gradient", rows_, *packed_);
+  require_operand(x, "the input", columns_, *packed_);
+  require_operand(out, "the weight's gradient", columns_, *packed_);
+  if (gradient.size(0) != x.size(0) || out.size(0) != rows_) {
+    throw refusal(
+        fmt::format("gradients of {} rows into a weight's gradient of {} rows", gradient.size(0), out.size(0)),
+        fmt::format("the input has {} rows, the weight {}", x.size(0), rows_));
+  }
+  multiply_as_it_lies(kernels_.weight_gradient, gradient.t(), x, out, adds);
 }
 
 std::int64_t GemmWeight::bytes() const { return packed_->bytes(); }

@@ -93,14 +93,17 @@ Sharded Layers::gemm(const Sharded& value, const std::string& module, Placement 
 }
 
 void Layers::weight_backward(const Sharded& gradient, const Sharded& input, const std::string& module) const {
-  auto& weight = gradients_->at(module);
-  const auto rows = weight.value.size(0);
-  const auto columns = weight.value.size(1);
-  const auto flops = product_flops(input.local.numel() / columns, rows, columns);
-  const EventScope scope(context_.events, {.phase = Phase::gemm, .module = module, .flops = flops});
-  ops::linear_backward_weight(gradient.local, input.local, weight.value, weight.started);
-  weight.started = true;
-  weight.partial = input.placement.is_shard(seq_dim) && context_.tp.size() > 1;
+  weight_gradient(gradient, input, *weights_.product(module), module);
+}
+
+void Layers::weight_gradient(const Sharded& gradient, const Sharded& input, const GemmWeight& weight,
+                             const std::string& name) const {
+  auto& [value, started, partial] = gradients_->at(name);
+  const EventScope scope(context_.events,
+                         {.phase = Phase::gemm, .module = name, .flops = flops_of(input.local, weight)});
+  ops::linear_backward_weight(gradient.local, weight, input.local, value, started);
+  started = true;
+  partial = input.placement.is_shard(seq_dim) && context_.tp.size() > 1;
 }
 
 Sharded Layers::input_backward(const Sharded& gradient, const std::string& module) const {
@@ -161,7 +164,7 @@ Sharded Layers::gemms_backward(std::vector<Sharded> gradients, const InputAgain&
     auto together = gradients.front();
     together.local = side_by_side(gradients);
     gradients.clear();
-    weight_backward(together, input(), container);
+    weight_gradient(together, input(), fused->weight, container);
     return input_gradient(together, fused->weight, container, plan);
   }
   std::vector<Placement> before_arrival;

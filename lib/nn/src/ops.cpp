@@ -398,12 +398,12 @@ void swiglu_backward(const at::Tensor& result, const at::Tensor& gate, const at:
 }
 
 void linear_backward_input(const at::Tensor& gradient, const GemmWeight& weight, const at::Tensor& input_gradient) {
-  weight.multiply_backward(rows_of(gradient), rows_of(input_gradient));
+  weight.multiply_input_gradient(rows_of(gradient), rows_of(input_gradient));
 }
 
-void linear_backward_weight(const at::Tensor& gradient, const at::Tensor& input, const at::Tensor& weight_gradient,
-                            bool adds) {
-  multiply_weight_gradient(rows_of(gradient), rows_of(input), weight_gradient, adds);
+void linear_backward_weight(const at::Tensor& gradient, const GemmWeight& weight, const at::Tensor& input,
+                            const at::Tensor& weight_gradient, bool adds) {
+  weight.multiply_weight_gradient(rows_of(gradient), rows_of(input), weight_gradient, adds);
 }
 
 void embedding_backward(const at::Tensor& gradient, const at::Tensor& ids, std::int64_t first_row,

@@ -139,7 +139,7 @@ Parameter parameter_of(const std::string& name, std::vector<Module> modules, con
 }  // namespace
 
 GemmWeight make_gemm_weight(at::Tensor weight, const KernelChoice& kernel) {
-  const auto chosen = kernel ? kernel(weight.size(0), weight.size(1)) : GemmKernel::plain;
+  const auto chosen = kernel ? kernel(weight.size(0), weight.size(1)) : GemmKernels();
   return {std::move(weight), chosen};
 }
 

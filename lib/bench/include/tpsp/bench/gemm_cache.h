@@ -12,7 +12,7 @@
 namespace tpsp {
 
 /// A JSON object of machines and settings, each with its choices: {"AMD EPYC, LibTorch 2.11.0, ...":
-/// {"1024x5504x4096": "onednn"}}, the sizes as m x n x k.
+/// {"1024x5504x4096": "onednn"}}, the sizes as m x n x k, those of a backward as "1024x5504x4096:weight-gradient".
 class GemmCache {
  public:
   /// Reads the file; one that is missing has no choices. Throws bad_input, naming it, for another content.
@@ -33,7 +33,7 @@ class GemmCache {
 /// "tpsp-bench/gemm.json" in the user's cache folder (XDG_CACHE_HOME, or .cache in HOME); nothing where there is none.
 std::optional<std::filesystem::path> default_gemm_cache();
 
-/// Choices as text and back, to give them to the other ranks: a line of size and kernel each. Lines that name an
+/// Choices as text and back, to give them to the other ranks: a line of GEMM and kernel each. Lines that name an
 /// unknown kernel are left out.
 std::string text_of(const KnownChoices& choices);
 KnownChoices choices_in(const std::string& text);

@@ -26,11 +26,13 @@ enum class GemmPolicy {
 
 std::string_view to_string(GemmPolicy policy);
 
-/// The kernel for each shape of a weight; plain for shapes that it does not know.
+/// The kernels for each shape of a weight; plain for shapes that it does not know.
 class GemmChoice {
  public:
-  GemmKernel at(std::int64_t rows, std::int64_t columns) const;
-  void set(std::int64_t rows, std::int64_t columns, GemmKernel kernel) { kernels_[{rows, columns}] = kernel; }
+  GemmKernels at(std::int64_t rows, std::int64_t columns) const;
+  void set(std::int64_t rows, std::int64_t columns, LinearGemm gemm, GemmKernel kernel) {
+    kernels_[{rows, columns}].of(gemm) = kernel;
+  }
   KernelChoice as_function() const;
 
   /// Shapes whose kernels a rank had too little memory to try.
@@ -42,7 +44,7 @@ class GemmChoice {
   void set_file(std::string file) { file_ = std::move(file); }
 
  private:
-  std::map<std::pair<std::int64_t, std::int64_t>, GemmKernel> kernels_;
+  std::map<std::pair<std::int64_t, std::int64_t>, GemmKernels> kernels_;
   std::int64_t untried_ = 0;
   std::string file_;
 };
@@ -52,7 +54,8 @@ struct WeightForms {
   std::int64_t bytes = 0;
   std::int64_t allocated_bytes = 0;  ///< by the tensors that hold them
   std::int64_t largest_bytes = 0;    ///< of one of them before it is packed, fused ones among them
-  std::set<std::string> kernels;     ///< that multiply with them
+  std::set<std::string> kernels;     ///< that multiply with them in a forward
+  std::set<std::string> backward;    ///< and in a backward
 };
 WeightForms weight_forms(const LoweredPlan& plan, c10::ScalarType dtype, const GemmChoice& choice);
 
@@ -64,14 +67,22 @@ std::set<std::pair<std::int64_t, std::int64_t>> weight_shapes(const std::vector<
 /// another is faster by more than 3% and the noise (the interval of the ratio of pairs ends below 0.97).
 std::size_t clearly_fastest(const std::vector<std::vector<double>>& samples);
 
-/// Choices of earlier runs, for one machine, setting and policy; on all ranks the same.
-using KnownChoices = std::map<ProductSize, GemmKernel>;
+/// A GEMM of `[m, k]` with a weight `[n, k]`, for which a kernel is chosen.
+struct ChosenGemm {
+  ProductSize size;
+  LinearGemm gemm = LinearGemm::forward;
 
-/// Chooses for every weight that a rank of `plans` multiplies with, for GEMMs of `tokens` rows: what `known` has, and
-/// otherwise each shape is timed once, on all ranks at the same time, the slowest rank's times count, so that all
-/// choose alike, and the choice becomes known. `automatic` leaves out a form that is more than 0.5% larger than the
-/// plain weight. Where a rank runs out of memory in trying, the first that the policy allows is taken. Throws bad_input
-/// for `packed` where nothing packs. Collective.
+  auto operator<=>(const ChosenGemm&) const = default;
+};
+
+/// Choices of earlier runs, for one machine, setting and policy; on all ranks the same.
+using KnownChoices = std::map<ChosenGemm, GemmKernel>;
+
+/// Chooses for every weight that a rank of `plans` multiplies with, for GEMMs of `tokens` rows, and with `in_place` for
+/// the backward's too: what `known` has, and otherwise each shape is timed once, on all ranks at the same time, the
+/// slowest rank's times count, so that all choose alike, and the choice becomes known. `automatic` leaves out a form
+/// that is more than 0.5% larger than the plain weight. Where a rank runs out of memory in trying, the first that the
+/// policy allows is taken. Throws bad_input for `packed` where nothing packs. Collective.
 GemmChoice choose_kernels(GemmPolicy policy, const std::vector<LoweredPlan>& plans, std::int64_t tokens,
                           c10::ScalarType dtype, c10::Device device, World& world, KnownChoices& known);
 

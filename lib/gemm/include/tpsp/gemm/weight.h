@@ -13,13 +13,35 @@ namespace tpsp {
 
 enum class GemmKernel {
   plain,         ///< at::mm on the weight as it is
-  onednn_plain,  ///< oneDNN's matmul on the weight as it is
+  onednn_plain,  ///< oneDNN's matmul on the weight as it is, by the implementation that it puts first
+  onednn_jit,    ///< likewise, by its GEMM with generated code (gemm:jit), which copies both operands as it goes
   amx,           ///< LibTorch's AMX micro-kernels over the weight in panels of columns
   onednn,        ///< oneDNN's matmul over the weight in the layout that oneDNN chooses
   mkl,           ///< MKL's GEMM with a packed matrix
 };
-/// "plain", "onednn-plain", "amx", "onednn", "mkl".
+/// "plain", "onednn-plain", "onednn-jit", "amx", "onednn", "mkl".
 std::string_view to_string(GemmKernel kernel);
+/// All of them.
+std::vector<GemmKernel> all_kernels();
+
+/// The GEMMs of a linear layer: Y = X W^T, and in the backward dX = dY W and dW = dY^T X.
+enum class LinearGemm { forward, input_gradient, weight_gradient };
+/// "forward", "input-gradient", "weight-gradient".
+std::string_view to_string(LinearGemm gemm);
+
+/// Which kernel each of a weight's GEMMs has; those of the backward are for a weight that is kept as it is.
+struct GemmKernels {
+  GemmKernel forward = GemmKernel::plain;
+  GemmKernel input_gradient = GemmKernel::plain;
+  GemmKernel weight_gradient = GemmKernel::plain;
+
+  GemmKernels() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor): for a forward alone one kernel is all there is to say
+  GemmKernels(GemmKernel of_forward) : forward(of_forward) {}
+
+  GemmKernel& of(LinearGemm gemm);
+  bool operator==(const GemmKernels&) const = default;
+};
 
 /// The kernels that this build and machine have for a dtype and device, in the order of preference: onednn on the CPU
 /// and the meta device, which stands for it, for the dtypes that it has more than plain loops for; plain, which is
@@ -28,7 +50,7 @@ std::string_view to_string(GemmKernel kernel);
 std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device);
 
 /// Likewise those that keep the weight as it is, so that an optimizer may write it and a backward read it the other
-/// way: onednn_plain where onednn is; plain.
+/// way: onednn_plain and onednn_jit where oneDNN has them for the dtype; plain.
 std::vector<GemmKernel> plain_kernels(at::ScalarType dtype, at::Device device);
 
 /// The version of the library behind the onednn kernel, "3.2.0"; empty in a build without it.
@@ -47,9 +69,9 @@ class GemmWeight {
  public:
   /// Packs `weight`, fp32 or bf16 with contiguous rows. The plain kernels keep the tensor itself; the others keep their
   /// packed form only, so that the tensor is freed unless referenced elsewhere. A meta weight packs into as many meta
-  /// bytes. Throws bad_input for another shape or dtype, an empty weight, and a kernel that neither
+  /// bytes. Throws internal_error for another shape or dtype, an empty weight, and a kernel that neither
   /// packed_kernels nor plain_kernels names.
-  GemmWeight(at::Tensor weight, GemmKernel kernel);
+  GemmWeight(at::Tensor weight, GemmKernels kernels);
   GemmWeight(GemmWeight&&) noexcept;
   GemmWeight& operator=(GemmWeight&&) noexcept;
   ~GemmWeight();
@@ -57,15 +79,20 @@ class GemmWeight {
   /// out[m, rows] = x[m, columns] W^T, for any m, summed in fp32 and rounded once. Both have the weight's dtype and
   /// device and contiguous rows; the row stride is free, so that each may be some columns of a wider
   /// matrix. They do not overlap. Writes into `out`. Takes no memory for matrices, but that onednn copies up to 256
-  /// rows at a time of what is wider than its rows; on meta it takes as much, and computes nothing. Throws bad_input
-  /// for what does not fit.
+  /// rows at a time of what is wider than its rows, and that onednn_jit sums up to 512 rows of a bf16 result in fp32;
+  /// on meta it takes as much, and computes nothing. Throws internal_error for what does not fit.
   void multiply(const at::Tensor& x, const at::Tensor& out) const;
 
   /// The backward of `multiply` for x: out[m, columns] = gradient[m, rows] W, as above. Only for a weight that is kept
   /// as it is; throws internal_error for others.
-  void multiply_backward(const at::Tensor& gradient, const at::Tensor& out) const;
+  void multiply_input_gradient(const at::Tensor& gradient, const at::Tensor& out) const;
 
-  GemmKernel kernel() const { return kernel_; }
+  /// The backward of `multiply` for W: out[rows, columns] = gradient[m, rows]^T x[m, columns], or added to what `out`
+  /// holds where `adds`, as above.
+  void multiply_weight_gradient(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& out,
+                                bool adds) const;
+
+  const GemmKernels& kernels() const { return kernels_; }
   std::int64_t rows() const { return rows_; }
   std::int64_t columns() const { return columns_; }
   /// What the weight takes in this form.
@@ -75,14 +102,10 @@ class GemmWeight {
   at::Tensor plain() const;
 
  private:
-  GemmKernel kernel_;
+  GemmKernels kernels_;
   std::int64_t rows_;
   std::int64_t columns_;
   std::unique_ptr<const PackedWeight> packed_;
 };
-
-/// The backward of `multiply` for W: out[n, k] = gradient^T[n, m] x[m, k], or added to what `out` holds where `adds`.
-/// Rows of gradient and x may have gaps between them; all are of one dtype and device. Nothing on meta.
-void multiply_weight_gradient(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& out, bool adds);
 
 }  // namespace tpsp

@@ -109,6 +109,8 @@ class Layers {
                      const at::Tensor& of_input, bool adds) const;
   Sharded input_gradient(const Sharded& gradient, const GemmWeight& weight, const std::string& name,
                          const ModulePlan& plan) const;
+  void weight_gradient(const Sharded& gradient, const Sharded& input, const GemmWeight& weight,
+                       const std::string& name) const;
 
   const LoweredPlan& plan_;
   const WeightSource& weights_;

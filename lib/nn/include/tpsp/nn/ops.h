@@ -106,8 +106,8 @@ void swiglu_backward(const at::Tensor& result, const at::Tensor& gate, const at:
 void linear_backward_input(const at::Tensor& gradient, const GemmWeight& weight, const at::Tensor& input_gradient);
 /// dW = dY^T X, `[out, in]`, of `gradient` `[seq, batch, out]` and `input` `[seq, batch, in]`; added to what
 /// `weight_gradient` holds where `adds`.
-void linear_backward_weight(const at::Tensor& gradient, const at::Tensor& input, const at::Tensor& weight_gradient,
-                            bool adds);
+void linear_backward_weight(const at::Tensor& gradient, const GemmWeight& weight, const at::Tensor& input,
+                            const at::Tensor& weight_gradient, bool adds);
 
 /// Adds `gradient` `[seq, batch, hidden]` to the rows of `table_gradient` whose `ids` (`[seq, batch]`) they are.
 void embedding_backward(const at::Tensor& gradient, const at::Tensor& ids, std::int64_t first_row,

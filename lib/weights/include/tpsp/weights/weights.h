@@ -15,8 +15,8 @@
 
 namespace tpsp {
 
-/// The kernel that multiplies with a weight of so many rows and columns.
-using KernelChoice = std::function<GemmKernel(std::int64_t rows, std::int64_t columns)>;
+/// The kernels that multiply with a weight of so many rows and columns.
+using KernelChoice = std::function<GemmKernels(std::int64_t rows, std::int64_t columns)>;
 
 /// What weights are made from and where they are put.
 struct WeightRecipe {
@@ -26,7 +26,7 @@ struct WeightRecipe {
   KernelChoice kernel{};  ///< plain without one
 };
 
-/// A linear weight in the form that the kernel chosen for its shape wants.
+/// A linear weight in the form that the kernels chosen for its shape want.
 GemmWeight make_gemm_weight(at::Tensor weight, const KernelChoice& kernel);
 
 /// The block of a weight that one rank holds: everything, or block `rank` of `ranks` along `dim`. A dimension that
