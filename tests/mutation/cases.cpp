@@ -6,16 +6,19 @@
 #include <map>
 
 #include "support/forward_on_ranks.h"
+#include "support/replicas_on_ranks.h"
 #include "tpsp/bench/check.h"
+#include "tpsp/bench/step_preview.h"
+#include "tpsp/bench/training_check.h"
 
 namespace tpsp {
 namespace {
 
 /// What the ranks of one run ended with.
 struct Ending {
-  std::vector<at::Tensor> logits;
-  LogitsError error{};
-  int calls = 0;  ///< of collectives in one forward
+  std::vector<std::vector<at::Tensor>> results;  ///< of each rank what is checked
+  double error = 0;                              ///< the check's, over its bound
+  int calls = 0;                                 ///< of collectives in one forward
 };
 
 at::Tensor tokens_of(std::uint64_t seed, const MutationCase& which) {
@@ -26,12 +29,12 @@ int calls_of(const CommCounts& counts) {
   return static_cast<int>(counts.all_reduces + counts.all_gathers + counts.reduce_scatters);
 }
 
-Ending run(const MutationCase& which, const Injection& injection, int calls_of_a_forward = 1) {
+Ending run_forward(const MutationCase& which, const Injection& injection, int calls_of_a_forward) {
   const auto& config = mutation_model();
   const auto plan = lower(which.plan, modules_of(config), which.world);
   const auto timed = tokens_of(5, which);
   const auto checked = tokens_of(6, which);
-  Ending ending{.logits = std::vector<at::Tensor>(static_cast<std::size_t>(which.world))};
+  Ending ending{.results = std::vector<std::vector<at::Tensor>>(static_cast<std::size_t>(which.world))};
   on_ranks(which.world, [&](World& ranks, ProcessGroup& transport) {
     // A batch of three has no memory in common, so that collectives copy.
     if (which.batch < 3) reserve_for(transport, config, plan, timed, at::kFloat);
@@ -46,17 +49,83 @@ Ending run(const MutationCase& which, const Injection& injection, int calls_of_a
     const auto logits = model.logits(checked);
     const WeightRecipe recipe{.seed = test_seed};
     const auto error = Reference(Llama(config), recipe, checked, ranks).error(logits, ranks);
-    ending.logits[static_cast<std::size_t>(ranks.rank())] = logits.clone();
+    ending.results[static_cast<std::size_t>(ranks.rank())] = {logits.clone()};
     if (ranks.rank() != 0) return;
-    ending.error = error;
+    ending.error = error.max_rel / error_bound(Llama(config), which.seq, which.world, at::kFloat);
     ending.calls = calls;
   });
   return ending;
 }
 
+Input text_of(std::uint64_t seed, const MutationCase& which) {
+  return training_input(make_tokens(seed, which.batch, which.seq + 1, mutation_model().vocabulary));
+}
+
+// The loss, and every gradient and updated weight that this rank has or gathers.
+std::vector<at::Tensor> results_of(double loss, const LoweredPlan& plan, const Gradients& gradients,
+                                   const TrainableWeights& weights) {
+  std::vector<at::Tensor> results{at::full({1}, loss, at::kDouble)};
+  for (const auto& module : plan.modules) {
+    if (module.kind == ModuleKind::container) continue;
+    results.push_back(gradients.of(module.name).clone());
+    results.push_back(weights.parameter(module.name).clone());
+  }
+  return results;
+}
+
+// As a sweep reserves it. A batch of three has no memory in common, so that collectives copy.
+void reserve_for_step(const MutationCase& which, const LoweredPlan& plan, ProcessGroup& tp, ProcessGroup& dp) {
+  if (which.batch == 3) return;
+  const auto step = preview_step(Llama(mutation_model()), plan, which.batch, which.seq, at::kFloat, *which.training,
+                                 {.shares_memory = tp.shares_memory(), .replicas_share_memory = dp.shares_memory()});
+  tp.reserve(step.arena);
+  dp.reserve(step.replicas_arena);
+}
+
+Ending run_step(const MutationCase& which) {
+  const Llama llama(mutation_model());
+  const auto plan = lower(which.plan, llama.modules(), which.world);
+  const auto& settings = *which.training;
+  const auto checked = text_of(6, which);
+  Ending ending{.results = std::vector<std::vector<at::Tensor>>(static_cast<std::size_t>(which.world * settings.dp))};
+  on_mesh({.tp = which.world, .dp = settings.dp}, [&](World& world, ProcessGroup& tp, ProcessGroup& dp) {
+    reserve_for_step(which, plan, tp, dp);
+    const DataParallel all{.group = dp, .stage = settings.shard};
+    const auto* const replicas = settings.dp > 1 ? &all : nullptr;
+    const WeightRecipe recipe{.seed = test_seed};
+    const auto weights = make_trainable_weights(plan, tp.rank(), recipe, replicas);
+    Gradients gradients(plan, at::kFloat, at::kCPU, replicas);
+    const StepReference reference(llama, recipe, checked, world);
+    AdamW optimizer(*weights, reference.optimizer());
+    const auto model = llama.bind(plan, *weights);
+    Trainee trainee{*model, *weights, gradients, nullptr, replicas};
+    const auto step = [&](const Input& text) {
+      return training_step(trainee, share_of(text, replicas), settings, {.tp = tp}).loss;
+    };
+    step(text_of(5, which));  // without an optimizer, so that the weights are the first ones after it
+    gradients.spoil();
+    trainee.optimizer = &optimizer;
+    const auto loss = step(checked);
+    const auto error = reference.error(
+        {.loss = loss, .gradients = gradients, .updated = weights.get(), .plan = plan, .rank = tp.rank()}, world);
+    ending.results[static_cast<std::size_t>(world.rank())] = results_of(loss, plan, gradients, *weights);
+    if (world.rank() != 0) return;
+    ending.error = std::max({error.loss, error.gradient, error.weights}) /
+                   step_error_bound(llama, which.seq, world.size(), at::kFloat);
+  });
+  return ending;
+}
+
+Ending run(const MutationCase& which, const Injection& injection, int calls_of_a_forward = 1) {
+  return which.training ? run_step(which) : run_forward(which, injection, calls_of_a_forward);
+}
+
 bool same_bits(const Ending& a, const Ending& b) {
-  return std::equal(a.logits.begin(), a.logits.end(), b.logits.begin(),
-                    [](const at::Tensor& x, const at::Tensor& y) { return at::equal(x, y); });
+  const auto alike = [](const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y) {
+    return std::equal(x.begin(), x.end(), y.begin(), y.end(),
+                      [](const at::Tensor& one, const at::Tensor& other) { return at::equal(one, other); });
+  };
+  return std::equal(a.results.begin(), a.results.end(), b.results.begin(), b.results.end(), alike);
 }
 
 const Ending& unmutated(const MutationCase& which) {
@@ -95,10 +164,12 @@ std::vector<Plan> plans() {
 }  // namespace
 
 std::string MutationCase::name() const {
-  return fmt::format("{} batch {} seq {} ranks {}", plan.name, batch, seq, world);
+  auto name = fmt::format("{} batch {} seq {} ranks {}", plan.name, batch, seq, world);
+  if (training) name += fmt::format(" step {}", to_string(*training));
+  return name;
 }
 
-std::vector<MutationCase> mutation_cases() {
+std::vector<MutationCase> forward_cases() {
   std::vector<MutationCase> cases;
   for (const auto& plan : plans()) {
     for (const std::int64_t batch : {1, 2, 3}) {
@@ -106,6 +177,28 @@ std::vector<MutationCase> mutation_cases() {
     }
   }
   cases.push_back({.plan = load_plan("tp"), .batch = 2, .world = 2, .seq = 150});
+  return cases;
+}
+
+std::vector<MutationCase> step_cases() {
+  std::vector<MutationCase> cases;
+  const auto add = [&](const Plan& plan, std::int64_t batch, int world, const StepSettings& settings) {
+    cases.push_back({.plan = plan, .batch = batch, .world = world, .training = settings});
+  };
+  for (const auto& plan : plans()) {
+    for (const auto& saved : all_policies()) {
+      add(plan, 2, 2, {.saved = saved, .micro_batches = 2, .adamw = true});
+      add(plan, 3, 3, {.saved = saved, .adamw = true});
+    }
+  }
+  for (const auto* plan : {"tp", "tp+sp"}) {
+    for (const auto shard : {ZeroStage::none, ZeroStage::optimizer, ZeroStage::gradients, ZeroStage::parameters}) {
+      for (const int world : {1, 2}) {
+        add(load_plan(plan), 4, world, {.micro_batches = 2, .adamw = true, .dp = 2, .shard = shard});
+        add(load_plan(plan), 3, world, {.adamw = true, .dp = 3, .shard = shard});
+      }
+    }
+  }
   return cases;
 }
 
@@ -131,10 +224,8 @@ Trial try_mutation(const MutationCase& which, const Injection& injection) {
   if (injection.activate) injection.activate();
   try {
     const auto mutated = run(which, injection, expected.calls);
-    const double error =
-        mutated.error.max_rel / error_bound(Llama(mutation_model()), which.seq, which.world, at::kFloat);
-    if (error > 1) return {.verdict = Verdict::caught, .error = error};
-    return {.verdict = same_bits(expected, mutated) ? Verdict::unchanged : Verdict::survived, .error = error};
+    if (mutated.error > 1) return {.verdict = Verdict::caught, .error = mutated.error};
+    return {.verdict = same_bits(expected, mutated) ? Verdict::unchanged : Verdict::survived, .error = mutated.error};
   } catch (const std::exception& refusal) {
     return {.verdict = Verdict::refused, .message = refusal.what()};
   }

@@ -11,7 +11,7 @@ namespace {
 /// The cases to try the `index`-th fault on: a seventh of all, another one for each fault, or all where
 /// TPSP_TEST_EVERY_CASE is set, as scripts/mutate.sh does.
 std::vector<MutationCase> cases_for(std::size_t index) {
-  const auto all = mutation_cases();
+  const auto all = forward_cases();
   if (environment("TPSP_TEST_EVERY_CASE")) return all;
   constexpr std::size_t share = 7;
   std::vector<MutationCase> some;
@@ -41,9 +41,11 @@ int count_effective(const std::vector<Fault>& faults) {
 }  // namespace
 
 TEST_CASE("a case without a mutation is unchanged") {
-  for (const auto& which : mutation_cases()) {
-    INFO(which.name());
-    CHECK(try_mutation(which, {}).verdict == Verdict::unchanged);
+  for (const auto& cases : {forward_cases(), step_cases()}) {
+    for (const auto& which : cases) {
+      INFO(which.name());
+      CHECK(try_mutation(which, {}).verdict == Verdict::unchanged);
+    }
   }
 }
 
