@@ -10,6 +10,7 @@
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "onednn.h"
@@ -55,8 +56,7 @@ bool is_jit(const Matmul::primitive_desc& description) {
 
 // Nothing where oneDNN has plain loops alone. Of jit the scratch is ours, so that what holds the sums of a bf16 result
 // is counted like any other memory.
-std::optional<Prepared> prepare(OnednnGemm gemm, const at::Tensor& a, const at::Tensor& b, const at::Tensor& out,
-                                bool adds) {
+std::optional<Prepared> prepare(OnednnGemm gemm, const Layout& a, const Layout& b, const Layout& out, bool adds) {
   if (!is_version_of_header()) return std::nullopt;
   const bool jit = gemm == OnednnGemm::jit;
   dnnl::primitive_attr attributes;
@@ -67,7 +67,7 @@ std::optional<Prepared> prepare(OnednnGemm gemm, const at::Tensor& a, const at::
     attributes.set_post_ops(sum);
   }
   try {
-    Matmul::primitive_desc description(engine(), layout_of(a), layout_of(b), layout_of(out), attributes);
+    Matmul::primitive_desc description(engine(), a, b, out, attributes);
     while (jit && !is_jit(description)) {
       if (!description.next_impl()) return std::nullopt;
     }
@@ -86,7 +86,8 @@ const std::optional<Prepared>& prepared(OnednnGemm gemm, const at::Tensor& a, co
   thread_local std::map<Key, std::optional<Prepared>> all;
   const auto key = key_of(gemm, a, b, out, adds);
   auto found = all.find(key);
-  if (found == all.end()) found = all.emplace(key, prepare(gemm, a, b, out, adds)).first;
+  if (found == all.end())
+    found = all.emplace(key, prepare(gemm, layout_of(a), layout_of(b), layout_of(out), adds)).first;
   return found->second;
 }
 
@@ -108,8 +109,19 @@ void multiply(const Prepared& ready, const at::Tensor& a, const at::Tensor& b, c
 }  // namespace onednn
 
 bool onednn_has(OnednnGemm gemm, at::ScalarType dtype) {
-  const auto matrix = at::empty({16, 16}, at::TensorOptions(dtype).device(at::kMeta));
-  return onednn_multiply(gemm, matrix, matrix, matrix);
+  const auto has = [](OnednnGemm which, at::ScalarType of) {
+    const auto matrix = onednn::dense_rows(16, 16, onednn::type_of(of));
+    return onednn::prepare(which, matrix, matrix, matrix, /*adds=*/false).has_value();
+  };
+  static const std::map<std::pair<OnednnGemm, at::ScalarType>, bool> all = [&] {
+    std::map<std::pair<OnednnGemm, at::ScalarType>, bool> found;
+    for (const auto which : {OnednnGemm::first, OnednnGemm::jit}) {
+      for (const auto of : {at::kFloat, at::kBFloat16}) found[{which, of}] = has(which, of);
+    }
+    return found;
+  }();
+  const auto found = all.find({gemm, dtype});
+  return found != all.end() && found->second;
 }
 
 bool onednn_multiply(OnednnGemm gemm, const at::Tensor& a, const at::Tensor& b, const at::Tensor& out, bool adds) {
