@@ -6,7 +6,8 @@
     mutate.py try PROGRAM RESULT  runs PROGRAM (run_mutant, built from that copy) for each mutant, two at a time; writes
                                   a tab-separated line for each to RESULT; ends with 1 where one survived
 
-A mutant survives where it changes a logit on some rank and the check of the numbers passes all the same.
+A mutant survives where it changes a logit, or a step's loss, gradients or weights, on some rank and the check of the
+numbers passes all the same.
 """
 
 import re

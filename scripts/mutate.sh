@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Shows that the check of the numbers fails on wrong code. Puts wrong collectives and weight shards into running
 # forwards, builds every mutant of tests/mutation/mutants.txt into one program, and tries each under every plan, batch and
-# number of ranks. Verdicts go to build-mutants/mutants.tsv. Ends with 1 where one changes a logit and passes the check.
+# number of ranks, on forwards and on training steps. Verdicts go to build-mutants/mutants.tsv. Ends with 1 where one
+# changes a result and passes the check.
 # Usage: scripts/mutate.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -4,6 +4,9 @@
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 
+#include <functional>
+#include <vector>
+
 #include "onednn_as_it_lies.h"
 #include "support/thrown.h"
 #include "tpsp/gemm/product.h"
@@ -123,39 +126,87 @@ TEST_CASE("where oneDNN is there it has its GEMM with generated code for fp32") 
   CHECK(onednn_has(OnednnGemm::jit, at::kFloat) == !onednn_version().empty());
 }
 
-TEST_CASE("the sums that onednn-jit keeps aside are of 512 rows at most, in bf16 alone, and on meta too") {
+namespace {
+
+/// Bytes that each GEMM of 700 tokens with a weight `[1100, 80]` allocates.
+std::vector<std::int64_t> scratch_of(GemmKernel kernel, const at::TensorOptions& options) {
+  const auto zeros = [&](std::int64_t rows, std::int64_t columns) { return at::zeros({rows, columns}, options); };
+  GemmKernels kernels(kernel);
+  kernels.input_gradient = kernels.weight_gradient = kernel;
+  const GemmWeight weight(zeros(1100, 80), kernels);
+  const auto x = zeros(700, 80);
+  const auto y = zeros(700, 1100);
+  const auto dw = zeros(1100, 80);
+  std::vector<std::int64_t> bytes;
+  for (const std::function<void()>& multiply : {std::function<void()>([&] { weight.multiply(x, y); }),
+                                                {[&] { weight.multiply_input_gradient(y, x); }},
+                                                {[&] { weight.multiply_weight_gradient(y, x, dw, true); }}}) {
+    multiply();
+    const AllocationMeter meter(options.device().type());
+    multiply();
+    bytes.push_back(meter.peak_bytes());
+  }
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("oneDNN's scratch is taken on meta too, and in bf16 holds sums of at most 512 rows") {
   const c10::InferenceMode no_gradients;
-  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
-    if (!onednn_has(OnednnGemm::jit, dtype)) continue;
-    std::vector<std::int64_t> taken;
-    for (const auto device : {at::kCPU, at::kMeta}) {
-      const auto options = at::TensorOptions(dtype).device(device);
-      const auto zeros = [&](std::int64_t rows, std::int64_t columns) { return at::zeros({rows, columns}, options); };
-      const auto weight = zeros(1100, 80);
-      const auto scratch = [&](const auto& multiply) {
-        multiply();
-        const AllocationMeter meter(device);
-        multiply();
-        taken.push_back(meter.peak_bytes());
-      };
-      const auto x = zeros(700, 80);
-      const auto gradient = zeros(700, 1100);
-      const auto input = weight_with(LinearGemm::input_gradient, GemmKernel::onednn_jit, weight);
-      const auto dx = zeros(700, 80);
-      scratch([&] { input.multiply_input_gradient(gradient, dx); });
-      const auto own = weight_with(LinearGemm::weight_gradient, GemmKernel::onednn_jit, weight);
-      const auto dw = zeros(1100, 80);
-      scratch([&] { own.multiply_weight_gradient(gradient, x, dw, true); });
+  for (const int threads : {1, 2}) {
+    at::set_num_threads(threads);
+    for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+      for (const auto kernel : plain_kernels(dtype, at::kCPU)) {
+        if (kernel == GemmKernel::plain) continue;
+        CAPTURE(threads, at::toString(dtype), to_string(kernel));
+        const auto taken = scratch_of(kernel, at::TensorOptions(dtype));
+        CHECK(taken == scratch_of(kernel, at::TensorOptions(dtype).device(at::kMeta)));
+        if (kernel != GemmKernel::onednn_jit || threads > 1) continue;
+        const std::int64_t sums_of_row = dtype == at::kFloat ? 0 : sizeof(float);
+        const std::int64_t columns[]{1100, 80, 80};  // of the results
+        const std::int64_t rows[]{350, 350, 367};    // of equal parts of 700, 700 and 1100
+        constexpr std::int64_t alignment = 256;
+        for (std::size_t i = 0; i < taken.size(); ++i) {
+          CHECK(taken[i] >= rows[i] * columns[i] * sums_of_row);
+          CHECK(taken[i] <= rows[i] * columns[i] * sums_of_row + alignment);
+        }
+      }
     }
-    constexpr std::int64_t sums = 512 * 80 * sizeof(float);
-    constexpr std::int64_t alignment = 128;
-    for (const auto bytes : taken) {
-      CAPTURE(at::toString(dtype));
-      CHECK(bytes >= (dtype == at::kFloat ? 0 : sums));
-      CHECK(bytes <= (dtype == at::kFloat ? 0 : sums + alignment));
-      CHECK(bytes == taken.front());
+    at::set_num_threads(1);
+  }
+}
+
+TEST_CASE("no tokens leave the gradient of the weight 0, or what it was") {
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    for (const auto kernel : plain_kernels(dtype, at::kCPU)) {
+      const auto weight = weight_with(LinearGemm::weight_gradient, kernel, random_matrix(8, 16, dtype));
+      const auto out = at::ones({8, 16}, dtype);
+      weight.multiply_weight_gradient(at::empty({0, 8}, dtype), at::empty({0, 16}, dtype), out, true);
+      CHECK(out.eq(1).all().item<bool>());
+      weight.multiply_weight_gradient(at::empty({0, 8}, dtype), at::empty({0, 16}, dtype), out, false);
+      CHECK(out.eq(0).all().item<bool>());
     }
   }
+}
+
+TEST_CASE("one row may be nearer to the next than it is long") {
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    for (const auto kernel : plain_kernels(dtype, at::kCPU)) {
+      CAPTURE(at::toString(dtype), to_string(kernel));
+      const auto matrix = random_matrix(24, 16, dtype);
+      const auto row = random_matrix(1, 24, dtype).as_strided({1, 24}, {1, 1});
+      const auto out = at::empty({1, 16}, dtype);
+      weight_with(LinearGemm::input_gradient, kernel, matrix).multiply_input_gradient(row, out);
+      CHECK(error(out, row, matrix, at::zeros({1, 16}, at::kDouble)) <= 1);
+    }
+  }
+}
+
+TEST_CASE("a backward's kernel that packs is refused") {
+  GemmKernels kernels;
+  kernels.weight_gradient = GemmKernel::mkl;
+  CHECK_THAT(defect_of([&] { GemmWeight(random_matrix(8, 16, at::kFloat), kernels); }),
+             Catch::Contains("no kernel 'mkl'"));
 }
 
 TEST_CASE("the backward of a packed weight and of operands that do not fit is refused") {

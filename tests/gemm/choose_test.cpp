@@ -10,6 +10,7 @@
 
 #include "onednn_linear.h"
 #include "support/thrown.h"
+#include "timing.h"
 #include "tpsp/gemm/choose.h"
 #include "tpsp/gemm/peaks.h"
 
@@ -23,6 +24,37 @@ TEST_CASE("each kernel gets nine times, in the order of the question") {
     for (const auto& of_kernel : samples) {
       CHECK(of_kernel.size() == 9);
       CHECK(*std::min_element(of_kernel.begin(), of_kernel.end()) > 0);
+    }
+    for (const auto gemm : {LinearGemm::input_gradient, LinearGemm::weight_gradient}) {
+      CHECK(time_kernels(plain_kernels(dtype, at::kCPU), gemm, {32, 256, 512}, dtype).size() ==
+            plain_kernels(dtype, at::kCPU).size());
+    }
+  }
+}
+
+TEST_CASE("the part of a GEMM that is timed sums over all that the GEMM sums over") {
+  constexpr ProductSize whole{.m = 2048, .n = 11008, .k = 4096};
+  constexpr double flops = 1e9;
+  CHECK((part_of(LinearGemm::forward, whole, flops) == ProductSize{512, 512, 4096}));
+  CHECK((part_of(LinearGemm::input_gradient, whole, flops) == ProductSize{512, 11008, 512}));
+  CHECK((part_of(LinearGemm::weight_gradient, whole, flops) == ProductSize{2048, 512, 512}));
+  constexpr ProductSize small{.m = 3, .n = 50, .k = 40};
+  for (const auto gemm : {LinearGemm::forward, LinearGemm::input_gradient, LinearGemm::weight_gradient}) {
+    CHECK(part_of(gemm, small, flops) == small);
+  }
+}
+
+TEST_CASE("the peak of training steps is one of their GEMMs or a forward's, and is measured again by its name",
+          "[timed]") {
+  at::set_num_threads(1);
+  const auto peaks =
+      measure_peaks(at::kFloat, at::kCPU, {.sizes = {{64, 96, 96}}, .seconds_each = 0.02, .backward = true});
+  CHECK(peaks.gemm_flops_per_s > 0);
+  CHECK(measure_gemm_rate(peaks.gemm_kernel, peaks.gemm_size, 0.02, at::kFloat, at::kCPU) > 0);
+  for (const auto kernel : plain_kernels(at::kFloat, at::kCPU)) {
+    for (const auto gemm : {LinearGemm::input_gradient, LinearGemm::weight_gradient}) {
+      const auto name = std::string(to_string(kernel)) + ":" + std::string(to_string(gemm));
+      CHECK(measure_gemm_rate(name, {64, 96, 96}, 0, at::kFloat, at::kCPU) > 0);
     }
   }
 }

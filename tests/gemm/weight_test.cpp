@@ -238,7 +238,7 @@ TEST_CASE("a weight holds the bytes that it says, and the packed ones nothing el
   }
 }
 
-TEST_CASE("a meta weight takes as many bytes as a real one, and its GEMMs only check the shapes") {
+TEST_CASE("a meta weight takes as many bytes as a real one, and its GEMMs check the shapes and compute nothing") {
   for (const auto& [kernel, dtype] : all_pairs()) {
     CAPTURE(to_string(kernel), at::toString(dtype));
     const auto meta = at::TensorOptions().dtype(dtype).device(at::kMeta);

@@ -34,7 +34,7 @@ struct MutationCase {
 std::vector<MutationCase> forward_cases();
 
 /// Training steps of shipped and mixed plans: every policy of what is saved, micro-batches, 2 and 3 ranks; and two
-/// replicas of one and of two ranks with every stage of sharding.
+/// and three replicas of one and of two ranks with every stage of sharding.
 std::vector<MutationCase> step_cases();
 
 /// The model of all cases: two layers, grouped heads that divide over 2, 3 and 4 ranks, an odd vocabulary. Its norms

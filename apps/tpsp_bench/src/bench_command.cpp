@@ -188,9 +188,8 @@ void know_the_machine(BenchJob& job, KnownPeaks& known, std::optional<GemmCache>
   auto& sweep = job.sweep;
   choose_kernels(sweep, cache, world, log);
   if (sweep.kernels.untried() > 0) {
-    log.warn(
-        "too little memory to try the kernels for {} of the shapes of weights; they are multiplied as with --gemm {}",
-        sweep.kernels.untried(), sweep.gemm == GemmPolicy::packed ? "packed" : "plain");
+    log.warn("too little memory to try the kernels of {} GEMMs; each has the first that --gemm {} allows",
+             sweep.kernels.untried(), to_string(sweep.gemm));
   }
   if (!job.peaks) return;
   auto& peaks = known[fmt::format("{} {} {} {}", c10::toString(sweep.dtype), sweep.device.str(), sweep.threads,

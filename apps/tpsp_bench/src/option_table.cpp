@@ -44,7 +44,7 @@ const std::vector<OptionSpec>& option_table() {
       {"suite", "NAME|FILE", "", "many cases and their protocol: smoke, hpml, ...", "Case", {bench}},
       {"fit", "BYTES", "", "the largest batch for so much memory of a rank, as\n48GB or 80GiB, instead of --batch", "Case", {plan}},
       {"threads", "N", "1", "that --peaks computes with", "Machine", {info}},
-      {"gemm", "NAME", "auto", "GEMMs with packed weights, plain ones, or\nthe faster one if hardly larger (auto)", "Machine", {bench}, once, in_suite},
+      {"gemm", "NAME", "auto", "GEMMs with packed weights, plain ones, or\nthe faster one if hardly larger (auto); a\ntraining step packs none", "Machine", {bench}, once, in_suite},
       {"gemm-cache", "FILE|off", "", "kernels that were the faster ones, for later runs\n(default: tpsp-bench/gemm.json in ~/.cache)", "Machine", {bench}},
       {"peaks", "on|off", "on", "measure what the machine can do first", "Machine", {bench}, once, in_suite},
       {"bind", "auto|off", "auto", "give unbound ranks cores of their own", "Machine", {bench, comm}, once, in_suite},

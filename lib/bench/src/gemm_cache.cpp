@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "tpsp/core/environment.h"
 #include "tpsp/core/error.h"
@@ -31,27 +32,34 @@ std::string text_of(const ChosenGemm& of) {
   return text;
 }
 
+/// What stands before and after a colon.
+std::pair<std::string, std::string> parts_of(const std::string& text) {
+  const auto colon = text.find(':');
+  if (colon == std::string::npos) return {text, std::string(to_string(LinearGemm::forward))};
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
+
 std::optional<LinearGemm> gemm_called(const std::string& name) {
-  for (const auto gemm : {LinearGemm::input_gradient, LinearGemm::weight_gradient}) {
+  for (const auto gemm : {LinearGemm::forward, LinearGemm::input_gradient, LinearGemm::weight_gradient}) {
     if (to_string(gemm) == name) return gemm;
   }
   return std::nullopt;
 }
 
-std::optional<ChosenGemm> gemm_in(const std::string& text) {
+std::optional<ProductSize> size_in(const std::string& text) {
   std::istringstream in(text);
-  ChosenGemm of{};
-  auto& size = of.size;
+  ProductSize size{};
   char first = 0;
   char second = 0;
   if (!(in >> size.m >> first >> size.n >> second >> size.k) || first != 'x' || second != 'x') return std::nullopt;
-  if (in.peek() == std::istringstream::traits_type::eof()) return of;
-  std::string name;
-  if (in.get() != ':' || !std::getline(in, name)) return std::nullopt;
-  const auto gemm = gemm_called(name);
-  if (!gemm) return std::nullopt;
-  of.gemm = *gemm;
-  return of;
+  return in.peek() == std::istringstream::traits_type::eof() ? std::optional(size) : std::nullopt;
+}
+
+// Not what another version's kernels or GEMMs are called.
+void note(KnownChoices& choices, const ProductSize& size, const std::string& gemm_name, const std::string& name) {
+  const auto gemm = gemm_called(gemm_name);
+  const auto kernel = kernel_called(name);
+  if (gemm && kernel) choices[{size, *gemm}] = *kernel;
 }
 
 [[noreturn]] void refuse(const std::filesystem::path& file, const std::string& reason) {
@@ -63,10 +71,11 @@ std::optional<ChosenGemm> gemm_in(const std::string& text) {
 
 KnownChoices choices_of(const nlohmann::json& json, const std::filesystem::path& file) {
   KnownChoices choices;
-  for (const auto& [size_text, name] : json.get<std::map<std::string, std::string>>()) {
-    const auto of = gemm_in(size_text);
-    if (!of) refuse(file, fmt::format("'{}' is no size like 1024x5504x4096", size_text));
-    if (const auto kernel = kernel_called(name)) choices[*of] = *kernel;  // another version's kernels are not ours
+  for (const auto& [text, name] : json.get<std::map<std::string, std::string>>()) {
+    const auto [size_text, gemm_name] = parts_of(text);
+    const auto size = size_in(size_text);
+    if (!size) refuse(file, fmt::format("'{}' is no size like 1024x5504x4096", text));
+    note(choices, *size, gemm_name, name);
   }
   return choices;
 }
@@ -121,10 +130,9 @@ std::string text_of(const KnownChoices& choices) {
 KnownChoices choices_in(const std::string& text) {
   KnownChoices choices;
   std::istringstream lines(text);
-  for (std::string size_text, name; lines >> size_text >> name;) {
-    const auto of = gemm_in(size_text);
-    const auto kernel = kernel_called(name);
-    if (of && kernel) choices[*of] = *kernel;
+  for (std::string of, name; lines >> of >> name;) {
+    const auto [size_text, gemm_name] = parts_of(of);
+    if (const auto size = size_in(size_text)) note(choices, *size, gemm_name, name);
   }
   return choices;
 }

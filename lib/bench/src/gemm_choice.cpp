@@ -118,7 +118,7 @@ struct Choosing {
   World& world;
 };
 
-// Those whose form of the weight is not too large.
+// Those whose form of the weight is not too large. Collective.
 std::vector<GemmKernel> allowed_kernels(const Choosing& choosing, const ProductSize& size) {
   if (choosing.policy != GemmPolicy::automatic || choosing.kernels.size() == 1) return choosing.kernels;
   const auto sizes = relative_sizes(choosing.kernels, size.n, size.k, choosing.dtype, choosing.world);
@@ -149,12 +149,12 @@ std::vector<LinearGemm> gemms_of(GemmPolicy policy) {
 
 GemmChoice choose_kernels(GemmPolicy policy, const std::vector<LoweredPlan>& plans, std::int64_t tokens,
                           c10::ScalarType dtype, c10::Device device, World& world, KnownChoices& known) {
-  Choosing choosing{.policy = policy, .kernels = {}, .dtype = dtype, .world = world};
-  auto& kernels = choosing.kernels;
+  std::vector<GemmKernel> kernels;
   agree(world, [&] { kernels = candidates(policy, dtype, device); });
   std::string names;
   for (const auto kernel : kernels) names += fmt::format("--gemm {}\n", to_string(kernel));
   require_same(world, names);
+  const Choosing choosing{.policy = policy, .kernels = kernels, .dtype = dtype, .world = world};
   GemmChoice choice;
   for (const auto& [rows, columns] : weight_shapes(plans, dtype)) {
     for (const auto gemm : gemms_of(policy)) {

@@ -3,8 +3,6 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
-#include <functional>
-
 #include "timing.h"
 #include "tpsp/core/error.h"
 
@@ -45,7 +43,7 @@ std::vector<std::vector<double>> time_kernels(const std::vector<GemmKernel>& ker
     throw bad_input({.where = "GEMM", .what = fmt::format("no GEMM of [{}, {}] with [{}, {}]", m, k, n, k)});
   }
   const c10::InferenceMode no_gradients;
-  const auto [rows, columns, features] = part_of(size, flops_of_a_part);
+  const auto [rows, columns, features] = part_of(gemm, size, flops_of_a_part);
   const Operands operands{.x = numbers(rows, features, dtype, at::kCPU),
                           .y = numbers(rows, columns, dtype, at::kCPU),
                           .dw = at::empty({gemm == LinearGemm::weight_gradient ? columns : 0, features}, dtype)};

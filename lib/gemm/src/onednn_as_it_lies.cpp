@@ -11,7 +11,6 @@
 #include <tuple>
 #include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include "onednn.h"
 #endif
@@ -22,20 +21,23 @@ namespace tpsp {
 namespace onednn {
 namespace {
 
+// A dimension of one element has any stride; oneDNN wants one that is not less than the other dimension.
 Layout layout_of(const at::Tensor& matrix) {
-  return {{matrix.size(0), matrix.size(1)},
-          type_of(matrix.scalar_type()),
-          dnnl::memory::dims{matrix.stride(0), matrix.stride(1)}};
+  dnnl::memory::dims strides{matrix.stride(0), matrix.stride(1)};
+  if (matrix.size(0) == 1) strides[0] = std::max(strides[0], matrix.size(1) * strides[1]);
+  if (matrix.size(1) == 1) strides[1] = std::max(strides[1], matrix.size(0) * strides[0]);
+  return {{matrix.size(0), matrix.size(1)}, type_of(matrix.scalar_type()), strides};
 }
 
 dnnl::memory memory_of(const at::Tensor& matrix) {
   return {layout_of(matrix), engine(), const_cast<void*>(matrix.const_data_ptr())};
 }
 
-/// A matmul and the memory that it is to be given; bytes.
+/// A matmul, and the memory that it is to be given.
 struct Prepared {
   Matmul matmul;
-  std::int64_t scratch_bytes = 0;
+  Layout scratch;
+  bool sums_aside = false;  ///< the whole result in fp32, in that memory
 };
 
 /// All that it is prepared for.
@@ -54,26 +56,31 @@ bool is_jit(const Matmul::primitive_desc& description) {
   return std::string_view(description.impl_info_str()).starts_with("gemm:jit");
 }
 
-// Nothing where oneDNN has plain loops alone. Of jit the scratch is ours, so that what holds the sums of a bf16 result
-// is counted like any other memory.
-std::optional<Prepared> prepare(OnednnGemm gemm, const Layout& a, const Layout& b, const Layout& out, bool adds) {
+/// Of a, b and the result.
+using Layouts = std::array<Layout, 3>;
+
+// Nothing where oneDNN has plain loops alone. Its scratch is ours, so that what holds the sums of a bf16 result is
+// counted like any other memory.
+template <typename MakeLayouts>
+std::optional<Prepared> prepare(OnednnGemm gemm, bool adds, const MakeLayouts& layouts) {
   if (!is_version_of_header()) return std::nullopt;
-  const bool jit = gemm == OnednnGemm::jit;
   dnnl::primitive_attr attributes;
-  if (jit) attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   if (adds) {
     dnnl::post_ops sum;
     sum.append_sum(1);
     attributes.set_post_ops(sum);
   }
   try {
-    Matmul::primitive_desc description(engine(), a, b, out, attributes);
-    while (jit && !is_jit(description)) {
+    const Layouts of = layouts();
+    Matmul::primitive_desc description(engine(), of[0], of[1], of[2], attributes);
+    while (gemm == OnednnGemm::jit && !is_jit(description)) {
       if (!description.next_impl()) return std::nullopt;
     }
     if (!is_a_kernel(description)) return std::nullopt;
-    const auto scratch = jit ? description.scratchpad_desc().get_size() : 0;
-    return Prepared{.matmul = Matmul(description), .scratch_bytes = static_cast<std::int64_t>(scratch)};
+    return Prepared{.matmul = Matmul(description),
+                    .scratch = description.scratchpad_desc(),
+                    .sums_aside = is_jit(description) && of[2].get_data_type() != Type::f32};
   } catch (const dnnl::error& error) {
     if (error.status == dnnl_out_of_memory) throw;
   }
@@ -86,37 +93,67 @@ const std::optional<Prepared>& prepared(OnednnGemm gemm, const at::Tensor& a, co
   thread_local std::map<Key, std::optional<Prepared>> all;
   const auto key = key_of(gemm, a, b, out, adds);
   auto found = all.find(key);
-  if (found == all.end())
-    found = all.emplace(key, prepare(gemm, layout_of(a), layout_of(b), layout_of(out), adds)).first;
+  if (found == all.end()) {
+    const auto layouts = [&] { return Layouts{layout_of(a), layout_of(b), layout_of(out)}; };
+    found = all.emplace(key, prepare(gemm, adds, layouts)).first;
+  }
   return found->second;
 }
 
-void multiply(const Prepared& ready, const at::Tensor& a, const at::Tensor& b, const at::Tensor& out) {
-  const auto scratch = at::empty({ready.scratch_bytes}, out.options().dtype(at::kByte));
+at::Tensor scratch_of(std::size_t bytes, const at::Tensor& out) {
+  return at::empty({static_cast<std::int64_t>(bytes)}, out.options().dtype(at::kByte));
+}
+
+void multiply(const Prepared& ready, const at::Tensor& a, const at::Tensor& b, const at::Tensor& out,
+              const at::Tensor& scratch) {
   if (out.is_meta()) return;
   dnnl::stream stream(engine());
   std::unordered_map<int, dnnl::memory> arguments{
       {DNNL_ARG_SRC, memory_of(a)}, {DNNL_ARG_WEIGHTS, memory_of(b)}, {DNNL_ARG_DST, memory_of(out)}};
-  if (ready.scratch_bytes > 0) {
-    const Layout bytes({ready.scratch_bytes}, Type::u8, dnnl::memory::format_tag::a);
-    arguments.emplace(DNNL_ARG_SCRATCHPAD, dnnl::memory(bytes, engine(), scratch.mutable_data_ptr()));
+  if (ready.scratch.get_size() > 0) {
+    arguments.emplace(DNNL_ARG_SCRATCHPAD, dnnl::memory(ready.scratch, engine(), scratch.mutable_data_ptr()));
   }
   ready.matmul.execute(stream, arguments);
   stream.wait();
+}
+
+// In equal parts of at most so many rows, but for the last, which may be shorter. False, with nothing done, where
+// oneDNN has no kernel for one of the two.
+bool multiply_in_parts(OnednnGemm gemm, const at::Tensor& a, const at::Tensor& b, const at::Tensor& out, bool adds) {
+  constexpr std::int64_t most_rows = 512;
+  const auto m = out.size(0);
+  const auto parts = (m + most_rows - 1) / most_rows;
+  const auto rows = (m + parts - 1) / parts;
+  const auto last_rows = m - (parts - 1) * rows;
+  const auto ready_for = [&](std::int64_t count) -> const std::optional<Prepared>& {
+    return prepared(gemm, a.narrow(0, 0, count), b, out.narrow(0, 0, count), adds);
+  };
+  const auto& full = ready_for(rows);
+  const auto& last = ready_for(last_rows);
+  if (!full || !last) return false;
+  const auto scratch = scratch_of(std::max(full->scratch.get_size(), last->scratch.get_size()), out);
+  for (std::int64_t first = 0; first < m; first += rows) {
+    const auto count = std::min(rows, m - first);
+    multiply(count == rows ? *full : *last, a.narrow(0, first, count), b, out.narrow(0, first, count), scratch);
+  }
+  return true;
 }
 
 }  // namespace
 }  // namespace onednn
 
 bool onednn_has(OnednnGemm gemm, at::ScalarType dtype) {
-  const auto has = [](OnednnGemm which, at::ScalarType of) {
-    const auto matrix = onednn::dense_rows(16, 16, onednn::type_of(of));
-    return onednn::prepare(which, matrix, matrix, matrix, /*adds=*/false).has_value();
-  };
-  static const std::map<std::pair<OnednnGemm, at::ScalarType>, bool> all = [&] {
-    std::map<std::pair<OnednnGemm, at::ScalarType>, bool> found;
+  using Kinds = std::map<std::pair<OnednnGemm, at::ScalarType>, bool>;
+  static const auto all = [] {
+    Kinds found;
     for (const auto which : {OnednnGemm::first, OnednnGemm::jit}) {
-      for (const auto of : {at::kFloat, at::kBFloat16}) found[{which, of}] = has(which, of);
+      for (const auto of : {at::kFloat, at::kBFloat16}) {
+        onednn::with_bad_alloc([&] {
+          const auto matrix = [&] { return onednn::dense_rows(16, 16, onednn::type_of(of)); };
+          const auto layouts = [&] { return onednn::Layouts{matrix(), matrix(), matrix()}; };
+          found[{which, of}] = onednn::prepare(which, /*adds=*/false, layouts).has_value();
+        });
+      }
     }
     return found;
   }();
@@ -128,30 +165,18 @@ bool onednn_multiply(OnednnGemm gemm, const at::Tensor& a, const at::Tensor& b, 
   const bool known = a.scalar_type() == at::kFloat || a.scalar_type() == at::kBFloat16;
   if (!(a.is_cpu() || a.is_meta()) || !known) return false;
   at::internal::lazy_init_num_threads();  // a thread's first GEMM sets how many threads it uses
-  constexpr std::int64_t summed_rows = 512;
-  const bool sums_aside = gemm == OnednnGemm::jit && out.scalar_type() != at::kFloat;
-  const auto m = out.size(0);
-  const auto step = sums_aside ? summed_rows : m;
-  struct Part {
-    const onednn::Prepared& ready;
-    at::Tensor a;
-    at::Tensor out;
-  };
-  bool all = true;
+  bool done = false;
   onednn::with_bad_alloc([&] {
-    std::vector<Part> parts;
-    for (std::int64_t first = 0; first < m && all; first += step) {
-      const auto rows = std::min(step, m - first);
-      const auto of_a = a.narrow(0, first, rows);
-      const auto of_out = out.narrow(0, first, rows);
-      const auto& ready = onednn::prepared(gemm, of_a, b, of_out, adds);
-      all = ready.has_value();
-      if (all) parts.push_back({*ready, of_a, of_out});
+    const auto& whole = onednn::prepared(gemm, a, b, out, adds);
+    if (!whole) return;
+    if (whole->sums_aside) {
+      done = onednn::multiply_in_parts(gemm, a, b, out, adds);
+    } else {
+      onednn::multiply(*whole, a, b, out, onednn::scratch_of(whole->scratch.get_size(), out));
+      done = true;
     }
-    if (!all) return;
-    for (const auto& part : parts) onednn::multiply(part.ready, part.a, b, part.out);
   });
-  return all;
+  return done;
 }
 #else
 bool onednn_has(OnednnGemm, at::ScalarType) { return false; }

@@ -18,46 +18,62 @@ namespace {
 
 using Multiplication = std::function<void()>;
 
-/// Something that multiplies, made ready for one weight.
-struct Kernel {
-  std::string name;
-  std::function<Multiplication(const at::Tensor& x, const at::Tensor& weight)> prepare;
+/// What a GEMM reads.
+struct Operands {
+  at::Tensor x;       ///< `[m, k]`
+  at::Tensor weight;  ///< `[n, k]`
 };
 
-Multiplication with_weight(GemmKernel kernel, const at::Tensor& x, const at::Tensor& weight) {
-  const auto packed = std::make_shared<const GemmWeight>(weight, kernel);
-  const auto out = at::empty({x.size(0), weight.size(0)}, x.options());
-  return [=] { packed->multiply(x, out); };
+/// Something that multiplies, made ready for its operands.
+struct Kernel {
+  std::string name;
+  LinearGemm gemm;
+  std::function<Multiplication(const Operands&)> prepare;
+};
+
+Multiplication with_weight(GemmKernel kernel, const Operands& operands) {
+  const auto packed = std::make_shared<const GemmWeight>(operands.weight, kernel);
+  const auto out = at::empty({operands.x.size(0), operands.weight.size(0)}, operands.x.options());
+  return [=, x = operands.x] { packed->multiply(x, out); };
 }
 
-// The gradient of `weight`, whose own values do not count.
-Multiplication with_weight_gradient(GemmKernel kernel, const at::Tensor& x, const at::Tensor& weight) {
+Multiplication of_gradient(GemmKernel kernel, LinearGemm gemm, const Operands& operands) {
+  const auto& [x, weight] = operands;
   GemmKernels kernels;
-  kernels.weight_gradient = kernel;
+  kernels.of(gemm) = kernel;
   const auto kept = std::make_shared<const GemmWeight>(weight, kernels);
   const auto gradient = numbers(x.size(0), weight.size(0), x.scalar_type(), x.device());
-  const auto out = at::empty_like(weight);
-  return [=] { kept->multiply_weight_gradient(gradient, x, out, /*adds=*/false); };
+  if (gemm == LinearGemm::input_gradient) {
+    return [=, out = at::empty_like(x)] { kept->multiply_input_gradient(gradient, out); };
+  }
+  return [=, input = x, out = at::empty_like(weight)] {
+    kept->multiply_weight_gradient(gradient, input, out, /*adds=*/false);
+  };
 }
 
 std::vector<Kernel> kernels_at_hand(at::ScalarType dtype, at::Device device, bool backward) {
   std::vector<Kernel> kernels;
-  for (const auto kernel : packed_kernels(dtype, device)) {
-    kernels.push_back({std::string(to_string(kernel)), [kernel](const at::Tensor& x, const at::Tensor& weight) {
-                         return with_weight(kernel, x, weight);
-                       }});
+  const auto add = [&](GemmKernel kernel) {
+    kernels.push_back({std::string(to_string(kernel)), LinearGemm::forward,
+                       [kernel](const Operands& operands) { return with_weight(kernel, operands); }});
+  };
+  for (const auto kernel : packed_kernels(dtype, device)) add(kernel);
+  if (device.is_cpu() && has_onednn_linear(dtype)) {
+    kernels.push_back({"onednn-linear", LinearGemm::forward,
+                       [](const Operands& operands) { return onednn_linear(operands.x, operands.weight); }});
   }
-  if (device.is_cpu() && has_onednn_linear(dtype)) kernels.push_back({"onednn-linear", onednn_linear});
   if (!backward) return kernels;
   for (const auto kernel : plain_kernels(dtype, device)) {
-    kernels.push_back(
-        {fmt::format("{}:{}", to_string(kernel), to_string(LinearGemm::weight_gradient)),
-         [kernel](const at::Tensor& x, const at::Tensor& weight) { return with_weight_gradient(kernel, x, weight); }});
+    if (kernel != GemmKernel::plain) add(kernel);  // which is there already
+    for (const auto gemm : {LinearGemm::input_gradient, LinearGemm::weight_gradient}) {
+      kernels.push_back({fmt::format("{}:{}", to_string(kernel), to_string(gemm)), gemm,
+                         [=](const Operands& operands) { return of_gradient(kernel, gemm, operands); }});
+    }
   }
   return kernels;
 }
 
-std::vector<ProductSize> sizes_to_try(const std::vector<ProductSize>& asked, at::Device device) {
+std::vector<ProductSize> sizes_to_try(const std::vector<ProductSize>& asked, LinearGemm gemm, at::Device device) {
   if (!device.is_cpu()) {
     std::vector<ProductSize> sizes{{8192, 8192, 8192}, {4096, 8192, 4096}};
     sizes.insert(sizes.end(), asked.begin(), asked.end());
@@ -65,7 +81,7 @@ std::vector<ProductSize> sizes_to_try(const std::vector<ProductSize>& asked, at:
   }
   constexpr double most_flops = 2e9;
   std::set<ProductSize> sizes{{512, 1024, 1024}, {512, 2048, 2048}};
-  for (const auto& size : asked) sizes.insert(part_of(size, most_flops));
+  for (const auto& size : asked) sizes.insert(part_of(gemm, size, most_flops));
   return {sizes.begin(), sizes.end()};
 }
 
@@ -90,11 +106,6 @@ struct Candidate {
   double flops_per_s = 0;
 };
 
-struct Operands {
-  at::Tensor x;
-  at::Tensor weight;
-};
-
 Operands operands_of(const ProductSize& size, at::ScalarType dtype, at::Device device) {
   return {.x = numbers(size.m, size.k, dtype, device), .weight = numbers(size.n, size.k, dtype, device)};
 }
@@ -102,7 +113,7 @@ Operands operands_of(const ProductSize& size, at::ScalarType dtype, at::Device d
 // The best of the calls that begin within some seconds, one at least, after a first.
 double best_rate(const Candidate& candidate, const Operands& operands, double seconds, at::Device device) {
   const auto& size = candidate.size;
-  const auto multiply = candidate.kernel->prepare(operands.x, operands.weight);
+  const auto multiply = candidate.kernel->prepare(operands);
   multiply();
   double best_s = synchronized_seconds_of(multiply, device);
   for (double spent_s = best_s; spent_s < seconds;) {
@@ -113,21 +124,29 @@ double best_rate(const Candidate& candidate, const Operands& operands, double se
   return product_flops(size.m, size.n, size.k) / best_s;
 }
 
-void measure_products(Peaks& peaks, const PeakSearch& search, at::ScalarType dtype, at::Device device) {
+// Every kernel with every size once; the fastest ones first, as far as they may be the best.
+std::vector<Candidate> first_candidates(const std::vector<Kernel>& kernels, const PeakSearch& search,
+                                        at::ScalarType dtype, at::Device device) {
   constexpr double near_the_best = 0.75;
-  const auto kernels = kernels_at_hand(dtype, device, search.backward);
+  constexpr std::size_t most = 16;
   std::vector<Candidate> candidates;
-  double first_best = 0;
-  for (const auto& size : sizes_to_try(search.sizes, device)) {
-    const auto operands = operands_of(size, dtype, device);
-    for (const auto& kernel : kernels) {
+  for (const auto& kernel : kernels) {
+    for (const auto& size : sizes_to_try(search.sizes, kernel.gemm, device)) {
       auto& candidate = candidates.emplace_back(Candidate{.kernel = &kernel, .size = size});
-      candidate.flops_per_s = best_rate(candidate, operands, 0, device);
-      first_best = std::max(first_best, candidate.flops_per_s);
+      candidate.flops_per_s = best_rate(candidate, operands_of(size, dtype, device), 0, device);
     }
   }
-  for (const auto& candidate : candidates) {
-    if (candidate.flops_per_s < near_the_best * first_best) continue;
+  std::sort(candidates.begin(), candidates.end(),
+            [](const Candidate& a, const Candidate& b) { return a.flops_per_s > b.flops_per_s; });
+  const double least = near_the_best * candidates.front().flops_per_s;
+  std::erase_if(candidates, [&](const Candidate& one) { return one.flops_per_s < least; });
+  candidates.resize(std::min(candidates.size(), most));
+  return candidates;
+}
+
+void measure_products(Peaks& peaks, const PeakSearch& search, at::ScalarType dtype, at::Device device) {
+  const auto kernels = kernels_at_hand(dtype, device, search.backward);
+  for (const auto& candidate : first_candidates(kernels, search, dtype, device)) {
     const auto rate = std::max(candidate.flops_per_s, best_rate(candidate, operands_of(candidate.size, dtype, device),
                                                                 search.seconds_each, device));
     if (rate <= peaks.gemm_flops_per_s) continue;

@@ -33,14 +33,24 @@ inline double middle(std::vector<double> samples) {
   return *mid;
 }
 
-/// A part of a large GEMM: some of its rows, and at least 512 of the weight's. A small GEMM is timed in full, since its
-/// weight may exceed every cache and its time is then the time to read that weight.
-inline ProductSize part_of(const ProductSize& size, double most_flops) {
+/// A part of a large GEMM of `[m, k]` with a weight `[n, k]`: of its result some of the rows, and at least 512 of the
+/// columns; all of what it sums over. A small GEMM is timed in full, since its weight may exceed every cache and its
+/// time is then the time to read that weight.
+inline ProductSize part_of(LinearGemm gemm, const ProductSize& size, double most_flops) {
   constexpr std::int64_t most_rows = 512;
-  constexpr std::int64_t fewest_columns = 512;  // of n, where there are as many
-  const auto rows = std::min(size.m, most_rows);
-  const auto affordable = static_cast<std::int64_t>(most_flops / product_flops(rows, 1, size.k)) / 64 * 64;
-  return {rows, std::min(size.n, std::max(affordable, fewest_columns)), size.k};
+  constexpr std::int64_t fewest_columns = 512;
+  auto part = size;
+  const auto cut = [&](std::int64_t& rows, std::int64_t& columns, std::int64_t summed) {
+    rows = std::min(rows, most_rows);
+    const auto affordable = static_cast<std::int64_t>(most_flops / product_flops(rows, 1, summed)) / 64 * 64;
+    columns = std::min(columns, std::max(affordable, fewest_columns));
+  };
+  switch (gemm) {
+    case LinearGemm::forward: cut(part.m, part.n, size.k); break;
+    case LinearGemm::input_gradient: cut(part.m, part.k, size.n); break;
+    case LinearGemm::weight_gradient: cut(part.n, part.k, size.m); break;
+  }
+  return part;
 }
 
 }  // namespace tpsp

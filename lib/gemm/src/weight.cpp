@@ -60,7 +60,7 @@ std::vector<GemmKernel> packed_kernels(at::ScalarType dtype, at::Device device) 
 std::vector<GemmKernel> plain_kernels(at::ScalarType dtype, at::Device device) {
   if (!device.is_cpu() && !device.is_meta()) return {GemmKernel::plain};
   std::vector<GemmKernel> kernels;
-  if (onednn_packs(dtype)) kernels.push_back(GemmKernel::onednn_plain);
+  if (onednn_has(OnednnGemm::first, dtype)) kernels.push_back(GemmKernel::onednn_plain);
   if (onednn_has(OnednnGemm::jit, dtype)) kernels.push_back(GemmKernel::onednn_jit);
   kernels.push_back(GemmKernel::plain);
   return kernels;
@@ -84,25 +84,30 @@ void require_matrix(const at::Tensor& matrix, std::string_view name) {
       fmt::format("sizes [{}], strides [{}]", fmt::join(matrix.sizes(), ", "), fmt::join(matrix.strides(), ", ")));
 }
 
-void require_weight(const at::Tensor& weight, GemmKernel kernel) {
+void require_kernel(GemmKernel kernel, const std::vector<GemmKernel>& kernels, const at::Tensor& weight) {
+  if (std::find(kernels.begin(), kernels.end(), kernel) != kernels.end()) return;
+  throw refusal(fmt::format("no kernel '{}' for {} on {}", to_string(kernel), at::toString(weight.scalar_type()),
+                            weight.device().str()),
+                "this CPU, or this build of LibTorch, does not have it");
+}
+
+void require_weight(const at::Tensor& weight, const GemmKernels& wanted) {
   require_matrix(weight, "the weight");
   if (weight.numel() == 0) throw refusal("the weight is empty", {});
   const auto dtype = weight.scalar_type();
   if (dtype != at::kFloat && dtype != at::kBFloat16) {
     throw refusal(fmt::format("a weight of {}", at::toString(dtype)), "it is fp32 or bf16");
   }
-  auto kernels = packed_kernels(dtype, weight.device());
   const auto plain = plain_kernels(dtype, weight.device());
-  kernels.insert(kernels.end(), plain.begin(), plain.end());
-  if (std::find(kernels.begin(), kernels.end(), kernel) != kernels.end()) return;
-  throw refusal(
-      fmt::format("no kernel '{}' for {} on {}", to_string(kernel), at::toString(dtype), weight.device().str()),
-      "this CPU, or this build of LibTorch, does not have it");
+  for (const auto kernel : {wanted.input_gradient, wanted.weight_gradient}) require_kernel(kernel, plain, weight);
+  auto all = packed_kernels(dtype, weight.device());
+  all.insert(all.end(), plain.begin(), plain.end());
+  require_kernel(wanted.forward, all, weight);
 }
 
-std::unique_ptr<const PackedWeight> pack(const at::Tensor& weight, GemmKernel kernel) {
-  require_weight(weight, kernel);
-  switch (kernel) {
+std::unique_ptr<const PackedWeight> pack(const at::Tensor& weight, const GemmKernels& kernels) {
+  require_weight(weight, kernels);
+  switch (kernels.forward) {
     case GemmKernel::amx: return pack_amx(weight);
     case GemmKernel::onednn: return pack_onednn(weight);
     case GemmKernel::mkl: return pack_mkl(weight);
@@ -110,7 +115,7 @@ std::unique_ptr<const PackedWeight> pack(const at::Tensor& weight, GemmKernel ke
     case GemmKernel::onednn_plain:
     case GemmKernel::onednn_jit: break;
   }
-  return keep_plain(weight, kernel);
+  return keep_plain(weight, kernels.forward);
 }
 
 void require_operand(const at::Tensor& matrix, std::string_view name, std::int64_t columns,
@@ -151,8 +156,7 @@ void multiply_by_copies(const PackedWeight& weight, const at::Tensor& x, const a
 
 }  // namespace
 
-GemmWeight::GemmWeight(at::Tensor weight, GemmKernels kernels)
-    : kernels_(kernels), packed_(pack(weight, kernels.forward)) {
+GemmWeight::GemmWeight(at::Tensor weight, GemmKernels kernels) : kernels_(kernels), packed_(pack(weight, kernels)) {
   rows_ = weight.size(0);
   columns_ = weight.size(1);
 }
@@ -193,7 +197,11 @@ void GemmWeight::multiply_weight_gradient(const at::Tensor& gradient, const at::
         fmt::format("gradients of {} rows into a weight's gradient of {} rows", gradient.size(0), out.size(0)),
         fmt::format("the input has {} rows, the weight {}", x.size(0), rows_));
   }
-  multiply_as_it_lies(kernels_.weight_gradient, gradient.t(), x, out, adds);
+  if (x.size(0) > 0) {
+    multiply_as_it_lies(kernels_.weight_gradient, gradient.t(), x, out, adds);
+  } else if (!adds) {
+    out.zero_();
+  }
 }
 
 std::int64_t GemmWeight::bytes() const { return packed_->bytes(); }

@@ -1,6 +1,6 @@
-// Tries one mutant of the source that this program was built from: run_mutant NUMBER FIRST-CASE, forwards and then
-// training steps. Each case is a line
-// with the mutant's number, the verdict, the check's error over its bound, and the case's name.
+// Tries one mutant of the source that this program was built from: run_mutant NUMBER FIRST-CASE. Cases are forwards,
+// then training steps. Each is a line with the mutant's number, the verdict, the check's error over its bound, and the
+// case's name.
 #include <fmt/format.h>
 
 #include <cstdio>

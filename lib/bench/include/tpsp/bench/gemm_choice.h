@@ -35,7 +35,7 @@ class GemmChoice {
   }
   KernelChoice as_function() const;
 
-  /// Shapes whose kernels a rank had too little memory to try.
+  /// GEMMs whose kernels a rank had too little memory to try.
   std::int64_t untried() const { return untried_; }
   void note_untried() { ++untried_; }
 
@@ -79,7 +79,7 @@ struct ChosenGemm {
 using KnownChoices = std::map<ChosenGemm, GemmKernel>;
 
 /// Chooses for every weight that a rank of `plans` multiplies with, for GEMMs of `tokens` rows, and with `in_place` for
-/// the backward's too: what `known` has, and otherwise each shape is timed once, on all ranks at the same time, the
+/// the backward's too: what `known` has, and otherwise each GEMM is timed once, on all ranks at the same time, the
 /// slowest rank's times count, so that all choose alike, and the choice becomes known. `automatic` leaves out a form
 /// that is more than 0.5% larger than the plain weight. Where a rank runs out of memory in trying, the first that the
 /// policy allows is taken. Throws bad_input for `packed` where nothing packs. Collective.

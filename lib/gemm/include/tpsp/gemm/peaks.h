@@ -20,8 +20,7 @@ struct ProductSize {
 
 struct Peaks {
   double gemm_flops_per_s = 0;
-  std::string gemm_kernel;          ///< that reached it: as to_string names it, "onednn-linear", or as
-                                    ///< "onednn-jit:weight-gradient"
+  std::string gemm_kernel;          ///< that reached it: "onednn", "onednn-linear", "onednn-jit:weight-gradient", ...
   ProductSize gemm_size{};          ///< with which it did
   double measured_flops_per_s = 0;  ///< what it reached; less than the peak where a forward was faster
   double memory_bytes_per_s = 0;
@@ -31,14 +30,14 @@ struct Peaks {
 struct PeakSearch {
   std::vector<ProductSize> sizes{};  ///< added to a few large ones, so that no GEMM of a run exceeds the peak
   double seconds_each = 0.5;         ///< of each candidate that may be the best, a kernel with a size
-  bool backward = false;             ///< the gradients of weights too, whose GEMMs may be the faster ones
+  bool backward = false;             ///< a training step's GEMMs too, so that none of those does either
 };
 
 /// Measures, within some seconds on a CPU core:
 /// - the best rate of a GEMM over all available kernels: those of packed_kernels, oneDNN's linear layer, which returns
-///   new memory and so is not one of those, and with `backward` those of plain_kernels for the gradient of a weight.
-///   Every kernel runs once with every size; those within a quarter of the best are repeated for `seconds_each`. Of
-///   large GEMMs a part is timed;
+///   new memory and so is not one of those, and with `backward` those of plain_kernels for the forward and for either
+///   gradient. Every kernel runs once with every size; of those within a quarter of the best the sixteen fastest are
+///   repeated for `seconds_each`. Of large GEMMs a part is timed;
 /// - bytes read and written per second by a copy or by a sum of two arrays, whichever is more, the median of several
 ///   tries. The arrays take 256 MB; where the last-level cache is larger than that, this is its bandwidth.
 ///

@@ -14,7 +14,7 @@ namespace tpsp {
 enum class GemmKernel {
   plain,         ///< at::mm on the weight as it is
   onednn_plain,  ///< oneDNN's matmul on the weight as it is, by the implementation that it puts first
-  onednn_jit,    ///< likewise, by its GEMM with generated code (gemm:jit), which copies both operands as it goes
+  onednn_jit,    ///< likewise, by its GEMM with generated code (gemm:jit)
   amx,           ///< LibTorch's AMX micro-kernels over the weight in panels of columns
   onednn,        ///< oneDNN's matmul over the weight in the layout that oneDNN chooses
   mkl,           ///< MKL's GEMM with a packed matrix
@@ -67,10 +67,10 @@ class PackedWeight;
 /// thread at a time; the GEMM itself runs on LibTorch's threads.
 class GemmWeight {
  public:
-  /// Packs `weight`, fp32 or bf16 with contiguous rows. The plain kernels keep the tensor itself; the others keep their
-  /// packed form only, so that the tensor is freed unless referenced elsewhere. A meta weight packs into as many meta
-  /// bytes. Throws internal_error for another shape or dtype, an empty weight, and a kernel that neither
-  /// packed_kernels nor plain_kernels names.
+  /// Packs `weight`, fp32 or bf16 with contiguous rows, for the forward's kernel. The plain kernels keep the tensor
+  /// itself; the others keep their packed form only, so that the tensor is freed unless referenced elsewhere. A meta
+  /// weight packs into as many meta bytes. Throws internal_error for another shape or dtype, an empty weight, a kernel
+  /// that neither packed_kernels nor plain_kernels names, and one of the backward that plain_kernels does not.
   GemmWeight(at::Tensor weight, GemmKernels kernels);
   GemmWeight(GemmWeight&&) noexcept;
   GemmWeight& operator=(GemmWeight&&) noexcept;
@@ -80,7 +80,8 @@ class GemmWeight {
   /// device and contiguous rows; the row stride is free, so that each may be some columns of a wider
   /// matrix. They do not overlap. Writes into `out`. Takes no memory for matrices, but that onednn copies up to 256
   /// rows at a time of what is wider than its rows, and that onednn_jit sums up to 512 rows of a bf16 result in fp32;
-  /// on meta it takes as much, and computes nothing. Throws internal_error for what does not fit.
+  /// onednn_plain and onednn_jit also have the scratch that oneDNN asks for. On meta it takes as much, and computes
+  /// nothing. Throws internal_error for what does not fit.
   void multiply(const at::Tensor& x, const at::Tensor& out) const;
 
   /// The backward of `multiply` for x: out[m, columns] = gradient[m, rows] W, as above. Only for a weight that is kept
