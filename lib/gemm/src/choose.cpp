@@ -19,18 +19,17 @@ GemmWeight weight_with(GemmKernel kernel, LinearGemm gemm, const at::Tensor& wei
 }
 
 /// All that the three products read and write: y = x W^T, and gradients.
-struct Operands {
+struct LayerTensors {
   at::Tensor x;   ///< `[m, k]`
   at::Tensor y;   ///< `[m, n]`
   at::Tensor dw;  ///< `[n, k]`
 };
 
-void multiply(const GemmWeight& weight, LinearGemm gemm, const Operands& operands) {
+void multiply(const GemmWeight& weight, LinearGemm gemm, const LayerTensors& tensors) {
   switch (gemm) {
-    case LinearGemm::forward: return weight.multiply(operands.x, operands.y);
-    case LinearGemm::input_gradient: return weight.multiply_input_gradient(operands.y, operands.x);
-    case LinearGemm::weight_gradient:
-      return weight.multiply_weight_gradient(operands.y, operands.x, operands.dw, false);
+    case LinearGemm::forward: return weight.multiply(tensors.x, tensors.y);
+    case LinearGemm::input_gradient: return weight.multiply_input_gradient(tensors.y, tensors.x);
+    case LinearGemm::weight_gradient: return weight.multiply_weight_gradient(tensors.y, tensors.x, tensors.dw, false);
   }
 }
 
@@ -44,19 +43,19 @@ std::vector<std::vector<double>> time_kernels(const std::vector<GemmKernel>& ker
   }
   const c10::InferenceMode no_gradients;
   const auto [rows, columns, features] = part_of(gemm, size, flops_of_a_part);
-  const Operands operands{.x = numbers(rows, features, dtype, at::kCPU),
-                          .y = numbers(rows, columns, dtype, at::kCPU),
-                          .dw = at::empty({gemm == LinearGemm::weight_gradient ? columns : 0, features}, dtype)};
+  const LayerTensors tensors{.x = numbers(rows, features, dtype, at::kCPU),
+                             .y = numbers(rows, columns, dtype, at::kCPU),
+                             .dw = at::empty({gemm == LinearGemm::weight_gradient ? columns : 0, features}, dtype)};
   std::vector<GemmWeight> weights;
   for (const auto kernel : kernels) {
     weights.push_back(weight_with(kernel, gemm, numbers(columns, features, dtype, at::kCPU)));
-    multiply(weights.back(), gemm, operands);
+    multiply(weights.back(), gemm, tensors);
   }
   const auto scale = product_flops(m, n, k) / product_flops(rows, columns, features);
   std::vector<std::vector<double>> samples(kernels.size());
   for (int call = 0; call < calls_of_a_kernel; ++call) {
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      samples[i].push_back(scale * seconds_of([&] { multiply(weights[i], gemm, operands); }));
+      samples[i].push_back(scale * seconds_of([&] { multiply(weights[i], gemm, tensors); }));
     }
   }
   return samples;
