@@ -50,7 +50,7 @@ TEST_CASE("a training step's kernels keep every weight as it is") {
     const auto kernels = plain_kernels(dtype, at::kCPU);
     for (const auto& [rows, columns] : weight_shapes(plans, dtype)) {
       auto chosen_here = in_place.at(rows, columns);
-      for (const auto gemm : {LinearGemm::forward, LinearGemm::input_gradient, LinearGemm::weight_gradient}) {
+      for (const auto gemm : linear_gemms()) {
         CHECK(std::find(kernels.begin(), kernels.end(), chosen_here.of(gemm)) != kernels.end());
       }
       CHECK(relative_size(chosen_here.forward, rows, columns, dtype) == 1);

@@ -9,6 +9,7 @@
 
 #include "onednn_as_it_lies.h"
 #include "support/thrown.h"
+#include "timing.h"
 #include "tpsp/gemm/product.h"
 #include "tpsp/gemm/weight.h"
 #include "tpsp/machine/memory.h"
@@ -47,12 +48,6 @@ struct Shape {
 // The last is summed aside in two parts, for either gradient.
 constexpr Shape shapes[] = {{1, 1, 1}, {3, 5, 7}, {17, 33, 64}, {129, 256, 300}, {64, 1, 300}, {600, 530, 40}};
 
-GemmWeight weight_with(LinearGemm gemm, GemmKernel kernel, const at::Tensor& weight) {
-  GemmKernels kernels;
-  kernels.of(gemm) = kernel;
-  return {weight, kernels};
-}
-
 }  // namespace
 
 TEST_CASE("the gradient of x is the gradient of the result times the weight") {
@@ -66,7 +61,7 @@ TEST_CASE("the gradient of x is the gradient of the result times the weight") {
         const auto gradient = random_matrix(m, n, dtype);
         for (const auto kernel : plain_kernels(dtype, at::kCPU)) {
           CAPTURE(to_string(kernel));
-          const auto weight = weight_with(LinearGemm::input_gradient, kernel, matrix);
+          const auto weight = weight_with(kernel, LinearGemm::input_gradient, matrix);
           for (const auto& one : {gradient, among_others(gradient)}) {
             const auto out = at::empty({m, k}, gradient.options());
             weight.multiply_input_gradient(one, out);
@@ -88,7 +83,7 @@ TEST_CASE("the gradient of the weight is set, or added to what there is") {
       const auto x = random_matrix(m, k, dtype);
       const auto before = random_matrix(n, k, dtype);
       for (const auto kernel : plain_kernels(dtype, at::kCPU)) {
-        const auto weight = weight_with(LinearGemm::weight_gradient, kernel, before);
+        const auto weight = weight_with(kernel, LinearGemm::weight_gradient, before);
         for (const bool adds : {false, true}) {
           for (const bool strided : {false, true}) {
             CAPTURE(to_string(kernel), adds, strided);
@@ -179,7 +174,7 @@ TEST_CASE("oneDNN's scratch is taken on meta too, and in bf16 holds sums of at m
 TEST_CASE("no tokens leave the gradient of the weight 0, or what it was") {
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
     for (const auto kernel : plain_kernels(dtype, at::kCPU)) {
-      const auto weight = weight_with(LinearGemm::weight_gradient, kernel, random_matrix(8, 16, dtype));
+      const auto weight = weight_with(kernel, LinearGemm::weight_gradient, random_matrix(8, 16, dtype));
       const auto out = at::ones({8, 16}, dtype);
       weight.multiply_weight_gradient(at::empty({0, 8}, dtype), at::empty({0, 16}, dtype), out, true);
       CHECK(out.eq(1).all().item<bool>());
@@ -196,7 +191,7 @@ TEST_CASE("one row may be nearer to the next than it is long") {
       const auto matrix = random_matrix(24, 16, dtype);
       const auto row = random_matrix(1, 24, dtype).as_strided({1, 24}, {1, 1});
       const auto out = at::empty({1, 16}, dtype);
-      weight_with(LinearGemm::input_gradient, kernel, matrix).multiply_input_gradient(row, out);
+      weight_with(kernel, LinearGemm::input_gradient, matrix).multiply_input_gradient(row, out);
       CHECK(error(out, row, matrix, at::zeros({1, 16}, at::kDouble)) <= 1);
     }
   }

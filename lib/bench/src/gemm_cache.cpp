@@ -40,7 +40,7 @@ std::pair<std::string, std::string> parts_of(const std::string& text) {
 }
 
 std::optional<LinearGemm> gemm_called(const std::string& name) {
-  for (const auto gemm : {LinearGemm::forward, LinearGemm::input_gradient, LinearGemm::weight_gradient}) {
+  for (const auto gemm : linear_gemms()) {
     if (to_string(gemm) == name) return gemm;
   }
   return std::nullopt;

@@ -141,8 +141,8 @@ std::optional<GemmKernel> try_kernels(const Choosing& choosing, const std::vecto
 }
 
 std::vector<LinearGemm> gemms_of(GemmPolicy policy) {
-  if (policy != GemmPolicy::in_place) return {LinearGemm::forward};
-  return {LinearGemm::forward, LinearGemm::input_gradient, LinearGemm::weight_gradient};
+  if (policy == GemmPolicy::in_place) return linear_gemms();
+  return {LinearGemm::forward};
 }
 
 }  // namespace

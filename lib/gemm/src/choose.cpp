@@ -12,12 +12,6 @@ namespace {
 constexpr double flops_of_a_part = 3e9;  // some 20 ms of a core that does 150 GFLOP/s
 constexpr int calls_of_a_kernel = 9;
 
-GemmWeight weight_with(GemmKernel kernel, LinearGemm gemm, const at::Tensor& weight) {
-  GemmKernels kernels;
-  kernels.of(gemm) = kernel;
-  return {weight, kernels};
-}
-
 /// All that the three products read and write: y = x W^T, and gradients.
 struct LayerTensors {
   at::Tensor x;   ///< `[m, k]`

@@ -39,9 +39,7 @@ Multiplication with_weight(GemmKernel kernel, const Operands& operands) {
 
 Multiplication of_gradient(GemmKernel kernel, LinearGemm gemm, const Operands& operands) {
   const auto& [x, weight] = operands;
-  GemmKernels kernels;
-  kernels.of(gemm) = kernel;
-  const auto kept = std::make_shared<const GemmWeight>(weight, kernels);
+  const auto kept = std::make_shared<const GemmWeight>(weight_with(kernel, gemm, weight));
   const auto gradient = numbers(x.size(0), weight.size(0), x.scalar_type(), x.device());
   if (gemm == LinearGemm::input_gradient) {
     return [=, out = at::empty_like(x)] { kept->multiply_input_gradient(gradient, out); };

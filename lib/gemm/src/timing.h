@@ -19,6 +19,13 @@ inline at::Tensor numbers(std::int64_t rows, std::int64_t columns, at::ScalarTyp
   return steps.sin().to(dtype).view({rows, columns});
 }
 
+/// A weight of which one GEMM has `kernel`; those that have none of their own are plain.
+inline GemmWeight weight_with(GemmKernel kernel, LinearGemm gemm, const at::Tensor& weight) {
+  GemmKernels kernels;
+  kernels.of(gemm) = kernel;
+  return {weight, kernels};
+}
+
 template <typename Function>
 double seconds_of(const Function& function) {
   const auto start = std::chrono::steady_clock::now();

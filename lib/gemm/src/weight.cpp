@@ -38,6 +38,10 @@ std::string_view to_string(LinearGemm gemm) {
   return "unknown GEMM";
 }
 
+std::vector<LinearGemm> linear_gemms() {
+  return {LinearGemm::forward, LinearGemm::input_gradient, LinearGemm::weight_gradient};
+}
+
 GemmKernel& GemmKernels::of(LinearGemm gemm) {
   switch (gemm) {
     case LinearGemm::forward: break;

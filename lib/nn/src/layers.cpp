@@ -93,8 +93,8 @@ Sharded Layers::gemm(const Sharded& value, const std::string& module, Placement 
 }
 
 void Layers::weight_backward(const Sharded& gradient, const Sharded& input, const std::string& module) const {
-  gradients_->at(
-      module);  // may reduce the unit before, which is to be done before the next unit's weights are gathered
+  // The unit before may be reduced here, which is to be done when the next unit's weights are gathered.
+  gradients_->at(module);
   weight_gradient(gradient, input, *weights_.product(module), module);
 }
 

@@ -28,6 +28,8 @@ std::vector<GemmKernel> all_kernels();
 enum class LinearGemm { forward, input_gradient, weight_gradient };
 /// "forward", "input-gradient", "weight-gradient".
 std::string_view to_string(LinearGemm gemm);
+/// All three.
+std::vector<LinearGemm> linear_gemms();
 
 /// Which kernel each of a weight's GEMMs has; those of the backward are for a weight that is kept as it is.
 struct GemmKernels {
@@ -40,7 +42,6 @@ struct GemmKernels {
   GemmKernels(GemmKernel of_forward) : forward(of_forward) {}
 
   GemmKernel& of(LinearGemm gemm);
-  bool operator==(const GemmKernels&) const = default;
 };
 
 /// The kernels that this build and machine have for a dtype and device, in the order of preference: onednn on the CPU
