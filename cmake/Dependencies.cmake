@@ -19,6 +19,16 @@ if(TPSP_WITH_CUDA AND NOT CUDAToolkit_FOUND)
   message(FATAL_ERROR "TPSP_WITH_CUDA=ON: no CUDA toolkit (nvcc) was found; set CUDAToolkit_ROOT or turn it off")
 endif()
 
+if(TPSP_WITH_CUDA)
+  # A100, L40 and H100; newer GPUs compile the last one's PTX when they first load it.
+  set(CMAKE_CUDA_ARCHITECTURES "80-real;89-real;90" CACHE STRING "GPUs to compile kernels for")
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # the one that LibTorch has
+  set(CMAKE_CUDA_COMPILER "${CUDAToolkit_NVCC_EXECUTABLE}")
+  enable_language(CUDA)
+endif()
+
 include(LibTorch)
 
 # oneDNN, from the Python packages that scripts/setup.sh installs: LibTorch does not export the copy inside it, and has

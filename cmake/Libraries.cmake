@@ -2,8 +2,9 @@
 
 add_library(tpsp_warnings INTERFACE)
 # -Wno-restrict: g++ 12 warns of overlaps inside std::string that can not happen (GCC bug 105651).
-target_compile_options(tpsp_warnings INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wpedantic -Wno-restrict
-                       $<$<BOOL:${TPSP_WERROR}>:-Werror>)
+set(_warnings -Wall -Wextra -Wconversion -Wshadow -Wpedantic -Wno-restrict $<$<BOOL:${TPSP_WERROR}>:-Werror>)
+target_compile_options(tpsp_warnings INTERFACE "$<$<COMPILE_LANGUAGE:C,CXX>:${_warnings}>"
+                       "$<$<COMPILE_LANGUAGE:CUDA>:$<$<BOOL:${TPSP_WERROR}>:-Werror=all-warnings>>")
 
 # Headers that most sources include, parsed once for all targets that link LibTorch: half of their compile time. The
 # compiler takes them only for sources that are compiled with the same flags.

@@ -20,7 +20,7 @@ RAW = {name for name, column in COLUMNS.items() if column["detail"] == "raw"}
 # Of training steps; a forward has none.
 STEP = ("workload", "recompute", "regather", "optimizer", "micro_batches", "dp", "shard")
 USUAL = {"regather": "on", "optimizer": "none", "micro_batches": 1, "dp": 1, "shard": "none"}
-CASE = ("device", "model", "layers", "batch", "dtype", *STEP, "world", "threads", "backend", "device_name")
+CASE = ("device", "model", "layers", "batch", "dtype", *STEP, "world", "rank", "threads", "backend", "device_name")
 NEEDED = ("status", "model", "layers", "plan", "batch", "seq", "world", "dtype", "device")
 
 class BadFile(Exception):
@@ -177,6 +177,7 @@ def case_words(row, names=CASE):
         many = "" if value == 1 else "s"
         words.append(f"{value} {units[name]}{many}" if name in units else
                      f"{name} {value}" if name in ("batch", "recompute") else
+                     f"rank {value} alone" if name == "rank" else
                      spoken.get((name, value), f"sharded {value}") if name == "shard" else
                      f"{value} micro-batch{'es' if many else ''}" if name == "micro_batches" else
                      spoken.get((name, value), value))

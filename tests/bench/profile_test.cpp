@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include "support/forward_on_ranks.h"
 
@@ -51,6 +52,51 @@ TEST_CASE("a rank that comes early to a collective waits, and then moves data") 
   }
   CHECK(seconds_in(profiles[1], Phase::gemm) >= 0.06);
   CHECK(seconds_in(profiles[0], Phase::gemm) < 0.05);
+}
+
+namespace {
+
+/// A device that works by itself, a second for each mark, and whose ranges are noted.
+class SteadyDevice final : public DeviceProbe {
+ public:
+  bool is_asynchronous() const override { return true; }
+  void mark() override { seconds_.push_back(static_cast<double>(seconds_.size())); }
+  std::vector<double> take_marks() override { return std::exchange(seconds_, {}); }
+  void open_range(const std::string& name) override { ranges += name + "("; }
+  void close_range() noexcept override { ranges += ")"; }
+  void synchronize() override {}
+  void reset_peaks() override {}
+  void release_unused() override {}
+  std::int64_t allocated_bytes() const override { return 0; }
+  std::int64_t peak_allocated_bytes() const override { return 0; }
+  std::int64_t peak_reserved_bytes() const override { return 0; }
+  std::int64_t process_bytes() const override { return 0; }
+  std::int64_t available_bytes(World&) const override { return 0; }
+
+  std::string ranges{};
+
+ private:
+  std::vector<double> seconds_;
+};
+
+}  // namespace
+
+TEST_CASE("the phases of a device that works by itself are between its marks, without a barrier") {
+  SteadyDevice device;
+  SerialWorld world;
+  const auto one = profile(
+      [](Timeline& timeline) {
+        SerialWorld ranks;
+        TimelineSink events(timeline, ranks);
+        const EventScope gemm(&events, {.phase = Phase::gemm, .module = "wo"});
+        const EventScope sum(&events, {.phase = Phase::move, .module = "wo", .transition = Transition::all_reduce});
+      },
+      "output", world, device);
+  CHECK(one.total_s == 5);
+  CHECK(one.phases_s[static_cast<std::size_t>(Phase::gemm)] == 2);
+  CHECK(one.phases_s[static_cast<std::size_t>(Phase::move)] == 1);
+  CHECK(one.phases_s[static_cast<std::size_t>(Phase::wait)] == 0);
+  CHECK(device.ranges == "wo(all-reduce wo())");
 }
 
 TEST_CASE("the phases of a forward add up to its time, slices included, and name their module") {

@@ -15,15 +15,17 @@ class NoProbe final : public DeviceProbe {
     ++synchronized;
     if (on_synchronize) on_synchronize();
   }
+  double warmup_s() const override { return seconds_of_warmup; }
   void reset_peaks() override {}
   void release_unused() override {}
   std::int64_t allocated_bytes() const override { return allocated / 2; }
   std::int64_t peak_allocated_bytes() const override { return allocated; }
   std::int64_t process_bytes() const override { return 3 * allocated; }
   std::int64_t peak_reserved_bytes() const override { return 2 * allocated; }
-  std::int64_t available_bytes(const World&) const override { return 0; }
+  std::int64_t available_bytes(World&) const override { return 0; }
 
   int synchronized = 0;
+  double seconds_of_warmup = 0;
   std::function<void()> on_synchronize{};
   std::int64_t allocated = 0;
 };
@@ -111,6 +113,19 @@ TEST_CASE("in sequential order one workload follows the other, each with its own
   measure_alone({[&] { order += 'a'; }, [&] { order += 'b'; }}, {.warmup = 0, .reps = 3, .order = Order::sequential},
                 probe);
   CHECK(order == "aaabbb");
+}
+
+TEST_CASE("a device whose clocks have to rise is warmed up for as long as it takes") {
+  FakeTime time;
+  NoProbe probe;
+  probe.seconds_of_warmup = 40 * FakeTime::tick_s;
+  const auto warmup_of = [&](int ticks, int at_least) {
+    return measure_alone({[&] { time.pass(ticks); }}, {.warmup = at_least, .reps = 1}, probe, time).front().warmup;
+  };
+  CHECK(warmup_of(2, 1) == 20);
+  CHECK(warmup_of(100, 1) == 2);
+  CHECK(warmup_of(2, 30) == 30);
+  CHECK(warmup_of(2, 0) == 0);
 }
 
 TEST_CASE("the warm-up is not timed") {

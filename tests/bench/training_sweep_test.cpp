@@ -1,5 +1,6 @@
 // Rows of training steps: that they are right, say what they are of, and see what is wrong.
 #include <limits>
+#include <new>
 
 #include "bench/small_sweeps.h"
 #include "support/expected_collectives.h"
@@ -141,4 +142,60 @@ TEST_CASE("a step's limit is three forwards at the peak, whatever is computed ag
   CHECK(again.limit_s.value() == Approx(step.limit_s.value()));
   CHECK(step.product_flops.value() == Approx(3 * forward.product_flops.value()));
   CHECK(again.product_flops.value() > step.product_flops.value());
+}
+
+namespace {
+
+/// A LLaMA whose reference finds too little memory for sequences of one length.
+class Crowded final : public Architecture {
+ public:
+  Crowded(LlamaConfig config, std::int64_t too_long) : llama_(std::move(config)), too_long_(too_long) {}
+
+  std::string name() const override { return llama_.name(); }
+  std::string shapes() const override { return llama_.shapes(); }
+  std::int64_t layers() const override { return llama_.layers(); }
+  std::int64_t vocabulary() const override { return llama_.vocabulary(); }
+  std::vector<Module> modules() const override { return llama_.modules(); }
+  RoundingFacts rounding(std::int64_t seq) const override { return llama_.rounding(seq); }
+  std::unique_ptr<Model> bind(const LoweredPlan& plan, const WeightSource& weights) const override {
+    return llama_.bind(plan, weights);
+  }
+  at::Tensor reference_logits(const WeightRecipe& recipe, const at::Tensor& tokens) const override {
+    return llama_.reference_logits(recipe, tokens);
+  }
+  ReferenceStep reference_step(const WeightRecipe& recipe, const Input& input, double scale) const override {
+    if (input.tokens.size(1) == too_long_) throw std::bad_alloc();
+    return llama_.reference_step(recipe, input, scale);
+  }
+  std::int64_t reference_extra_bytes(std::int64_t batch, std::int64_t seq) const override {
+    return llama_.reference_extra_bytes(batch, seq);
+  }
+  std::int64_t reference_step_bytes(std::int64_t batch, std::int64_t seq, at::ScalarType dtype) const override {
+    return llama_.reference_step_bytes(batch, seq, dtype);
+  }
+  std::string hugging_face_name(const std::string& module) const override { return llama_.hugging_face_name(module); }
+  std::string hugging_face_config(at::ScalarType dtype) const override { return llama_.hugging_face_config(dtype); }
+
+ private:
+  Llama llama_;
+  std::int64_t too_long_;
+};
+
+}  // namespace
+
+TEST_CASE("a step whose check runs out of memory is a row that says so, and the next length is measured and right") {
+  for (const bool adamw : {false, true}) {
+    auto sweep = training_sweep(1, {.adamw = adamw});
+    sweep.model = std::make_shared<Crowded>(load_model("llama-tiny"), 7);
+    sweep.seqs = {7, 5};
+    const auto rows = rows_of(sweep, 1);
+    REQUIRE(rows.size() == 4);
+    for (const auto& row : rows) {
+      INFO(row.plan << " " << row.seq << ": " << row.message);
+      CHECK(row.status == (row.seq == 7 ? Status::out_of_memory : Status::ok));
+      if (row.seq == 7) continue;
+      CHECK(row.check == Check::pass);
+      check_parts(row);
+    }
+  }
 }

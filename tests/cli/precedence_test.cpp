@@ -121,7 +121,7 @@ TEST_CASE("a variable that is called as an option's and is none is warned about,
                                                      {"TPSP_MIN-REPS", "3"},
                                                      {"TPSP_ABRACADABRA", "1"},
                                                      {"TPSP_TEST_SEED", "1"},
-                                                     {"TPSP_WORLD", "1"}};
+                                                     {"TPSP_MARGIN", "1"}};
   const std::string command = GENERATE("", "plan ", "columns ", "info ");
   const bool measures = command.empty();
   const Run run(folder, command + (measures ? "--model llama-tiny --tp --seq 4 --warmup 0 --reps 1" : ""),

@@ -7,6 +7,7 @@
 #include "comm/ranks.h"
 #include "support/thrown.h"
 #include "tpsp/comm/dry.h"
+#include "tpsp/comm/gpus.h"
 #include "tpsp/comm/mesh.h"
 #include "tpsp/comm/threads.h"
 
@@ -152,14 +153,6 @@ TEST_CASE("nccl refuses CPU tensors") {
   CHECK(complaint_about(standard_backends(), "nccl", 2) ==
         "--backend nccl: nccl needs CUDA tensors; use --backend auto");
 }
-
-TEST_CASE("nccl refuses more ranks than the host has GPUs") {
-  ImaginedWorld world(4096);
-  const auto complaint =
-      complaint_of([&] { make_process_group(standard_backends(), "nccl", world, at::Device(at::kCUDA, 0)); });
-  CHECK_THAT(complaint, Catch::Contains("nccl needs a GPU for each rank, and this host has ") &&
-                            Catch::Contains(" for 4096 ranks"));
-}
 #endif
 
 namespace {
@@ -204,18 +197,25 @@ TEST_CASE("auto says so when each backend refuses some rank's group") {
   CHECK(message == "--backend auto: no backend serves 2 ranks on cpu; start the ranks with mpirun or srun");
 }
 
-TEST_CASE("a backend that needs a device for each rank is asked for all ranks of the host, not for a group's") {
-  const auto with_two_devices = [](bool device_a_rank) {
-    auto backend = backend_of("devices", 9);
-    backend.device_a_rank = device_a_rank;
-    backend.refusal = [](const World& ranks, at::Device) {
-      return ranks.local_size() > 2 ? std::optional("2 devices for " + std::to_string(ranks.local_size()) + " ranks")
-                                    : std::nullopt;
-    };
-    return [backend](int) { return std::vector{backend_of("low", 1), backend}; };
-  };
-  CHECK(agreed_by_four("auto", with_two_devices(true)) == std::vector<std::string>(4, "low"));
-  CHECK(agreed_by_four("auto", with_two_devices(false)) == std::vector<std::string>(4, "devices"));
-  CHECK(complaint_of([&] { agreed_by_four("devices", with_two_devices(true)); }) ==
-        "--backend devices: 2 devices for 4 ranks; use --backend auto");
+TEST_CASE("a backend that needs a device for each rank does not serve ranks that share a GPU") {
+  auto devices = backend_of("devices", 9);
+  devices.device_a_rank = true;
+  const std::vector backends{backend_of("low", 1), devices};
+  const std::optional<std::string> shared = "ranks 0 and 1 are on one GPU (GPU-1)";
+  const SerialWorld world;
+  CHECK(choose_backend(backends, "auto", world, at::kCPU).name == "devices");
+  CHECK(choose_backend(backends, "auto", world, at::kCPU, shared).name == "low");
+  CHECK(complaint_of([&] { choose_backend(backends, "devices", world, at::kCPU, shared); }) ==
+        "--backend devices: ranks 0 and 1 are on one GPU (GPU-1); use --backend auto");
+}
+
+TEST_CASE("ranks on one GPU are found by its UUID, whatever numbers they see it under") {
+  CHECK_FALSE(shared_gpu({"GPU-a", "GPU-b", "GPU-c"}).has_value());
+  CHECK_FALSE(shared_gpu({"", ""}).has_value());  // CPUs
+  CHECK(shared_gpu({"GPU-a", "GPU-b", "GPU-c", "GPU-b", "GPU-a"}) == "ranks 1 and 3 are on one GPU (GPU-b)");
+  CHECK(ranks_on_gpu_of({"GPU-a", "GPU-b", "GPU-a"}, 2) == 2);
+  CHECK(ranks_on_gpu_of({"GPU-a", "GPU-b", "GPU-a"}, 1) == 1);
+  CHECK(gpu_uuid(at::kCPU).empty());
+  const auto gpus = on_ranks(2, [](World& each, ProcessGroup&) { return gpus_of_ranks(each, at::kCPU); });
+  CHECK(gpus.front() == std::vector<std::string>(2));
 }

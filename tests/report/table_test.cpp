@@ -156,6 +156,14 @@ TEST_CASE("what was not measured is a dash") {
   CHECK_THAT(table_of({row}), Contains("        -       -        - 41.9 MB off\n"));
 }
 
+TEST_CASE("what a link would add to a rank that ran alone stands below its row, as a prediction") {
+  auto row = example_row();
+  row.link = "pcie4";
+  row.predicted_s = 0.0175;
+  CHECK_THAT(table_of({row}), Contains("\n    predicted with collectives over pcie4: 17.50 ms\n"));
+  CHECK_THAT(table_of({example_row()}), !Contains("predicted"));
+}
+
 TEST_CASE("the noise is half of the interval over the median") {
   Row row = example_row();
   row.latency_low_s = 0.01;

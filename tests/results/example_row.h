@@ -52,6 +52,10 @@ inline Row full_row() {
   row.weights = "shared";
   row.gemm = "mkl";
   row.gemm_cache = "gemm.json";
+  row.attention_kernel = "flash";
+  row.rank = 3;
+  row.link = "pcie4";
+  row.predicted_s = 1.75;
   row.stop = "noise";
   double number = 0.1;
   for (auto* field : {&row.latency_p10_s,

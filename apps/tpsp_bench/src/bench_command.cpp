@@ -19,7 +19,9 @@
 #include "tpsp/bench/gemm_cache.h"
 #include "tpsp/bench/machine_peaks.h"
 #include "tpsp/bench/previews.h"
+#include "tpsp/comm/gpus.h"
 #include "tpsp/comm/mesh.h"
+#include "tpsp/comm/null.h"
 #include "tpsp/core/files.h"
 #include "tpsp/core/log.h"
 #include "tpsp/core/text.h"
@@ -30,11 +32,21 @@
 namespace tpsp {
 namespace {
 
+bool runs_one_alone(const BenchOptions& options) {
+  return std::any_of(options.jobs.begin(), options.jobs.end(),
+                     [](const auto& job) { return job.sweep.rank.has_value(); });
+}
+
 // One case, and a folder that can be made.
 void check_export(const BenchOptions& options, const World& world) {
   if (!options.export_folder) return;
   std::size_t cases = 0;
   for (const auto& job : options.jobs) cases += job.sweep.plans.size() * job.sweep.seqs.size();
+  if (runs_one_alone(options)) {
+    throw bad_input({.where = "--export",
+                     .what = "one rank alone has no results",
+                     .remedy = "choose another backend than null, or leave it out"});
+  }
   if (cases == 1 && options.resume) {
     throw bad_input({.where = "--export",
                      .what = "it does not go together with --resume",
@@ -58,16 +70,25 @@ struct Layout {
   std::optional<Backend> of_dp;  ///< nothing where there is one replica
 };
 
-/// The meshes of a run, by their replicas.
+/// The meshes of a run, by the ranks of their tensor-parallel groups.
 using Meshes = std::map<int, Mesh>;
 
-// Collective.
+// Of the ranks that run. Collective.
 const Mesh& mesh_of(Meshes& meshes, const Sweep& sweep, World& world) {
-  return meshes.try_emplace(sweep.replicas(), world, world.size() / sweep.replicas()).first->second;
+  const auto tp = sweep.rank ? 1 : world.size() / sweep.replicas();
+  return meshes.try_emplace(tp, world, tp).first->second;
+}
+
+Layout layout_of_one(const Sweep& sweep, const Mesh& mesh) {
+  const auto tp = sweep.plans.front().world;
+  Layout layout{.mesh = mesh, .of_tp = null_backend(*sweep.rank % tp, tp), .of_dp = std::nullopt};
+  if (sweep.replicas() > 1) layout.of_dp = null_backend(*sweep.rank / tp, sweep.replicas());
+  return layout;
 }
 
 // Collective.
 Layout choose_layout(const std::vector<Backend>& backends, const BenchJob& job, const Mesh& mesh, World& world) {
+  if (job.sweep.rank) return layout_of_one(job.sweep, mesh);
   const auto choose = [&](const World& group) {
     return agree_on_backend(backends, job.backend, group, world, job.sweep.device);
   };
@@ -107,15 +128,12 @@ void preview_plans(Sweep& sweep, const Layout& layout, spdlog::logger& log) {
   }
 }
 
-// Two ranks with a GPU each, where each sees only its own, look like two ranks on one GPU; that is slow and gets a
-// warning.
-void warn_of_staging(const BenchJob& job, const Parts& parts, const Layout& layout, World& world, spdlog::logger& log) {
+// Ranks that share a GPU, which NCCL does not serve. Collective.
+void warn_of_staging(const BenchJob& job, const Layout& layout, World& world, spdlog::logger& log) {
   const bool stages = layout.of_tp.name == "mpi" || (layout.of_dp && layout.of_dp->name == "mpi");
   if (!job.sweep.device.is_cuda() || !stages || job.backend != "auto") return;
-  for (const auto& backend : parts.backends) {
-    const auto reason = backend.name == "nccl" ? backend.refusal(world, job.sweep.device) : std::nullopt;
-    if (reason) log.warn("collectives go through host memory: {}; let every rank see all GPUs of the host", *reason);
-  }
+  const auto reason = shared_gpu(gpus_of_ranks(world, job.sweep.device));
+  if (reason) log.warn("collectives go through host memory: {}; start as many ranks as there are GPUs", *reason);
 }
 
 // Of one case, to estimate how long the rest of a run takes: the GEMMs grow with both.
@@ -255,6 +273,12 @@ void run_job(Run& run, const BenchJob& job, const Groups& groups) {
              .breakdown = &run.breakdown});
 }
 
+void say_who_runs(const BenchOptions& options, const World& world, spdlog::logger& log) {
+  if (world.size() > 1) return;
+  log.info(runs_one_alone(options) ? "one rank alone: collectives move data inside it, and nothing is checked"
+                                   : "one rank; start several with: mpirun -n 2 tpsp-bench");
+}
+
 void log_times_of_forwards(const TimeBreakdown& breakdown, double total_s, spdlog::logger& log) {
   const auto share = [&](double part_s) { return total_s > 0 ? 100 * part_s / total_s : 0; };
   const auto harness_s = total_s - breakdown.forwards_s - breakdown.profile_s - breakdown.check_s -
@@ -298,7 +322,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
 
     const auto provenance = provenance_of(line, world);
     agree(world, [&] { output->title(provenance); });
-    if (world.size() == 1) log->info("one rank; start several with: mpirun -n 2 tpsp-bench");
+    say_who_runs(options, world, *log);
     run.emplace(Run{options, world, *output, *log, known_to_rank_0(world, output->done())});
     RankBinder binder(world);
     KnownPeaks known_peaks;
@@ -307,7 +331,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       // Before the backend takes memory, which belongs to the cores that first touch it.
       const auto cores = binder.bind_ranks(job.bind);
       if (!cores.note.empty()) log->info("{}", cores.note);
-      warn_of_staging(job, parts, layouts[i], world, *log);
+      warn_of_staging(job, layouts[i], world, *log);
       const auto transport = make_transport(layouts[i], job.sweep.device);
       job.sweep.provenance = provenance;
       job.sweep.provenance.suite = job.suite;

@@ -44,12 +44,78 @@ GemmPolicy gemm_of_training(const Settings& settings) {
                    .remedy = "write auto or plain, or leave it out"});
 }
 
+bool runs_alone(const Settings& settings) { return settings.at("backend").text == "null"; }
+
+// What only a rank that runs alone has.
+void refuse_options_of_null(const Settings& settings) {
+  for (const auto* name : {"rank", "link"}) {
+    if (!settings.has(name)) continue;
+    throw bad_input({.where = settings.at(name).where,
+                     .what = fmt::format("{} is of one rank alone", name),
+                     .remedy = "add --backend null, or leave it out"});
+  }
+}
+
+// What --world, or world in a suite, has.
+std::vector<std::int64_t> worlds_setting(const Settings& settings) {
+  if (!settings.has("world")) return {};
+  return parse_sizes(settings.at("world").text, settings.at("world").where, 1, most_ranks);
+}
+
+void require_world(const Settings& settings, const World& world) {
+  const auto worlds = worlds_setting(settings);
+  if (worlds.empty() || std::find(worlds.begin(), worlds.end(), world.size()) != worlds.end()) return;
+  throw bad_input({.where = settings.at("world").where,
+                   .what = fmt::format("there {} {}", world.size() == 1 ? "is" : "are", counted(world.size(), "rank")),
+                   .remedy = "start as many with mpirun -n, leave world out, or run one of them with --backend null"});
+}
+
+// The ranks of the case: those that are here, or those of which this one is the only one that runs.
+int world_of(const Settings& settings, const World& world) {
+  if (!runs_alone(settings)) {
+    refuse_options_of_null(settings);
+    require_world(settings, world);
+    return world.size();
+  }
+  if (world.size() > 1) {
+    throw bad_input({.where = settings.at("backend").where,
+                     .what = fmt::format("null runs one rank alone, and there are {}", world.size()),
+                     .remedy = "start it without mpirun, and say which with --world and --rank"});
+  }
+  const auto worlds = worlds_setting(settings);
+  if (worlds.size() == 1) return static_cast<int>(worlds.front());
+  throw bad_input({.where = settings.at("backend").where,
+                   .what = fmt::format("null runs one rank of a world, and there {}",
+                                       worlds.empty() ? "is no world" : "are several"),
+                   .remedy = "add --world, such as --world 8"});
+}
+
+std::optional<int> rank_setting(const Settings& settings, int world) {
+  if (!runs_alone(settings)) return std::nullopt;
+  return settings.has("rank") ? static_cast<int>(integer_setting(settings, "rank", 0, world - 1)) : 0;
+}
+
+// One rank alone has no result to check.
+bool check_setting(const Settings& settings) {
+  const bool on = choice_setting(settings, "check", {"on", "off"}) == "on";
+  if (!on || !runs_alone(settings)) return on;
+  const auto& where = settings.at("check").where;
+  if (where == "default") return false;
+  throw bad_input({.where = where,
+                   .what = "one rank alone has no result to check",
+                   .why = "the other ranks' part of it is missing",
+                   .remedy = "leave check out, or choose another backend"});
+}
+
 BenchJob job_of(const Settings& settings, const CommandLine& line, const World& world, spdlog::logger& log) {
   BenchJob job;
   auto& sweep = job.sweep;
   sweep.model = model_setting(settings);
   sweep.training = step_setting(settings);
-  sweep.plans = plan_setting(settings, *sweep.model, ranks_of_replica(settings, world.size()),
+  const auto ranks = world_of(settings, world);
+  sweep.rank = rank_setting(settings, ranks);
+  if (settings.has("link")) sweep.link = load_link(settings.at("link").text);
+  sweep.plans = plan_setting(settings, *sweep.model, ranks_of_replica(settings, ranks),
                              line.flags.contains("allow-unused-rules"), log);
   sweep.seqs = seq_setting(settings, log);
   sweep.batch = batch_setting(settings, sweep.seqs);
@@ -58,7 +124,7 @@ BenchJob job_of(const Settings& settings, const CommandLine& line, const World& 
   sweep.device = device_setting(settings, world);
   sweep.protocol = protocol_setting(settings);
   sweep.weights = weights_setting(settings);
-  sweep.check = choice_setting(settings, "check", {"on", "off"}) == "on";
+  sweep.check = check_setting(settings);
   sweep.profile = choice_setting(settings, "profile", {"on", "off"}) == "on";
   sweep.seed = static_cast<std::uint64_t>(integer_setting(settings, "seed", 0, INT64_MAX));
   sweep.protocol.seed = sweep.seed;
@@ -73,7 +139,8 @@ BenchJob job_of(const Settings& settings, const CommandLine& line, const World& 
 // Why an entry of a suite is not for this run.
 std::optional<std::string> not_for(const SuiteEntry& entry, const Settings& settings, const World& world) {
   const auto& worlds = entry.worlds;
-  if (!worlds.empty() && std::find(worlds.begin(), worlds.end(), world.size()) == worlds.end()) {
+  const auto ranks = runs_alone(settings) ? world_of(settings, world) : world.size();
+  if (!worlds.empty() && std::find(worlds.begin(), worlds.end(), ranks) == worlds.end()) {
     return fmt::format("it is for {} ranks", fmt::join(worlds, ", "));
   }
   const auto& device = settings.at("device").text;  // perhaps not the entry's: the command line comes first
@@ -114,13 +181,6 @@ std::vector<BenchJob> suite_jobs(const CommandLine& line, const Setting& name, c
                    .remedy = "start as many ranks with mpirun -n, or choose another suite"});
 }
 
-void require_world(const Settings& settings, const World& world) {
-  if (!settings.has("world") || integer_setting(settings, "world", 1, most_ranks) == world.size()) return;
-  throw bad_input({.where = settings.at("world").where,
-                   .what = fmt::format("there are {} ranks", world.size()),
-                   .remedy = "start as many with mpirun -n, or leave world out"});
-}
-
 std::string trace_setting(const Settings& settings, const std::vector<BenchJob>& jobs) {
   const auto& [text, where] = settings.at("trace");
   refuse_results_file(text, where);
@@ -144,7 +204,6 @@ std::string facts_of(const BenchJob& job) {
 BenchOptions read_options(const CommandLine& line, const World& world, spdlog::logger& log) {
   const Settings settings(line);
   for (const auto& [name, setting] : settings.all()) log.debug("{} is {} ({})", name, setting.text, setting.where);
-  require_world(settings, world);
   BenchOptions options;
   options.jobs = settings.has("suite") ? suite_jobs(line, settings.at("suite"), world, log)
                                        : std::vector{job_of(settings, line, world, log)};

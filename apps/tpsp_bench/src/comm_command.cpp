@@ -8,6 +8,7 @@
 #include "measuring.h"
 #include "output.h"
 #include "provenance.h"
+#include "tpsp/comm/gpus.h"
 #include "tpsp/core/log.h"
 #include "tpsp/machine/binding.h"
 #include "tpsp/machine/device.h"
@@ -33,7 +34,9 @@ ExitCode comm_command(const CommandLine& line, const Parts& parts, World& world)
     CommOptions options;
     std::vector<Backend> backends;
     agree(world, [&] { options = read_comm_options(line, world, *log); });
-    agree(world, [&] { backends = choose_backends(parts.backends, options.backends, world, options.sweep.device); });
+    const auto shared = shared_gpu(gpus_of_ranks(world, options.sweep.device));
+    agree(world,
+          [&] { backends = choose_backends(parts.backends, options.backends, world, options.sweep.device, shared); });
     require_same(world, facts_of(options, backends));
     const auto cases = comm_cases(options.sweep, world.size());
     const auto rows = static_cast<int>(cases * static_cast<std::int64_t>(backends.size()));

@@ -95,7 +95,8 @@ CommOptions read_comm_options(const CommandLine& line, const World& world, spdlo
 }
 
 std::vector<Backend> choose_backends(const std::vector<Backend>& backends, const std::vector<std::string>& names,
-                                     const World& world, at::Device device) {
+                                     const World& world, at::Device device,
+                                     const std::optional<std::string>& shared_gpu) {
   std::vector<Backend> chosen;
   const auto add = [&](const Backend& backend) {
     const bool known =
@@ -104,11 +105,12 @@ std::vector<Backend> choose_backends(const std::vector<Backend>& backends, const
   };
   for (const auto& name : names) {
     if (name != "all") {
-      add(choose_backend(backends, name, world, device));
+      add(choose_backend(backends, name, world, device, shared_gpu));
       continue;
     }
     for (const auto& backend : backends) {
-      if (!backend.refusal(world, device)) add(backend);
+      const bool shares = backend.device_a_rank && shared_gpu;
+      if (!shares && !backend.refusal(world, device)) add(backend);
     }
   }
   return chosen;

@@ -29,7 +29,8 @@ CommOptions read_comm_options(const CommandLine& line, const World& world, spdlo
 /// The backends of the list `names`, each once: "auto" is the preferred one, "all" are those that do not refuse. Throws
 /// bad_input as choose_backend does.
 std::vector<Backend> choose_backends(const std::vector<Backend>& backends, const std::vector<std::string>& names,
-                                     const World& world, at::Device device);
+                                     const World& world, at::Device device,
+                                     const std::optional<std::string>& shared_gpu);
 
 /// What the ranks' collectives follow from, one fact a line, for require_same.
 std::string facts_of(const CommOptions& options, const std::vector<Backend>& backends);

@@ -48,6 +48,7 @@ const std::vector<OptionSpec>& option_table() {
       {"gemm-cache", "FILE|off", "", "kernels that were the faster ones, for later runs\n(default: tpsp-bench/gemm.json in ~/.cache)", "Machine", {bench}},
       {"peaks", "on|off", "on", "measure what the machine can do first", "Machine", {bench}, once, in_suite},
       {"bind", "auto|off", "auto", "give unbound ranks cores of their own", "Machine", {bench, comm}, once, in_suite},
+      {"link", "NAME|FILE", "", "null: predict the time with collectives, over\npcie4, nvlink4 or a link of a file", "Machine", {bench}, once, in_suite},
       {"warmup", "N", "1", "untimed repetitions, at least; 0 for none", "Protocol", {bench}, once, in_suite},
       {"min-reps", "N", "9", "timed repetitions, at least", "Protocol", {bench}, once, in_suite},
       {"min-time", "S", "0.5", "seconds of them for each plan, at least", "Protocol", {bench}, once, in_suite},

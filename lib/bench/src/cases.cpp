@@ -29,6 +29,7 @@ Case case_of(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
            .batch = sweep.batch,
            .seq = seq,
            .world = plan.world * sweep.replicas(),
+           .rank = sweep.rank,
            .dtype = std::string(to_string(dtype_of(sweep.dtype))),
            .device = device_kind(sweep.device),
            .backend = sweep.backend,

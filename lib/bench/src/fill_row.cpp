@@ -37,6 +37,7 @@ void fill_ranks(Row& row, const Measurement& measured, const std::vector<std::st
   const auto [quickest, slowest] = std::minmax_element(medians.begin(), medians.end());
   row.slowest_rank = static_cast<int>(slowest - medians.begin());
   row.slowest_host = hosts.at(static_cast<std::size_t>(*row.slowest_rank));
+  if (row.rank) row.slowest_rank = row.rank;  // which ran alone
   row.rank_spread = (*slowest - *quickest) / *slowest;
 }
 
@@ -125,6 +126,7 @@ void fill_measurement(Row& row, const Measurement& measured, const std::vector<s
   row.all_gathers = measured.counts.all_gathers;
   row.reduce_scatters = measured.counts.reduce_scatters;
   row.comm_bytes = measured.counts.bytes;
+  row.attention_kernel = measured.attention;
   row.samples_s = measured.samples_s;
   row.rank_samples_s = measured.rank_samples_s;
   for (const auto anomaly : anomalies(measured.samples_s)) {
@@ -151,6 +153,16 @@ void fill_steps(Row& row, const StepLog& log, World& world) {
     row.dp_comm_bytes = log.replicas().bytes;
   }
   if (!std::isfinite(*row.loss)) fail(row, fmt::format("the loss of the last step is {}", *row.loss));
+}
+
+void fill_prediction(Row& row, const CommCounts& replicas, const Link& link) {
+  const CommCounts of_model{.all_reduces = *row.all_reduces,
+                            .all_gathers = *row.all_gathers,
+                            .reduce_scatters = *row.reduce_scatters,
+                            .bytes = *row.comm_bytes};
+  const auto dp = std::max(1, static_cast<int>(row.dp));
+  row.link = link.name;
+  row.predicted_s = *row.latency_s + seconds_of(of_model, link, row.world / dp) + seconds_of(replicas, link, dp);
 }
 
 void fill_profile(Row& row, const ForwardProfile& profile, World& world) {

@@ -25,6 +25,9 @@ void fill_measurement(Row& row, const Measurement& measured, const std::vector<s
 /// Times, collectives and saved bytes of a measurement's steps, and their loss. Collective.
 void fill_steps(Row& row, const StepLog& log, World& world);
 
+/// What the collectives of a rank that ran alone would have taken. After fill_measurement and fill_steps.
+void fill_prediction(Row& row, const CommCounts& replicas, const Link& link);
+
 /// Collective: memory is that of the rank with the largest peak.
 void fill_profile(Row& row, const ForwardProfile& profile, World& world);
 

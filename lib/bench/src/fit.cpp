@@ -13,9 +13,10 @@ namespace {
 
 std::int64_t element_bytes(const Sweep& sweep) { return static_cast<std::int64_t>(c10::elementSize(sweep.dtype)); }
 
-// Weights are made in fp32 on the host, whatever they become and wherever they go.
-std::int64_t largest_fp32_slice(const LoweredPlan& plan) {
+// On a CPU weights are made in fp32, whatever they become.
+std::int64_t largest_fp32_slice(const Sweep& sweep, const LoweredPlan& plan) {
   std::int64_t largest = 0;
+  if (!sweep.device.is_cpu()) return largest;
   for (const auto& module : plan.modules) {
     if (module.kind == ModuleKind::container) continue;
     auto bytes = static_cast<std::int64_t>(sizeof(float));
@@ -33,7 +34,7 @@ std::int64_t reference_bytes(const Sweep& sweep, std::int64_t seq, int world) {
   const auto plan = reference_plan(*sweep.model);
   const auto share = reference_share(sweep.batch, world);
   return sweep.previews->of(plan, share, seq).peak_activation_bytes + sweep.model->reference_extra_bytes(share, seq) +
-         largest_fp32_slice(plan);
+         largest_fp32_slice(sweep, plan);
 }
 
 // A parameter before replicas cut it: whole, and of fused modules the last one by itself.
@@ -68,7 +69,7 @@ std::int64_t step_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_
   const auto share = reference_share(sweep.batch, world);
   const auto gradients = sweep.model->parameters() * element_bytes(sweep);
   return std::max(sweep.model->reference_step_bytes(share, seq, sweep.dtype),
-                  gradients + std::max(peak, 2 * largest_fp32_slice(plan) + gathered_bytes(sweep, plan)));
+                  gradients + std::max(peak, 2 * largest_fp32_slice(sweep, plan) + gathered_bytes(sweep, plan)));
 }
 
 // The checked forward beside the reference's logits: while it runs, while its logits are gathered, and while they are
@@ -92,7 +93,7 @@ std::int64_t resident_bytes(const Sweep& sweep, const LoweredPlan& plan) {
   if (cut) bytes += largest_uncut_bytes(sweep, plan);
   if (!sweep.device.is_cpu()) return bytes;
   const bool converted = sweep.dtype != c10::kFloat;
-  return bytes + (cut ? 0 : weights.largest_bytes) + (converted ? largest_fp32_slice(plan) : 0);
+  return bytes + (cut ? 0 : weights.largest_bytes) + (converted ? largest_fp32_slice(sweep, plan) : 0);
 }
 
 std::int64_t working_bytes(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq, int world) {

@@ -114,6 +114,7 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
     row.weights = sweep.weights == WeightPolicy::shared && plans.size() == 1 ? "own" : to_string(sweep.weights);
     fill_measurement(row, measured.results[i], context_.hosts);
     if (sweep.training) fill_steps(row, logs[i], context_.world);
+    if (sweep.link) fill_prediction(row, logs[i].replicas(), *sweep.link);
     row.warnings.insert(row.warnings.end(), measured.disturbances.begin(), measured.disturbances.end());
     if (sweep.profile) {
       report_step(plans, seq, "profile");

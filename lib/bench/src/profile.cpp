@@ -21,26 +21,32 @@ std::vector<double> mean_over_ranks(World& world, const std::vector<double>& min
 void Timeline::start() {
   intervals_.clear();
   open_.assign(1, {Phase::other, "repetition"});
-  edge_s_ = steady_clock_s();
+  probe_.take_marks();  // of a repetition that an error ended
+  start_s_ = steady_clock_s();
+  probe_.mark();
 }
 
 void Timeline::stop() {
   close_interval();
   open_.clear();
+  const auto edges = probe_.take_marks();
+  for (std::size_t i = 0; i < intervals_.size(); ++i) {
+    intervals_[i].begin_s = start_s_ + edges.at(i);
+    intervals_[i].end_s = start_s_ + edges.at(i + 1);
+  }
 }
 
 // What has passed since the last edge belongs to the innermost open phase. Time that the profiling itself takes,
 // between reading the clock and the next work, falls on the phase that follows.
 void Timeline::close_interval() {
-  probe_.synchronize();
-  const double now = steady_clock_s();
+  probe_.mark();
   const auto& [phase, label] = open_.back();
-  intervals_.push_back({phase, label, edge_s_, now});
-  edge_s_ = now;
+  intervals_.push_back({phase, label});
 }
 
 void Timeline::open(Phase phase, std::string label) {
   close_interval();
+  probe_.open_range(label);
   open_.emplace_back(phase, std::move(label));
 }
 
@@ -49,7 +55,9 @@ void Timeline::begin(const Event& event, World& ranks) {
   const bool first_of_head = event.phase == Phase::gemm && event.module == head_ && peak_before_head_ == 0;
   if (first_of_head) peak_before_head_ = probe_.peak_allocated_bytes();
   if (kind) {
-    open(Phase::wait, fmt::format("{} {}", to_string(*kind), event.module));
+    const auto label = fmt::format("{} {}", to_string(*kind), event.module);
+    if (probe_.is_asynchronous()) return open(Phase::move, label);  // the host's barrier would tell nothing of it
+    open(Phase::wait, label);
     ranks.barrier();
     close_interval();
     open_.back().first = Phase::move;
@@ -65,6 +73,7 @@ void Timeline::end() noexcept {
     close_interval();
   } catch (const std::exception&) {  // a device error stays, and is thrown by the next call that may throw
   }
+  probe_.close_range();
   open_.pop_back();
 }
 

@@ -52,13 +52,16 @@ class InterleavedRuns {
     constexpr double still_falling = 0.98;
     auto& warmup = results_[which].warmup;
     double last_s = 0;
+    double spent_s = 0;
     for (bool settled = protocol_.warmup == 0; !settled; ++warmup) {
       report_step("warm-up", warmup);
       const double mine_s = timed_s(workloads_[which], world_, probe_, clock_);
       const double slowest_s = max_over_ranks(world_, {mine_s}).front();
       results_[which].forwards_s += mine_s;
+      spent_s += slowest_s;
       const bool stopped_falling = warmup > 0 && slowest_s > still_falling * last_s;
-      settled = warmup + 1 >= protocol_.warmup && (stopped_falling || warmup + 1 >= most);
+      const bool enough = warmup + 1 >= protocol_.warmup && spent_s >= probe_.warmup_s();
+      settled = enough && (stopped_falling || warmup + 1 >= most);
       last_s = slowest_s;
     }
   }
@@ -69,6 +72,7 @@ class InterleavedRuns {
     probe_.reset_peaks();
     const double mine_s = timed_s(workloads_[which], world_, probe_, clock_);
     result.counts = counter_.counts();
+    result.attention = counter_.attention();
     result.allocated_bytes = std::max(result.allocated_bytes, probe_.peak_allocated_bytes());
     result.reserved_bytes = std::max(result.reserved_bytes, probe_.peak_reserved_bytes());
     result.allocated_after_bytes = probe_.allocated_bytes();

@@ -1,7 +1,9 @@
 #include "tpsp/comm/backend.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "tpsp/comm/gpus.h"
 #include "tpsp/core/text.h"
 
 namespace tpsp {
@@ -13,11 +15,13 @@ struct Candidate {
   std::optional<std::string> reason;
 };
 
-std::vector<Candidate> candidates(const std::vector<Backend>& backends, const World& group, const World& run,
-                                  at::Device device) {
+std::vector<Candidate> candidates(const std::vector<Backend>& backends, const World& world, at::Device device,
+                                  const std::optional<std::string>& shared_gpu) {
   std::vector<Candidate> all;
   for (const auto& backend : backends) {
-    all.push_back({&backend, backend.refusal(backend.device_a_rank ? run : group, device)});
+    auto reason = backend.refusal(world, device);
+    if (!reason && backend.device_a_rank) reason = shared_gpu;
+    all.push_back({&backend, std::move(reason)});
   }
   return all;
 }
@@ -67,13 +71,13 @@ std::vector<Candidate> serving_all(const std::vector<Candidate>& mine, World& ru
 }  // namespace
 
 Backend choose_backend(const std::vector<Backend>& backends, const std::string& name, const World& world,
-                       at::Device device) {
-  return choose(candidates(backends, world, world, device), name, world, device);
+                       at::Device device, const std::optional<std::string>& shared_gpu) {
+  return choose(candidates(backends, world, device, shared_gpu), name, world, device);
 }
 
 Backend agree_on_backend(const std::vector<Backend>& backends, const std::string& name, const World& group, World& run,
                          at::Device device) {
-  auto all = candidates(backends, group, run, device);
+  auto all = candidates(backends, group, device, shared_gpu(gpus_of_ranks(run, device)));
   if (name == "auto") all = serving_all(all, run);
   std::optional<Backend> chosen;
   agree(run, [&] { chosen = choose(all, name, group, device); });

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -108,10 +109,28 @@ Operands operands_of(const ProductSize& size, at::ScalarType dtype, at::Device d
   return {.x = numbers(size.m, size.k, dtype, device), .weight = numbers(size.n, size.k, dtype, device)};
 }
 
-// The best of the calls that begin within some seconds, one at least, after a first.
+// Of a call among so many, one after the other, that they take some seconds together: what a GPU keeps up.
+template <typename Function>
+double sustained_seconds_of(const Function& call, double seconds, at::Device device) {
+  constexpr double enough = 0.9;  // of the seconds
+  call();
+  for (double calls = 1;;) {
+    const auto spent_s = synchronized_seconds_of(
+        [&] {
+          for (double done = 0; done < calls; ++done) call();
+        },
+        device);
+    if (spent_s >= enough * seconds) return spent_s / calls;
+    calls = std::ceil(calls * std::min(10.0, 1.1 * seconds / spent_s));
+  }
+}
+
+// The best of the calls that begin within some seconds, one at least, after a first; on a GPU their mean.
 double best_rate(const Candidate& candidate, const Operands& operands, double seconds, at::Device device) {
   const auto& size = candidate.size;
   const auto multiply = candidate.kernel->prepare(operands);
+  const auto flops = product_flops(size.m, size.n, size.k);
+  if (!device.is_cpu()) return flops / sustained_seconds_of(multiply, seconds, device);
   multiply();
   double best_s = synchronized_seconds_of(multiply, device);
   for (double spent_s = best_s; spent_s < seconds;) {
@@ -119,7 +138,7 @@ double best_rate(const Candidate& candidate, const Operands& operands, double se
     best_s = std::min(best_s, call_s);
     spent_s += call_s;
   }
-  return product_flops(size.m, size.n, size.k) / best_s;
+  return flops / best_s;
 }
 
 // Every kernel with every size once; the fastest ones first, as far as they may be the best.
@@ -155,10 +174,12 @@ void measure_products(Peaks& peaks, const PeakSearch& search, at::ScalarType dty
   }
 }
 
-// The median of five calls, after a first.
+// The median of five calls, after a first; on a GPU what it keeps up.
 template <typename Function>
 double usual_seconds_of(const Function& call, at::Device device) {
   constexpr int calls = 5;
+  constexpr double seconds_on_gpu = 0.3;
+  if (!device.is_cpu()) return sustained_seconds_of(call, seconds_on_gpu, device);
   call();
   std::vector<double> samples;
   for (int i = 0; i < calls; ++i) samples.push_back(synchronized_seconds_of(call, device));
@@ -166,8 +187,9 @@ double usual_seconds_of(const Function& call, at::Device device) {
 }
 
 double memory_rate(at::Device device) {
-  constexpr std::int64_t bytes = 256'000'000;
-  constexpr std::int64_t numbers_each = bytes / 3 / std::int64_t{sizeof(float)};
+  constexpr std::int64_t on_cpu = 256'000'000;
+  constexpr std::int64_t on_gpu = 3'000'000'000;  // caches have up to 100 MB
+  const auto numbers_each = (device.is_cpu() ? on_cpu : on_gpu) / 3 / std::int64_t{sizeof(float)};
   const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
   const auto first = at::ones({numbers_each}, options);
   const auto second = at::ones({numbers_each}, options);

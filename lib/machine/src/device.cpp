@@ -42,9 +42,7 @@ class CpuProbe final : public DeviceProbe {
   std::optional<MemorySplit> peak_split() const override { return meter_.peak(); }
   std::int64_t peak_reserved_bytes() const override { return peak_resident_bytes(); }
   std::int64_t process_bytes() const override { return resident_set_bytes(); }
-  std::int64_t available_bytes(const World& world) const override {
-    return available_host_bytes() / world.local_size();
-  }
+  std::int64_t available_bytes(World& world) const override { return available_host_bytes() / world.local_size(); }
 
  private:
   AllocationMeter meter_{c10::kCPU};
@@ -65,6 +63,15 @@ c10::Device cuda_device(const World& world) {
 }
 
 }  // namespace
+
+void DeviceProbe::mark() { marks_.push_back(std::chrono::steady_clock::now()); }
+
+std::vector<double> DeviceProbe::take_marks() {
+  std::vector<double> seconds;
+  for (const auto& mark : marks_) seconds.push_back(std::chrono::duration<double>(mark - marks_.front()).count());
+  marks_.clear();
+  return seconds;
+}
 
 std::string device_kind(c10::Device device) { return device.is_cuda() ? "cuda" : "cpu"; }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "tpsp/core/error.h"
 
@@ -102,8 +103,10 @@ Sharded with_heads_of_backward(const Sharded& queries, Sharded gradient, const A
 // is saved.
 Sharded mixed_values(const Sharded& q, const Sharded& k, const Sharded& v, const Context& context,
                      const std::string& container) {
-  const EventScope scope(context.events,
-                         {.phase = Phase::attention, .module = container, .flops = attention_flops(q.local)});
+  const auto kernel = ops::attention_kernel(q.local, k.local, v.local, /*for_backward=*/context.saved != nullptr);
+  const EventScope scope(
+      context.events,
+      {.phase = Phase::attention, .module = container, .flops = attention_flops(q.local), .kernel = kernel});
   auto mixed = q;
   if (context.saved == nullptr) {
     mixed.local = ops::causal_attention(q.local, k.local, v.local, context.meta);
@@ -195,9 +198,11 @@ Delta attention(const Layers& layers, Sharded input, const AttentionModules& mod
   v = with_heads_of(q, std::move(v), shape, context, modules.values);
   check_full_heads(k, head_dim, context, modules.keys);
   check_full_heads(v, head_dim, context, modules.values);
-  q.local = ops::rotate(split_heads(q.local, head_dim), rotary);
-  k.local = ops::rotate(split_heads(k.local, head_dim), rotary);
-  v.local = ops::by_head(split_heads(v.local, head_dim));  // the fused result of the three is free now
+  const auto take_heads = [head_dim](Sharded& value) { return split_heads(std::exchange(value.local, {}), head_dim); };
+  auto heads = ops::by_head({take_heads(q), take_heads(k), take_heads(v)}, rotary, context.meta);
+  q.local = std::move(heads.queries);
+  k.local = std::move(heads.keys);
+  v.local = std::move(heads.values);
   auto mixed = mixed_values(q, k, v, context, modules.container);
   q.local.reset();
   k.local.reset();

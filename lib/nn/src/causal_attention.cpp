@@ -9,7 +9,9 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "tpsp/core/error.h"
@@ -148,6 +150,36 @@ at::Tensor repeat_heads(const at::Tensor& heads, std::int64_t times) {
 // Attention knows no batch apart from heads.
 at::Tensor batch_as_heads(const at::Tensor& heads) { return heads.flatten(0, 1).unsqueeze(0); }
 
+/// What LibTorch's attention takes.
+struct Operands {
+  at::Tensor queries;
+  at::Tensor keys;
+  at::Tensor values;
+};
+
+// A GPU's kernels take strides, so that all queries of a group read one head of keys: a group is a batch of its own.
+Operands by_group(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
+  const auto group = queries.size(1) / keys.size(1);
+  const auto of_group = [&](const at::Tensor& heads) {
+    return heads.flatten(0, 1).unsqueeze(1).expand({-1, group, -1, -1});
+  };
+  return {queries.flatten(0, 1).unflatten(0, {-1, group}), of_group(keys), of_group(values)};
+}
+
+std::string_view choice_of_libtorch(const Operands& of) {
+  constexpr std::array<std::string_view, 4> names{"math", "flash", "efficient", "cudnn"};
+  const auto choice = at::_fused_sdp_choice(of.queries, of.keys, of.values, {}, 0.0, true);
+  return choice >= 0 && choice < static_cast<std::int64_t>(names.size()) ? names[static_cast<std::size_t>(choice)]
+                                                                         : "other";
+}
+
+at::Tensor attention_on_gpu(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
+  const auto of = by_group(queries, keys, values);
+  const auto mixed = at::scaled_dot_product_attention(of.queries, of.keys, of.values, /*attn_mask=*/{},
+                                                      /*dropout_p=*/0.0, /*is_causal=*/true);
+  return mixed.unflatten(0, {queries.size(0), -1}).permute({3, 0, 1, 2, 4}).reshape(shape_of_result(queries));
+}
+
 at::Tensor attention_of_libtorch(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
   const auto group = queries.size(1) / keys.size(1);
   const auto all_keys = repeat_heads(keys, group);
@@ -226,11 +258,41 @@ at::Tensor sum_of_repeated(const at::Tensor& heads, std::int64_t times) {
   return times == 1 ? heads : heads.unflatten(1, {heads.size(1) / times, times}).sum(2);
 }
 
+/// The last answer, since layers ask alike.
+struct KnownChoice {
+  std::vector<std::int64_t> sizes;
+  at::ScalarType dtype = at::kFloat;
+  std::string_view kernel;
+};
+
 }  // namespace
+
+std::string_view attention_kernel(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                                  bool for_backward) {
+  if (queries.is_meta()) return {};
+  if (has_blocks(queries, {})) return "onednn";
+  if (for_backward) return queries.is_cpu() ? "flash" : "efficient";
+  thread_local KnownChoice known;
+  auto sizes = queries.sizes().vec();
+  sizes.push_back(keys.size(1));
+  if (known.sizes != sizes || known.dtype != queries.scalar_type()) {
+    const auto group = queries.size(1) / keys.size(1);
+    const auto of = queries.is_cuda() ? by_group(queries, keys, values)
+                                      : Operands{batch_as_heads(queries), batch_as_heads(repeat_heads(keys, group)),
+                                                 batch_as_heads(repeat_heads(values, group))};
+    known = {std::move(sizes), queries.scalar_type(), choice_of_libtorch(of)};
+  }
+  return known.kernel;
+}
 
 at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                             const StandsFor& meta) {
   check(queries, keys, values);
+  if (queries.is_cuda()) return attention_on_gpu(queries, keys, values);
+  if (queries.is_meta() && meta.device == at::kCUDA) {
+    const auto by_head = at::empty_like(queries);
+    return at::empty(shape_of_result(queries), queries.options());
+  }
   if (!has_blocks(queries, meta)) return attention_of_libtorch(queries, keys, values);
   return attention_in_blocks(queries, keys, values, {}, meta);
 }

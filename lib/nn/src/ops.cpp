@@ -11,48 +11,12 @@
 #include <limits>
 #include <utility>
 
+#include "elements.h"
+#include "ops_cuda.h"
 #include "tpsp/kernels/kernels.h"
 
 namespace tpsp::ops {
 namespace {
-
-using kernels::Bf16;
-
-// Calls `work` with a value of the kernels' element type for the tensor's dtype.
-template <typename Work>
-void with_element(const at::Tensor& tensor, const Work& work) {
-  if (tensor.scalar_type() == at::kBFloat16) return work(Bf16());
-  work(float());
-}
-
-template <typename T>
-T* data_of(const at::Tensor& tensor) {
-  return static_cast<T*>(tensor.data_ptr());
-}
-
-// [seq, batch, features] as rows of features.
-at::Tensor rows_of(const at::Tensor& tensor) { return tensor.flatten(0, 1); }
-
-template <typename T>
-kernels::Rows<T> kernel_rows(const at::Tensor& tensor) {
-  return {static_cast<T*>(tensor.data_ptr()), static_cast<std::size_t>(tensor.stride(0))};
-}
-
-/// The partials of up to most_ranks ranks, as the kernels take them.
-template <typename T>
-class Terms {
- public:
-  Terms(const std::vector<at::Tensor>& partials, std::int64_t first_element) : count_(partials.size()) {
-    std::transform(partials.begin(), partials.end(), pointers_.begin(),
-                   [&](const at::Tensor& partial) { return data_of<const T>(partial) + first_element; });
-  }
-  std::span<const T* const> get() const { return {pointers_.data(), count_}; }
-
- private:
-  static constexpr std::size_t most_ranks = 64;
-  std::array<const T*, most_ranks> pointers_{};
-  std::size_t count_;
-};
 
 // Where the last dimension lies at these indices of the others; it is contiguous.
 template <typename... Index>
@@ -61,11 +25,6 @@ std::byte* row_at(const at::Tensor& tensor, Index... index) {
   std::int64_t elements = 0;
   ((elements += index * tensor.stride(dim++)), ...);
   return static_cast<std::byte*>(tensor.data_ptr()) + elements * tensor.element_size();
-}
-
-// Rows for one thread at least: some hundred thousand elements.
-std::int64_t grain(std::int64_t width) {
-  return std::max<std::int64_t>(1, (1 << 17) / std::max<std::int64_t>(width, 1));
 }
 
 void embedding_on_cpu(const at::Tensor& table, const at::Tensor& ids, std::int64_t first_row, const at::Tensor& out) {
@@ -89,17 +48,10 @@ void embedding_on_cpu(const at::Tensor& table, const at::Tensor& ids, std::int64
 
 void embedding(const at::Tensor& table, const at::Tensor& ids, std::int64_t first_row, const at::Tensor& out) {
   if (table.is_meta()) return;
-  if (table.is_cpu()) return embedding_on_cpu(table, ids.contiguous(), first_row, out);
-  const auto local = ids - first_row;
-  const auto outside = local.lt(0).logical_or_(local.ge(table.size(0)));
-  const auto rows = local.masked_fill_(outside, 0).flatten();
-  if (out.is_contiguous()) {
-    auto flat = out.view({-1, table.size(1)});
-    at::index_select_out(flat, table, 0, rows);
-  } else {
-    out.copy_(table.index_select(0, rows).view(out.sizes()));
+  if constexpr (with_cuda) {
+    if (table.is_cuda()) return cuda::embedding(table, ids.contiguous(), first_row, out);
   }
-  out.masked_fill_(outside.unsqueeze(-1), 0);
+  embedding_on_cpu(table, ids.contiguous(), first_row, out);
 }
 
 void linear(const at::Tensor& input, const GemmWeight& weight, const at::Tensor& out) {
@@ -140,13 +92,8 @@ void add(const at::Tensor& stream, const std::vector<at::Tensor>& partials, cons
 void add_norm(const at::Tensor& stream, const std::vector<at::Tensor>& partials, const at::Tensor& sum,
               const at::Tensor& weight, double eps, const at::Tensor& normed) {
   if (normed.is_meta()) return;
-  if (!normed.is_cpu()) {
-    if (!partials.empty()) add(stream, partials, sum);
-    const auto [x, inverse] = with_inverse(sum, eps);
-    auto out = normed.scalar_type() == at::kFloat ? normed : at::empty(x.sizes(), x.options());
-    at::mul_out(out, x, inverse).mul_(weight);
-    if (!out.is_same(normed)) normed.copy_(out);
-    return;
+  if constexpr (with_cuda) {
+    if (normed.is_cuda()) return cuda::add_norm(stream, partials, sum, weight, eps, normed);
   }
   const auto width = stream.size(-1);
   with_element(stream, [&]<typename T>(T) {
@@ -218,11 +165,15 @@ RotaryTable rotary_table(std::int64_t seq, std::int64_t head_dim, double theta, 
   const auto exponent = at::arange(0, head_dim, 2, fp32).div_(static_cast<double>(head_dim));
   const auto frequency = at::pow(theta, exponent).reciprocal_();
   const auto angle = at::arange(seq, fp32).view({seq, 1, 1, 1}) * frequency;
-  const auto dtype = options.device().is_cuda() ? options.dtype() : fp32.dtype();  // the CPU's kernel takes fp32
-  return {.cos = angle.cos().to(dtype), .sin = angle.sin().to(dtype)};
+  return {.cos = angle.cos(), .sin = angle.sin()};
 }
 
 namespace {
+
+// For [seq, batch, heads, d].
+at::Tensor empty_by_head(const at::Tensor& heads) {
+  return at::empty({heads.size(1), heads.size(2), heads.size(0), heads.size(3)}, heads.options());
+}
 
 // [batch, heads, seq, d] seen as [seq, batch, heads, d].
 at::Tensor by_token(const at::Tensor& heads) { return heads.permute({2, 0, 1, 3}); }
@@ -231,10 +182,8 @@ void rotate_anywhere(const at::Tensor& heads, const RotaryTable& table, const at
   const auto half = heads.size(-1) / 2;
   const auto first = heads.narrow(-1, 0, half);
   const auto second = heads.narrow(-1, half, half);
-  auto turned_first = turned.narrow(-1, 0, half);
-  auto turned_second = turned.narrow(-1, half, half);
-  at::mul_out(turned_first, first, table.cos).addcmul_(second, table.sin, -1);
-  at::mul_out(turned_second, second, table.cos).addcmul_(first, table.sin);
+  turned.narrow(-1, 0, half).copy_(first * table.cos - second * table.sin);
+  turned.narrow(-1, half, half).copy_(second * table.cos + first * table.sin);
 }
 
 // The heads of one token.
@@ -265,10 +214,10 @@ void rotate_on_cpu(const at::Tensor& heads, const RotaryTable& table, const at::
 }  // namespace
 
 at::Tensor rotate(const at::Tensor& heads, const RotaryTable& table) {
-  auto turned = at::empty({heads.size(1), heads.size(2), heads.size(0), heads.size(3)}, heads.options());
+  auto turned = empty_by_head(heads);
   if (heads.is_cpu()) {
     rotate_on_cpu(heads, table, by_token(turned));
-  } else {
+  } else if (!heads.is_meta()) {
     rotate_anywhere(heads, table, by_token(turned));
   }
   return turned;
@@ -284,6 +233,25 @@ void rotate_back(const at::Tensor& gradient, const RotaryTable& table, const at:
 }
 
 at::Tensor by_head(const at::Tensor& heads) { return heads.permute({1, 2, 0, 3}).contiguous(); }
+
+// On a GPU one kernel reads all three; else each is free before the next is turned.
+QueriesKeysValues by_head(QueriesKeysValues by_token, const RotaryTable& table, const StandsFor& meta) {
+  auto& [queries, keys, values] = by_token;
+  if ((queries.is_meta() ? meta.device : queries.device().type()) == at::kCUDA) {
+    QueriesKeysValues all{empty_by_head(queries), empty_by_head(keys), empty_by_head(values)};
+    if constexpr (with_cuda) {
+      if (queries.is_cuda()) cuda::rotate(by_token, table, all);
+    }
+    return all;
+  }
+  QueriesKeysValues all;
+  all.queries = rotate(queries, table);
+  queries.reset();
+  all.keys = rotate(keys, table);
+  keys.reset();
+  all.values = by_head(values);
+  return all;
+}
 
 namespace {
 
@@ -344,9 +312,11 @@ void swiglu_of_halves(const at::Tensor& out, const at::Tensor& gate, const at::T
 
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up, const StandsFor& meta) {
   if (gate.is_meta() && meta.device != at::kCPU) return gate;
-  if (gate.is_cuda()) {
-    auto activated = gate;
-    return at::silu_(activated).mul_(up);
+  if constexpr (with_cuda) {
+    if (gate.is_cuda()) {
+      cuda::swiglu(gate, gate, up);
+      return gate;
+    }
   }
   const bool halves = are_halves(gate, up);
   const auto out = halves ? gate.as_strided(gate.sizes(), {gate.size(1) * gate.size(2), gate.size(2), 1}) : gate;
@@ -366,8 +336,8 @@ at::Tensor swiglu_for_backward(const at::Tensor& gate, const at::Tensor& up) {
     swiglu_rows(rows_of(out), rows_of(gate), rows_of(up), 0, out.size(0) * out.size(1));
     return out;
   }
-  auto target = out;
-  return at::silu_out(target, gate).mul_(up);
+  if constexpr (with_cuda) cuda::swiglu(out, gate, up);
+  return out;
 }
 
 void swiglu_backward(const at::Tensor& result, const at::Tensor& gate, const at::Tensor& up) {

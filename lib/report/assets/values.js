@@ -92,6 +92,7 @@ const caseParts = [
   ["dp", (value) => plural(value, "replica"), unlessUsual(1)],
   ["shard", (value) => (value === "none" ? "nothing sharded" : `sharded ${value}`), unlessUsual("none")],
   ["world", (value) => plural(value, "rank")],
+  ["rank", (value) => `rank ${value} alone`],
   ["device", (value) => value, (row, name) => differs(name)],
   ["backend", (value) => value, (row, name) => differs(name)],
   ["threads", (value) => `${plural(value, "thread")} each`, (row, name) => differs(name)],

@@ -122,6 +122,9 @@ void TablePrinter::row(const Row& row) {
     out_ << styled(line + checked, red, color_) << '\n';
     indented(row.message, red);
   }
+  if (row.predicted_s) {
+    indented(fmt::format("predicted with collectives over {}: {}", row.link, human_seconds(*row.predicted_s)), dim);
+  }
   warnings(row.warnings);
   out_.flush();
 }

@@ -66,6 +66,9 @@ std::vector<Column> times() {
     column_of<&Row::backward_s>("backward_s", "s", "of a training step, the backward, with the sum of gradients over the ranks", "as forward_s"),
     column_of<&Row::optimizer_s>("optimizer_s", "s", "of a training step, the optimizer; 0 without one", "as forward_s"),
 
+    column_of<&Row::predicted_s>("predicted_s", "s", "of a rank that ran alone, its time with its collectives: predicted, not measured", "latency_s, and what link makes of the collectives' calls and bytes, one after the other and under nothing else"),
+    setting(column_of<&Row::link>("link", "", "the cost model of collectives that predicted_s is made with; empty for none", "--link")),
+
     column_of<&Row::algbw_bytes_per_s>("algbw_bytes_per_s", "bytes/s", "algorithm bandwidth of a collective", "message_bytes / latency_s"),
     column_of<&Row::busbw_bytes_per_s>("busbw_bytes_per_s", "bytes/s", "bus bandwidth of a collective, which does not depend on the number of ranks where the transport is the limit", "algbw_bytes_per_s times 2(t-1)/t for t ranks in an all-reduce or fused-add-norm, (t-1)/t in the others", brief),
 
@@ -95,6 +98,7 @@ std::vector<Column> profile_and_limits() {
 
     column_of<&Row::gemm>("gemm", "", "kernels of the GEMMs: plain (at::mm), onednn-plain and onednn-jit on the weight as it is; amx, onednn and mkl (weights packed once); several separated by +", "--gemm; auto takes the fastest whose form is at most 0.5% larger than the plain one, of a training step, forward and backward, the fastest of those on the weight as it is"),
     column_of<&Row::gemm_cache>("gemm_cache", "", "the file that the kernels chosen by trying are read from and kept in; empty for none", "--gemm-cache"),
+    column_of<&Row::attention_kernel>("attention_kernel", "", "what computes attention: onednn (two GEMMs of oneDNN with exponentials between them), or LibTorch's flash, efficient, cudnn or math; several separated by +", "what ran; LibTorch's by its own choice"),
     column_of<&Row::product_flops>("product_flops", "FLOP", "multiplications and additions of one rank's GEMMs with weights; of a training step also those of its backward, and what that computes again", "shapes of rank 0's GEMMs in the preview"),
     column_of<&Row::peak_flops_per_s>("peak_flops_per_s", "FLOP/s", "the best rate of a GEMM that a rank reached while all ranks measured", "measured at the start of the run and after every length, the highest until now; the slowest rank"),
     column_of<&Row::peak_bytes_per_s>("peak_bytes_per_s", "bytes/s", "the memory bandwidth that a rank reached while all ranks measured", "measured at the start of the run; the slowest rank"),

@@ -38,7 +38,7 @@ std::string markdown(const std::vector<Column>& columns) {
       "```python\n"
       "columns = json.load(open(\"scripts/columns.json\"))[\"columns\"]  # as tpsp-bench columns --json prints it\n"
       "texts = {name: str for name, column in columns.items() if column[\"kind\"] == \"text\"}\n"
-      "rows = pandas.read_csv(\"tpsp-results.csv\", dtype=texts)\n"
+      "rows = pandas.read_csv(\"tpsp-results.csv\", dtype=texts, keep_default_na=False, na_values=[\"\"])\n"
       "```\n\n"
       "This page is made from `lib/results/src/columns.cpp` and `case.cpp`, and a test of `test_results` compares "
       "them.\n"

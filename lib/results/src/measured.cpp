@@ -11,6 +11,7 @@ namespace tpsp {
 std::string what_is_measured(const Row& row) {
   if (!row.collective.empty()) return "collectives alone";
   auto words = fmt::format("{} · {} · batch {} · {}", row.model, counted(row.layers, "layer"), row.batch, row.dtype);
+  if (row.rank) words += fmt::format(" · rank {} of {} alone", *row.rank, row.world);
   if (row.workload.empty()) return words;
   words += " · training step";
   if (row.recompute != "none") words += " · recompute " + row.recompute;

@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "fill.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/math.h"
 #include "tpsp/core/memory_use.h"
@@ -49,13 +50,6 @@ Distribution distribution_of(const Module& module) {
   return {.offset = 0.0F, .scale = static_cast<float>(std::sqrt(3.0 / fan_in)) * unit};
 }
 
-void fill(float* out, std::int64_t count, std::uint64_t stream, std::int64_t first, Distribution distribution) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto integer = static_cast<std::int32_t>(bits_at(stream, first + i) >> 40) - (1 << 23);
-    out[i] = distribution.offset + distribution.scale * static_cast<float>(integer);
-  }
-}
-
 // The range of global indices that a block covers in one dimension; `padded` counts what hangs over the end.
 struct Span {
   std::int64_t begin = 0;
@@ -72,24 +66,37 @@ Span span_of(const Module& module, int dim, const WeightShard& shard) {
   return {.begin = begin, .length = length, .padded = block - length};
 }
 
-at::Tensor make_on_host(const Module& module, const WeightShard& shard, std::uint64_t seed) {
-  const auto shape = local_shape(module, shard);
-  const bool padded = module.dims[0].may_be_padded;
-  auto weight = padded ? at::zeros(shape, at::kFloat) : at::empty(shape, at::kFloat);
-  const auto stream = stream_of(seed, module.name);
-  const auto distribution = distribution_of(module);
-  const auto rows = span_of(module, 0, shard);
-  const auto columns = module.dims.size() > 1 ? span_of(module, 1, shard) : Span{.begin = 0, .length = 1};
-  const auto row_stride = module.dims.size() > 1 ? module.dims[1].size : 1;
-  auto* out = weight.mutable_data_ptr<float>();
-  const auto block_stride = columns.length + columns.padded;
-  at::parallel_for(0, rows.length, 64, [&](std::int64_t begin, std::int64_t end) {
+// What the shard has of the weight, without padding. A vector is one row.
+WeightBlock block_of(const Module& module, const WeightShard& shard, std::uint64_t seed) {
+  const bool is_vector = module.dims.size() == 1;
+  const auto rows = is_vector ? Span{.begin = 0, .length = 1} : span_of(module, 0, shard);
+  const auto columns = span_of(module, is_vector ? 0 : 1, shard);
+  const auto row_stride = module.dims.back().size;
+  const auto [offset, scale] = distribution_of(module);
+  return {.rows = rows.length,
+          .columns = columns.length,
+          .stride = columns.length + columns.padded,
+          .generator = stream_of(seed, module.name),
+          .first = rows.begin * row_stride + columns.begin,
+          .row_stride = row_stride,
+          .offset = offset,
+          .scale = scale};
+}
+
+void fill_row(float* out, std::int64_t first, const WeightBlock& block) {
+  for (std::int64_t i = 0; i < block.columns; ++i) {
+    const auto integer = static_cast<std::int32_t>(bits_at(block.generator, first + i) >> 40) - (1 << 23);
+    out[i] = block.offset + block.scale * static_cast<float>(integer);
+  }
+}
+
+void fill_on_host(const at::Tensor& weight, const WeightBlock& block) {
+  auto* const out = weight.mutable_data_ptr<float>();
+  at::parallel_for(0, block.rows, 64, [&](std::int64_t begin, std::int64_t end) {
     for (auto row = begin; row < end; ++row) {
-      fill(out + row * block_stride, columns.length, stream, (rows.begin + row) * row_stride + columns.begin,
-           distribution);
+      fill_row(out + row * block.stride, block.first + row * block.row_stride, block);
     }
   });
-  return weight;
 }
 
 }  // namespace
@@ -104,10 +111,23 @@ std::vector<std::int64_t> local_shape(const Module& module, const WeightShard& s
 }
 
 at::Tensor make_weight(const Module& module, const WeightShard& shard, const WeightRecipe& recipe) {
-  if (recipe.device.is_meta()) {
-    return at::empty(local_shape(module, shard), at::TensorOptions(recipe.dtype).device(recipe.device));
+  const auto shape = local_shape(module, shard);
+  const auto options = at::TensorOptions(recipe.dtype).device(recipe.device);
+  if (recipe.device.is_meta()) return at::empty(shape, options);
+  const auto block = block_of(module, shard, recipe.seed);
+  const auto make = [&](const at::TensorOptions& as) {
+    return module.dims[0].may_be_padded ? at::zeros(shape, as) : at::empty(shape, as);
+  };
+#ifdef TPSP_WITH_CUDA
+  if (recipe.device.is_cuda()) {
+    auto weight = make(options);
+    fill_on_gpu(weight, block);
+    return weight;
   }
-  return make_on_host(module, shard, recipe.seed).to(recipe.device, recipe.dtype);
+#endif
+  const auto weight = make(at::kFloat);
+  fill_on_host(weight, block);
+  return weight.to(recipe.dtype);
 }
 
 at::Tensor make_tokens(std::uint64_t seed, std::int64_t batch, std::int64_t seq, std::int64_t vocabulary) {

@@ -20,13 +20,13 @@ namespace tpsp {
 struct PhaseInterval {
   Phase phase = Phase::other;
   std::string label;   ///< the module or collective; "repetition" outside all
-  double begin_s = 0;  ///< of this host's steady clock
+  double begin_s = 0;  ///< of this host's steady clock; on a GPU as far from the first as its events are apart
   double end_s = 0;
 };
 
-/// Every moment from start() to stop() as an interval of some phase, so that the phases add up to the full time. The
-/// device is synchronised at every edge. Before a collective its ranks meet in a barrier, whose time is Phase::wait:
-/// for a pass of its own, as the barriers change the time.
+/// Every moment from start() to stop() as an interval of some phase, so that the phases add up to the full time. Edges
+/// are marks of the device, so that an asynchronous one is not interrupted. On others the ranks of a collective meet in
+/// a barrier before it, whose time is Phase::wait: for a pass of its own, as the barriers change the time.
 class Timeline {
  public:
   /// `head` is the module that makes the logits.
@@ -39,6 +39,7 @@ class Timeline {
   void end() noexcept;
 
   double total_s() const { return intervals_.empty() ? 0 : intervals_.back().end_s - intervals_.front().begin_s; }
+  /// After stop().
   const std::vector<PhaseInterval>& intervals() const { return intervals_; }
   /// Peak bytes when the head's GEMM began; 0 if it has not.
   std::int64_t peak_before_head() const { return peak_before_head_; }
@@ -49,9 +50,9 @@ class Timeline {
 
   DeviceProbe& probe_;
   std::string head_;
-  std::vector<PhaseInterval> intervals_;
+  std::vector<PhaseInterval> intervals_;  ///< without their times until stop()
   std::vector<std::pair<Phase, std::string>> open_;
-  double edge_s_ = 0;
+  double start_s_ = 0;
   std::int64_t peak_before_head_ = 0;
 };
 

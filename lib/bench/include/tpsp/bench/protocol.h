@@ -59,6 +59,7 @@ struct Measurement {
   std::int64_t reserved_bytes = 0;         ///< peak over the repetitions and ranks
   std::int64_t process_bytes = 0;          ///< after the last repetition, largest rank
   CommCounts counts;                       ///< of one repetition, on this rank
+  std::string attention{};                 ///< kernels of attention, as EventCounter says
 };
 
 /// Called with what `measure` is about to do: "warm-up" or "timing", how many repetitions are done.

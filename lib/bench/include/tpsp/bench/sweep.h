@@ -14,6 +14,7 @@
 
 #include "tpsp/bench/follower.h"
 #include "tpsp/bench/gemm_choice.h"
+#include "tpsp/bench/link.h"
 #include "tpsp/bench/previews.h"
 #include "tpsp/bench/protocol.h"
 #include "tpsp/comm/mesh.h"
@@ -67,6 +68,8 @@ struct Sweep {
   std::shared_ptr<Peaks> peaks{};  ///< of the slowest rank, where they were measured; rows that exceed them raise them
   std::string backend{};           ///< as backend_of says, for the rows
   int threads = 1;                 ///< that a rank computes with, for the rows
+  std::optional<int> rank{};       ///< of the plans' and replicas' that runs alone; nothing where all run
+  std::optional<Link> link{};      ///< of that rank, which its collectives are priced with
   Provenance provenance{};         ///< of all rows
 
   int replicas() const { return training ? training->dp : 1; }

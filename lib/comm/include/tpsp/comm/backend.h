@@ -19,8 +19,8 @@ struct Backend {
   std::string meaning;
   int preference = 0;          ///< "auto" takes the highest among those that do not refuse
   bool shares_memory = false;  ///< as its process groups will say
-  bool device_a_rank = false;  ///< each of a run's ranks needs a device: `refusal` is to be asked for all of them
-  /// Why this backend can not serve these ranks on this device; nothing when it can.
+  bool device_a_rank = false;  ///< no two of a run's ranks may share a device
+  /// Why this backend can not serve these ranks on this device; nothing when it can, unless they share it.
   std::function<std::optional<std::string>(const World&, at::Device)> refusal;
   /// The world outlives the process group. Collective.
   std::function<std::unique_ptr<ProcessGroup>(World&, at::Device)> make;
@@ -30,9 +30,10 @@ struct Backend {
 std::vector<Backend> standard_backends();
 
 /// The backend called `name`, or the best one for "auto". Throws bad_input for an unknown name (with the choices) and
-/// for a backend that refuses (with its reason). Not collective: ranks may be refused on one host and not on another.
+/// a backend that refuses (with its reason). `shared_gpu` is what the function of that name says of the run's ranks.
+/// Not collective: ranks may be refused on one host and not on another.
 Backend choose_backend(const std::vector<Backend>& backends, const std::string& name, const World& world,
-                       at::Device device);
+                       at::Device device, const std::optional<std::string>& shared_gpu = {});
 
 /// choose_backend for a run that is divided into groups, of which this rank is in `group`, with one answer on all ranks
 /// of the `run`: "auto" is the best of those that refuse no rank's group. Throws AgreedError. Collective over `run`.

@@ -41,6 +41,9 @@ struct PeakSearch {
 /// - bytes read and written per second by a copy or by a sum of two arrays, whichever is more, the median of several
 ///   tries. The arrays take 256 MB; where the last-level cache is larger than that, this is its bandwidth.
 ///
+/// On a GPU rates are means of calls in a row, for `seconds_each` and for 0.3 s: what it keeps up when it is warm. Its
+/// arrays take 3 GB.
+///
 /// Contention shows only while all ranks measure at once: `together`, a barrier of the caller's, is called before each
 /// of the two.
 Peaks measure_peaks(at::ScalarType dtype, at::Device device, const PeakSearch& search = {},

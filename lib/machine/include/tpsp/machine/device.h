@@ -3,10 +3,12 @@
 
 #include <c10/core/Device.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tpsp/comm/world.h"
 #include "tpsp/core/memory_use.h"
@@ -19,6 +21,17 @@ class DeviceProbe {
 
   /// Waits until all work given to the device is done.
   virtual void synchronize() = 0;
+  /// Whether work is given to it and goes on by itself, as on CUDA.
+  virtual bool is_asynchronous() const { return false; }
+  /// Marks this moment of the work that is given to the device.
+  virtual void mark();
+  /// Seconds from the first mark to each of them, the first included; they are forgotten. Waits for the device.
+  virtual std::vector<double> take_marks();
+  /// A named part of the work, for the device's own profiler (NVTX on CUDA); they nest.
+  virtual void open_range(const std::string&) {}
+  virtual void close_range() noexcept {}
+  /// Seconds of work after which its clocks have risen.
+  virtual double warmup_s() const { return 0; }
   virtual void reset_peaks() = 0;
   /// Gives memory that is kept for reuse back to the system, so that no later peak holds an earlier phase's leftovers.
   virtual void release_unused() = 0;
@@ -32,8 +45,11 @@ class DeviceProbe {
   virtual std::int64_t peak_reserved_bytes() const = 0;
   /// What the system says is in use now: the resident set; on CUDA all memory in use on the device, whoever's it is.
   virtual std::int64_t process_bytes() const = 0;
-  /// This rank's share of what is free on the device now.
-  virtual std::int64_t available_bytes(const World& world) const = 0;
+  /// This rank's share of what is free on the device now. Collective.
+  virtual std::int64_t available_bytes(World& world) const = 0;
+
+ private:
+  std::vector<std::chrono::steady_clock::time_point> marks_;  ///< of a device that is not asynchronous
 };
 
 /// The device that "auto", "cpu" or "cuda" means for this rank; GPUs are dealt out by local rank. Throws bad_input for

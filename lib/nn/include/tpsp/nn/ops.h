@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "tpsp/gemm/weight.h"
@@ -26,8 +27,8 @@ at::Tensor rms_norm(const at::Tensor& input, const at::Tensor& weight, double ep
 /// sum = stream + the sum of the partials, of which there is one at least; `sum` may be the stream.
 void add(const at::Tensor& stream, const std::vector<at::Tensor>& partials, const at::Tensor& sum);
 
-/// `add` where there are partials, and then normed = rms_norm(sum); on the CPU in one pass. Without partials
-/// `sum` is the stream, and nothing is written there.
+/// `add` where there are partials, and then normed = rms_norm(sum), in one pass. Without partials
+/// `sum` is the stream, and nothing is written there. A GPU takes one partial at most.
 void add_norm(const at::Tensor& stream, const std::vector<at::Tensor>& partials, const at::Tensor& sum,
               const at::Tensor& weight, double eps, const at::Tensor& normed);
 
@@ -38,7 +39,7 @@ void add_norm_backward(const std::vector<at::Tensor>& partials, const at::Tensor
                        double eps, const at::Tensor& gradient, bool adds, const at::Tensor& weight_gradient,
                        const StandsFor& meta = {});
 
-/// cos and sin of position * theta^(-2i/d), each `[seq, 1, 1, head_dim / 2]` (Su et al., arXiv:2104.09864).
+/// cos and sin of position * theta^(-2i/d), each `[seq, 1, 1, head_dim / 2]` in fp32 (Su et al., arXiv:2104.09864).
 struct RotaryTable {
   at::Tensor cos;
   at::Tensor sin;
@@ -56,6 +57,14 @@ void rotate_back(const at::Tensor& gradient, const RotaryTable& table, const at:
 /// `[seq, batch, heads, head_dim]` as `[batch, heads, seq, head_dim]`, contiguous.
 at::Tensor by_head(const at::Tensor& heads);
 
+struct QueriesKeysValues {
+  at::Tensor queries;
+  at::Tensor keys;
+  at::Tensor values;
+};
+/// `rotate` of queries and keys and `by_head` of values, on a GPU in one pass.
+QueriesKeysValues by_head(QueriesKeysValues by_token, const RotaryTable& table, const StandsFor& meta = {});
+
 /// Of `[seq, batch, kv heads, head_dim]`, the head that each of the query heads first ... first + count - 1 attends to,
 /// where `group` queries share one: `[seq, batch, count, head_dim]`.
 at::Tensor heads_for_queries(const at::Tensor& kv_heads, std::int64_t first, std::int64_t count, std::int64_t group);
@@ -71,6 +80,11 @@ void add_to_heads(const at::Tensor& gradient, std::int64_t first, std::int64_t g
 at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                             const StandsFor& meta = {});
 
+/// What causal_attention computes with: "onednn", the two GEMMs with exponentials between them, or LibTorch's "flash",
+/// "efficient", "cudnn" or "math"; with `for_backward` causal_attention_for_backward. Of meta tensors nothing.
+std::string_view attention_kernel(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                                  bool for_backward);
+
 /// What the backward needs of a forward: its result, and log of the sum of exp of each row of scores, fp32
 /// `[batch, seq, heads]`.
 struct AttentionResult {
@@ -80,12 +94,8 @@ struct AttentionResult {
 AttentionResult causal_attention_for_backward(const at::Tensor& queries, const at::Tensor& keys,
                                               const at::Tensor& values, const StandsFor& meta = {});
 
-/// Gradients of queries, keys and values, each `[batch, its heads, seq, head_dim]`, last dimension contiguous.
-struct AttentionGradients {
-  at::Tensor queries;
-  at::Tensor keys;
-  at::Tensor values;
-};
+/// Gradients, each `[batch, its heads, seq, head_dim]`, last dimension contiguous.
+using AttentionGradients = QueriesKeysValues;
 /// LibTorch's backward of flash attention (Dao et al., arXiv:2205.14135); `gradient` is of `forward.mixed`.
 AttentionGradients causal_attention_backward(const at::Tensor& gradient, const at::Tensor& queries,
                                              const at::Tensor& keys, const at::Tensor& values,

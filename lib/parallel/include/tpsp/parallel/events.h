@@ -35,8 +35,9 @@ inline constexpr EventId no_event = -1;
 struct Event {
   Phase phase = Phase::other;
   std::string_view module{};
-  double flops = 0;          ///< multiplications and additions of this rank, in the phases gemm and attention
-  EventId reads = no_event;  ///< what made the value that it reads; known of redistributions, adds and norms
+  double flops = 0;           ///< multiplications and additions of this rank, in the phases gemm and attention
+  EventId reads = no_event;   ///< what made the value that it reads; known of redistributions, adds and norms
+  std::string_view kernel{};  ///< of attention: what computes it
 
   // of a redistribution
   Transition transition = Transition::none;
@@ -89,25 +90,35 @@ struct CommCounts {
   bool operator==(const CommCounts&) const = default;
 };
 
-/// Counts the collectives of a stream.
+/// Counts the collectives of a stream, and notes what computes attention.
 class EventCounter final : public EventSink {
  public:
   explicit EventCounter(int ranks) : ranks_(ranks) {}
 
   EventId begin(const Event& event) override {
     counts_.add(event, ranks_);
+    if (attention_.find(event.kernel) == std::string::npos) {
+      if (!attention_.empty()) attention_ += '+';
+      attention_ += event.kernel;
+    }
     return no_event;
   }
   void end() noexcept override {}
 
   const CommCounts& counts() const { return counts_; }
-  void reset() { counts_ = {}; }
+  /// The kernels of attention since the last reset, separated by +.
+  const std::string& attention() const { return attention_; }
+  void reset() {
+    counts_ = {};
+    attention_.clear();
+  }
   /// The counts since the last call or reset.
   CommCounts take() { return std::exchange(counts_, {}); }
 
  private:
   int ranks_;
   CommCounts counts_;
+  std::string attention_;
 };
 
 /// Keeps a stream; an event's id is its index.

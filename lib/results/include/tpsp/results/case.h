@@ -27,6 +27,7 @@ struct Case {
   std::optional<std::int64_t> message_bytes{};
   std::string buffer{};  ///< of a collective: "user" or "registered"
   int world = 1;
+  std::optional<int> rank{};  ///< that ran alone, without the others of the world; nothing where all ran
   std::string dtype{};
   std::string device{};
   std::string backend{};

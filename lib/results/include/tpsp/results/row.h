@@ -106,6 +106,8 @@ struct Row : Case, Provenance {
   std::optional<double> forward_s{};  ///< of a training step, as the two that follow
   std::optional<double> backward_s{};
   std::optional<double> optimizer_s{};
+  std::optional<double> predicted_s{};  ///< of a rank that ran alone, as the next
+  std::string link{};                   ///< that its collectives are priced with
   std::optional<double> algbw_bytes_per_s{};
   std::optional<double> busbw_bytes_per_s{};
 
@@ -134,6 +136,7 @@ struct Row : Case, Provenance {
   // against what the machine can do
   std::string gemm{};        ///< kernels of the GEMMs, "mkl" or "mkl+plain"
   std::string gemm_cache{};  ///< the file that chosen kernels are kept in; empty for none
+  std::string attention_kernel{};
   std::optional<double> product_flops{};
   std::optional<double> peak_flops_per_s{};
   std::optional<double> peak_bytes_per_s{};
