@@ -107,10 +107,10 @@ TEST_CASE("a configuration file that is missing is refused") {
 }
 
 TEST_CASE("a configuration file with an unknown key or a bad value is refused with its place") {
-  check_refused("--config",
-                {{"c.yaml", "sequ: 4\n", "c.yaml:1:1: unknown key 'sequ'; did you mean 'seq'?"},
-                 {"c.yaml", "batch: many\n", "c.yaml:1:1: 'many' is not an integer"},
-                 {"c.yaml", "batch: {a: 1}\n", "c.yaml:1:1"},
-                 {"c.yaml", "config: c.yaml\n", "unknown key 'config'"},
-                 {"c.yaml", "accelerator: 1\n", "output, peaks, plan, profile, recompute, regather, reps, seed, seq"}});
+  check_refused("--config", {{"c.yaml", "sequ: 4\n", "c.yaml:1:1: unknown key 'sequ'; did you mean 'seq'?"},
+                             {"c.yaml", "batch: many\n", "c.yaml:1:1: 'many' is not an integer"},
+                             {"c.yaml", "batch: {a: 1}\n", "c.yaml:1:1"},
+                             {"c.yaml", "config: c.yaml\n", "unknown key 'config'"},
+                             {"c.yaml", "accelerator: 1\n",
+                              "output, peaks, plan, profile, rank, recompute, regather, reps, seed, seq"}});
 }
