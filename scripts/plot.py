@@ -343,7 +343,9 @@ def heading(rows, text, world, differing):
 
 def write(figure, lines, path, formats):
     columns = int(figure.get_figwidth() * 11)
-    title = "\n".join(textwrap.fill(line, columns, break_on_hyphens=False) for line in lines)
+    # Between a line's parts, not within one: "recompute none" stays together.
+    parts = [DOT.join(part.replace(" ", "\u00a0") for part in line.split(DOT)) if DOT in line else line for line in lines]
+    title = "\n".join(textwrap.fill(line, columns, break_on_hyphens=False) for line in parts).replace("\u00a0", " ")
     figure.set_figheight(figure.get_figheight() + 0.17 * title.count("\n"))
     figure.suptitle(title, fontsize=10)
     for ending in formats:

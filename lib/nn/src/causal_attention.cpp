@@ -150,15 +150,8 @@ at::Tensor repeat_heads(const at::Tensor& heads, std::int64_t times) {
 // Attention knows no batch apart from heads.
 at::Tensor batch_as_heads(const at::Tensor& heads) { return heads.flatten(0, 1).unsqueeze(0); }
 
-/// What LibTorch's attention takes.
-struct Operands {
-  at::Tensor queries;
-  at::Tensor keys;
-  at::Tensor values;
-};
-
 // A GPU's kernels take strides, so that all queries of a group read one head of keys: a group is a batch of its own.
-Operands by_group(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
+QueriesKeysValues by_group(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
   const auto group = queries.size(1) / keys.size(1);
   const auto of_group = [&](const at::Tensor& heads) {
     return heads.flatten(0, 1).unsqueeze(1).expand({-1, group, -1, -1});
@@ -166,7 +159,7 @@ Operands by_group(const at::Tensor& queries, const at::Tensor& keys, const at::T
   return {queries.flatten(0, 1).unflatten(0, {-1, group}), of_group(keys), of_group(values)};
 }
 
-std::string_view choice_of_libtorch(const Operands& of) {
+std::string_view choice_of_libtorch(const QueriesKeysValues& of) {
   constexpr std::array<std::string_view, 4> names{"math", "flash", "efficient", "cudnn"};
   const auto choice = at::_fused_sdp_choice(of.queries, of.keys, of.values, {}, 0.0, true);
   return choice >= 0 && choice < static_cast<std::int64_t>(names.size()) ? names[static_cast<std::size_t>(choice)]
@@ -262,6 +255,7 @@ at::Tensor sum_of_repeated(const at::Tensor& heads, std::int64_t times) {
 struct KnownChoice {
   std::vector<std::int64_t> sizes;
   at::ScalarType dtype = at::kFloat;
+  at::Device device = at::kCPU;
   std::string_view kernel;
 };
 
@@ -275,12 +269,13 @@ std::string_view attention_kernel(const at::Tensor& queries, const at::Tensor& k
   thread_local KnownChoice known;
   auto sizes = queries.sizes().vec();
   sizes.push_back(keys.size(1));
-  if (known.sizes != sizes || known.dtype != queries.scalar_type()) {
+  if (known.sizes != sizes || known.dtype != queries.scalar_type() || known.device != queries.device()) {
     const auto group = queries.size(1) / keys.size(1);
-    const auto of = queries.is_cuda() ? by_group(queries, keys, values)
-                                      : Operands{batch_as_heads(queries), batch_as_heads(repeat_heads(keys, group)),
-                                                 batch_as_heads(repeat_heads(values, group))};
-    known = {std::move(sizes), queries.scalar_type(), choice_of_libtorch(of)};
+    const auto of = queries.is_cuda()
+                        ? by_group(queries, keys, values)
+                        : QueriesKeysValues{batch_as_heads(queries), batch_as_heads(repeat_heads(keys, group)),
+                                            batch_as_heads(repeat_heads(values, group))};
+    known = {std::move(sizes), queries.scalar_type(), queries.device(), choice_of_libtorch(of)};
   }
   return known.kernel;
 }

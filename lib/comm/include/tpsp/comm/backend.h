@@ -30,7 +30,7 @@ struct Backend {
 std::vector<Backend> standard_backends();
 
 /// The backend called `name`, or the best one for "auto". Throws bad_input for an unknown name (with the choices) and
-/// a backend that refuses (with its reason). `shared_gpu` is what the function of that name says of the run's ranks.
+/// for a backend that refuses (with its reason). `shared_gpu` is what the function of that name says of the ranks.
 /// Not collective: ranks may be refused on one host and not on another.
 Backend choose_backend(const std::vector<Backend>& backends, const std::string& name, const World& world,
                        at::Device device, const std::optional<std::string>& shared_gpu = {});
