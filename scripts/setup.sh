@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what tpsp-bench builds and runs with: Debian packages, and a virtual environment with LibTorch and CMake.
-# Usage: scripts/setup.sh [--with-tests | --with-coverage | --with-peers]. Does nothing that is already done. Versions: scripts/versions.env.
+# Usage: scripts/setup.sh [--with-tests | --with-cluster | --with-coverage | --with-peers]. Does nothing that is already done. Versions: scripts/versions.env.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
@@ -8,14 +8,16 @@ source scripts/common.sh
 # shellcheck source=scripts/versions.env
 source scripts/versions.env
 
-usage="usage: scripts/setup.sh [--with-tests | --with-coverage | --with-peers]"
+usage="usage: scripts/setup.sh [--with-tests | --with-cluster | --with-coverage | --with-peers]"
 [ $# -le 1 ] || die "too many arguments; $usage"
 with_tests=no
+with_cluster=no
 with_coverage=no
 full_torch=no
 case "${1:-}" in
   '') ;;
   --with-tests) with_tests=yes full_torch=yes ;;
+  --with-cluster) with_tests=yes full_torch=yes with_cluster=yes ;;  # and Slurm, where it can be had
   --with-coverage) with_tests=yes full_torch=yes with_coverage=yes ;;  # of the tests
   --with-peers) full_torch=yes ;;
   -h | --help) echo "$usage"; exit ;;
@@ -30,21 +32,34 @@ missing_packages() {  # those of "$@" that dpkg does not have installed
 }
 
 install_packages() {
-  local wanted missing as_root=()
+  local wanted missing
   read -r -d '' -a wanted <<<"$APT_BUILD $([ $with_tests = no ] || echo "$APT_TEST")" || true
   command -v apt-get >/dev/null || die "no apt on this machine; install the equivalents of: ${wanted[*]}"
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   if [ ${#missing[@]} = 0 ]; then say "Debian packages: all there"; return; fi
+  apt_install "${missing[@]}" || die "apt-get could not install: ${missing[*]}"
+}
+
+# Tests under Slurm say that they do not run where it is missing.
+install_slurm() {
+  local wanted missing
+  read -r -a wanted <<<"$APT_CLUSTER"
+  mapfile -t missing < <(missing_packages "${wanted[@]}")
+  if [ ${#missing[@]} = 0 ]; then return; fi
+  apt_install "${missing[@]}" || say "without Slurm: apt-get could not install ${missing[*]}"
+}
+
+apt_install() {  # PACKAGE...: returns what apt-get does
+  local as_root=()
   if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || die "neither root nor sudo; ask an administrator to install: ${missing[*]}"
+    command -v sudo >/dev/null || die "neither root nor sudo; ask an administrator to install: $*"
     as_root=(sudo)
   fi
-  say "Debian packages: installing ${missing[*]}"
+  say "Debian packages: installing $*"
   # A package list that cannot be renewed is no reason to stop: the packages may still be found in the old one.
   "${as_root[@]}" apt-get update -q >/dev/null || say "apt-get update failed, going on with the old package list"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null ||
-    die "apt-get could not install: ${missing[*]}"
+    apt-get install -y -q --no-install-recommends "$@" >/dev/null
 }
 
 # An environment whose pip does not start was interrupted while it was made, or its Python is gone.
@@ -90,6 +105,7 @@ install_python_packages() {
 }
 
 install_packages
+if [ $with_cluster = yes ]; then install_slurm; fi
 make_environment
 install_python_packages
 say "ready"

@@ -23,11 +23,13 @@ class NoProbe final : public DeviceProbe {
   std::int64_t process_bytes() const override { return 3 * allocated; }
   std::int64_t peak_reserved_bytes() const override { return 2 * allocated; }
   std::int64_t available_bytes(World&) const override { return 0; }
+  std::optional<GpuState> gpu_state() const override { return gpu; }
 
   int synchronized = 0;
   double seconds_of_warmup = 0;
   std::function<void()> on_synchronize{};
   std::int64_t allocated = 0;
+  std::optional<GpuState> gpu{};
 };
 
 // A rank's time, which passes when its workload says so: a multiple of 1/1024 s, so that sums are exact.
@@ -270,4 +272,21 @@ TEST_CASE("counts are of one repetition, whatever the warm-up") {
   };
   const auto result = measure({run}, {.warmup = 3, .reps = 4}, world, counter, probe).front();
   CHECK(result.counts == CommCounts{.all_reduces = 2, .bytes = 80});
+}
+
+TEST_CASE("each workload has the clock of its own repetitions, not of its warm-up") {
+  NoProbe probe;
+  int calls = 0;
+  const auto at = [&](double megahertz) {
+    return [&probe, &calls, megahertz] { probe.gpu = GpuState{.clock_mhz = megahertz + ++calls}; };
+  };
+  const auto results = measure_alone({at(1000), at(2000)}, {.warmup = 4, .reps = 1, .order = Order::sequential}, probe);
+  const int first_call = results[0].warmup + 1;
+  CHECK(results[0].gpu.clock_mhz == 1000.0 + first_call);
+  CHECK(results[1].gpu.clock_mhz == 2000.0 + first_call + results[1].warmup + 1);
+}
+
+TEST_CASE("without a GPU nothing is known of its clock") {
+  NoProbe probe;
+  CHECK_FALSE(measure_alone({[] {}}, {.reps = 2}, probe).front().gpu.clock_mhz);
 }

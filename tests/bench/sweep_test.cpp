@@ -1,6 +1,7 @@
 #include "tpsp/bench/sweep.h"
 
 #include <limits>
+#include <new>
 
 #include "bench/small_sweeps.h"
 #include "support/expected_collectives.h"
@@ -298,4 +299,41 @@ TEST_CASE("a length that does not fit in memory is skipped, and the others are m
   CHECK(rows[0].status == Status::skipped);
   CHECK_THAT(rows[0].message, Contains("more than is free"));
   CHECK(rows[2].status == Status::ok);
+}
+
+namespace {
+
+// A rank runs out of memory in a forward of more than six tokens.
+void run_out_at_length(const at::Tensor& result) {
+  const bool is_activation = result.dim() == 3;  // and no gradient of weights
+  if (is_activation && result.size(0) > 6) throw std::bad_alloc();
+}
+
+}  // namespace
+
+TEST_CASE("a rank that runs out of memory in a forward makes rows that say so on all, and the sweep goes on") {
+  const int world = GENERATE(2, 4);
+  const int out = GENERATE(0, 1);
+  auto sweep = standard_sweep(world);
+  sweep.seqs = {16, 4, 12, 3};
+  const auto rows = rows_of(sweep, world, out, run_out_at_length);
+  REQUIRE(cases_of(rows) ==
+          std::vector<std::string>{"tp 16", "tp+sp 16", "tp 4", "tp+sp 4", "tp 12", "tp+sp 12", "tp 3", "tp+sp 3"});
+  for (const auto& row : rows) {
+    INFO(row.plan << " " << row.seq << " " << row.message);
+    CHECK(row.status == (row.seq > 6 ? Status::out_of_memory : Status::ok));
+    CHECK(row.check == (row.seq > 6 ? Check::off : Check::pass));
+  }
+}
+
+TEST_CASE("so does one in a training step beside replicas, whose peers wait in other groups") {
+  auto sweep = sweep_of({load_plan("tp"), load_plan("tp+sp")}, 2);
+  sweep.training = StepSettings{.dp = 2, .shard = ZeroStage::parameters};
+  sweep.batch = 4;
+  sweep.seqs = {16, 6};
+  for (const auto& row : rows_of(sweep, 2, 3, run_out_at_length)) {
+    INFO(row.plan << " " << row.seq << " " << row.message);
+    CHECK(row.status == (row.seq > 6 ? Status::out_of_memory : Status::ok));
+    CHECK(row.check == (row.seq > 6 ? Check::off : Check::pass));
+  }
 }

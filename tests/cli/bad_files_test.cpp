@@ -112,5 +112,5 @@ TEST_CASE("a configuration file with an unknown key or a bad value is refused wi
                              {"c.yaml", "batch: {a: 1}\n", "c.yaml:1:1"},
                              {"c.yaml", "config: c.yaml\n", "unknown key 'config'"},
                              {"c.yaml", "accelerator: 1\n",
-                              "output, peaks, plan, profile, rank, recompute, regather, reps, seed, seq"}});
+                              "output, part, peaks, plan, profile, rank, recompute, regather, reps, seed, seq"}});
 }

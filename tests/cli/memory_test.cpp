@@ -67,10 +67,37 @@ TEST_CASE("weights that run out of memory are rows that say so, whether or not k
   CHECK((run.err().find("too little memory to try the kernels") != std::string::npos) == tried);
 }
 
-TEST_CASE("a rank that runs out of memory in a forward ends all ranks with the reason") {
-  const TemporaryFolder folder;
-  // The forward's first tensor, 537 MB, is too large: later ones leave the limit to MPI's own buffers.
+namespace {
+
+// Its forward's first tensor, 537 MB at seq 4096, is too large: later ones leave the limit to MPI's own buffers.
+void write_wide_model(const TemporaryFolder& folder) {
   write_text(folder / "wide.yaml", "{hidden: 1024, layers: 1, heads: 8, ffn: 64, vocabulary: 16}\n");
+}
+
+}  // namespace
+
+TEST_CASE("where ranks share memory, one that runs out of it in a forward makes a row, and the sweep goes on") {
+  constexpr std::uintmax_t needed = 3'000'000'000;
+  if (std::filesystem::space("/dev/shm").available < needed) {
+    WARN("not run: it needs 3 GB in /dev/shm");
+    return;
+  }
+  const TemporaryFolder folder;
+  write_wide_model(folder);
+  const Run run(folder, options + "--model wide.yaml --batch 32 --seq 16,4096,32 --backend shm --out r.csv",
+                {.ranks = 2, .program = limited_program(folder, "[ \"$OMPI_COMM_WORLD_RANK\" = 1 ]")});
+  INFO(run.err());
+  CHECK(run.code() == 3);
+  const auto rows = read_csv(folder / "r.csv");
+  REQUIRE(rows.size() == 3);
+  CHECK(rows[0].at("status") == "ok");
+  CHECK(rows[1].at("status") == "out_of_memory");
+  CHECK(rows[2].at("status") == "ok");
+}
+
+TEST_CASE("where they do not, it ends all ranks with the reason") {
+  const TemporaryFolder folder;
+  write_wide_model(folder);
   const Run run(folder, options + "--model wide.yaml --batch 32 --seq 16,4096 --backend mpi --out r.csv",
                 {.ranks = 2, .program = limited_program(folder, "[ \"$OMPI_COMM_WORLD_RANK\" = 1 ]")});
   CHECK(run.code() == 3);

@@ -303,3 +303,47 @@ TEST_CASE("a trace that can not be written ends the run with 6") {
   CHECK_THAT(complaint(run), Contains("no/such/trace.json"));
   CHECK(read_csv(folder / "tpsp-results.csv").empty());
 }
+
+TEST_CASE("parts of a run share its lengths, and merged they are the whole") {
+  const TemporaryFolder folder;
+  for (const std::string part : {"1/3", "2/3", "3/3"}) {
+    const auto out = "part-" + part.substr(0, 1) + ".jsonl";
+    REQUIRE(Run(folder, tiny_run + "--seq 4,8,12,16 --part " + part + " --out " + out).code() == 0);
+  }
+  const Run merged(folder, "merge part-1.jsonl part-2.jsonl part-3.jsonl -o all.csv");
+  REQUIRE(merged.code() == 0);
+  CHECK_THAT(merged.out(), Contains("8 rows of 3 files in all.csv"));
+  std::multiset<std::string> cases;
+  for (const auto& row : read_csv(folder / "all.csv")) cases.insert(row.at("plan") + " " + row.at("seq"));
+  CHECK(cases ==
+        std::multiset<std::string>{"tp 4", "tp 8", "tp 12", "tp 16", "tp+sp 4", "tp+sp 8", "tp+sp 12", "tp+sp 16"});
+}
+
+TEST_CASE("a part that is none, or has nothing to do, is refused") {
+  const TemporaryFolder folder;
+  CHECK_THAT(complaint(Run(folder, tiny_run + "--seq 4 --part 2")), Contains("--part") && Contains("such as 2/4"));
+  CHECK_THAT(complaint(Run(folder, tiny_run + "--seq 4 --part 3/2")), Contains("--part"));
+  CHECK_THAT(complaint(Run(folder, tiny_run + "--seq 4 --part 2/2")), Contains("only 1 length to share"));
+}
+
+TEST_CASE("of a case in several files, merged rows have the one that is ok") {
+  const TemporaryFolder folder;
+  REQUIRE(Run(folder, tiny_run + "--tp --seq 4 --out good.jsonl").code() == 0);
+  auto bad = text_of(folder / "good.jsonl");
+  bad.replace(bad.find("\"status\":\"ok\""), 13, "\"status\":\"failed\"");
+  write_text(folder / "bad.jsonl", bad);
+  const Run merged(folder, "merge bad.jsonl good.jsonl -o all.jsonl");
+  REQUIRE(merged.code() == 0);
+  CHECK_THAT(merged.out(), Contains("1 row of 2 files in all.jsonl; 1 case there more than once"));
+  CHECK(text_of(folder / "all.jsonl") == text_of(folder / "good.jsonl"));
+}
+
+TEST_CASE("merging overwrites nothing") {
+  const TemporaryFolder folder;
+  REQUIRE(Run(folder, tiny_run + "--tp --seq 4 --out one.jsonl").code() == 0);
+  const auto before = text_of(folder / "one.jsonl");
+  const Run merged(folder, "merge one.jsonl -o one.jsonl");
+  CHECK(merged.code() == 2);
+  CHECK_THAT(complaint(merged), Contains("is there already"));
+  CHECK(text_of(folder / "one.jsonl") == before);
+}

@@ -93,6 +93,15 @@ TEST_CASE("the shell of a batch job is no launch") {
   check_launch(detect_launch(), false, 0, 1);
 }
 
+TEST_CASE("an srun without PMIx has tasks that MPI does not know") {
+  {
+    const Launcher launcher{{"SLURM_PROCID", "1"}, {"SLURM_STEP_NUM_TASKS", "2"}};
+    check_launch(detect_launch(), false, 1, 2);
+  }
+  const Launcher launcher{{"SLURM_PROCID", "0"}, {"SLURM_STEP_NUM_TASKS", "1"}};
+  check_launch(detect_launch(), false, 0, 1);
+}
+
 TEST_CASE("a launcher that contradicts itself is refused") {
   {
     const Launcher launcher{{"OMPI_COMM_WORLD_RANK", "4"}, {"OMPI_COMM_WORLD_SIZE", "4"}};

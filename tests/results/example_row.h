@@ -89,7 +89,10 @@ inline Row full_row() {
                       &row.optimizer_s,
                       &row.loss,
                       &row.loss_error,
-                      &row.weights_error}) {
+                      &row.weights_error,
+                      &row.gpu_clock_mhz,
+                      &row.gpu_power_w,
+                      &row.gpu_temperature_c}) {
     *field = number += 0.015625;
   }
   std::int64_t count = 1;
@@ -119,9 +122,12 @@ inline Row full_row() {
                       &row.dp_all_reduces,
                       &row.dp_all_gathers,
                       &row.dp_reduce_scatters,
-                      &row.dp_comm_bytes}) {
+                      &row.dp_comm_bytes,
+                      &row.workspace_bytes,
+                      &row.context_bytes}) {
     *field = count *= 3;
   }
+  row.gpu_held_by = "power-cap;thermal";
   row.collective = "fused-add-norm";
   row.workload = "train";
   row.recompute = "block";

@@ -5,7 +5,7 @@
 # shellcheck disable=SC2016  # what a fake program runs is quoted for later
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
-unset SLURM_SUBMIT_DIR SLURM_JOB_ID SLURM_CPUS_PER_TASK TPSP_LAUNCHER
+unset SLURM_SUBMIT_DIR SLURM_JOB_ID SLURM_CPUS_PER_TASK SLURM_NTASKS SLURM_NPROCS SLURM_ARRAY_TASK_ID TPSP_LAUNCHER
 
 repository=$PWD
 scratch=$(mktemp -d)
@@ -35,7 +35,7 @@ fresh_machine() {
   mkdir -p "$scratch/bin" "$scratch/tree/.venv/bin"
   cp -r "$repository/scripts" "$repository/slurm" "$repository/configs" "$scratch/tree"
   local tool
-  for tool in bash basename cat dirname env grep id mkdir mv nproc rm sed sort tee wc; do
+  for tool in bash basename cat dirname env grep id mkdir mv nproc rm sed sort tail tee wc; do
     ln -s "$(type -P $tool)" "$scratch/bin/$tool"
   done
   : >"$scratch/calls"
@@ -109,6 +109,17 @@ in_tree scripts/setup.sh
 check "the second setup installs nothing" not_called '(apt-get|environment-python -m pip install)'
 in_tree scripts/setup.sh --with-tests
 check "the tests' packages are added when they are asked for" called 'environment-python -m pip install .*transformers=='
+in_tree scripts/setup.sh --with-cluster
+check "and so are Slurm's" succeeded
+fake dpkg-query '[[ "${@: -1}" = slurm* ]] || echo installed'
+in_tree scripts/setup.sh --with-cluster
+check "which are installed" called 'apt-get install .* slurmctld slurmd slurm-client$'
+fake apt-get 'exit 100'
+in_tree scripts/setup.sh --with-cluster
+check "or left out where they are not to be had" succeeded
+check "with a line that says so" grep -q "without Slurm: .*slurmctld" "$scratch/out" "$scratch/err"
+fake apt-get ''
+fake dpkg-query 'echo installed'
 sed -i 's/torch==[0-9.]*/torch==9.9.9/' "$scratch/tree/scripts/versions.env"
 in_tree scripts/setup.sh
 check "a changed version is installed" called 'environment-python -m pip install .*torch==9.9.9'
@@ -260,7 +271,7 @@ check "repeat refuses what is no number" failed_with_one_line "'many' is no numb
 in_tree scripts/repeat.sh 2
 check "repeat refuses to run nothing" failed_with_one_line "there is no command" usage
 
-# --- slurm/l40.sh
+# --- slurm/*.sh
 
 fresh_machine
 header_is() { diff <(grep '^#SBATCH' slurm/l40.sh | sort) - >"$scratch/err"; }
@@ -287,8 +298,8 @@ in_tree env SLURM_SUBMIT_DIR="$scratch/tree" SLURM_JOB_ID=17 bash "$scratch/job"
 check "a job runs both plans over 32 layers" \
   called 'srun --mpi=pmix --ntasks=2 .* --tp --sp --device cuda --model llama-7b --layers 32 --dtype fp32 --batch 2 --seq 256,512,1024'
 check "its rows go next to its log, further options last" \
-  called 'srun .* --out results/slurm-17/results.csv --out results/slurm-17/results.jsonl --seed 3$'
-check "its log is there" [ -e "$scratch/tree/results/slurm-17/log.txt" ]
+  called 'srun .* --out results/slurm-17/results.csv --out results/slurm-17/results.jsonl --resume .* --seed 3$'
+check "its log is there" [ -e "$scratch/tree/results/slurm-17/results.txt" ]
 
 in_tree env SLURM_JOB_ID=18 TPSP_LAUNCHER=mpirun bash slurm/l40.sh
 check "a job can be started with mpirun" called 'mpirun -n 2 --bind-to none build/tpsp-bench'
@@ -300,5 +311,46 @@ check "another launcher is refused" failed_with_one_line "'ssh'" srun mpirun
 fake srun 'exit 3'
 in_tree env SLURM_JOB_ID=19 bash slurm/l40.sh
 check "a job ends with the exit code of the run" [ "$status" = 3 ]
+check "a run with bad rows is not queued again" not_called scontrol
+
+fake srun ''
+in_tree env SLURM_JOB_ID=20 SLURM_NTASKS=3 SLURM_CPUS_PER_TASK=5 bash slurm/cpu.sh --seq 8
+check "a job on CPUs starts as many ranks as Slurm has tasks" \
+  called 'srun --mpi=pmix --ntasks=3 --cpus-per-task=5 build/tpsp-bench .* --device cpu --seq 8$'
+in_tree env SLURM_JOB_ID=21 SLURM_NTASKS=8 bash slurm/multi_node.sh
+check "a job on several nodes starts all their ranks" called 'srun --mpi=pmix --ntasks=8 .* --tp --sp --device cuda'
+
+array=(SLURM_JOB_ID=31 SLURM_ARRAY_JOB_ID=30 SLURM_ARRAY_TASK_MIN=1)
+in_tree env "${array[@]}" SLURM_ARRAY_TASK_ID=2 SLURM_ARRAY_TASK_MAX=4 SLURM_ARRAY_TASK_COUNT=4 \
+  bash slurm/array.sh --suite hpml
+check "a job of an array measures its part of the suite" \
+  called 'srun .* --out results/slurm-30/part-2.csv --out results/slurm-30/part-2.jsonl .* --suite hpml --part 2/4$'
+in_tree env "${array[@]}" SLURM_ARRAY_TASK_ID=3 SLURM_ARRAY_TASK_MAX=7 SLURM_ARRAY_TASK_COUNT=4 bash slurm/array.sh
+check "an array with gaps is refused" failed_with_one_line "not 1-N" PARTS
+in_tree env "${array[@]}" SLURM_ARRAY_TASK_ID=3 SLURM_ARRAY_TASK_MAX=3 SLURM_ARRAY_TASK_COUNT=1 PARTS=4 \
+  bash slurm/array.sh
+check "but where the parts are counted for it" called 'srun .* --part 3/4$'
+in_tree bash slurm/array.sh
+check "the array's script outside an array is one line" failed_with_one_line "not a job of an array"
+
+fake srun 'echo "[rank 0] warning: ended by SIGUSR1 before its last case; --resume ..."; exit 3'
+fake scontrol ''
+in_tree env SLURM_JOB_ID=22 bash slurm/cpu.sh
+check "a job that was ended before its time was up is queued again" called 'scontrol requeue 22'
+fake scontrol 'exit 1'
+in_tree env SLURM_JOB_ID=22 bash slurm/cpu.sh
+check "where it can not be, it says so, and keeps the exit code" [ "$status" = 3 ]
+check "on one line" grep -qF "submit it again" "$scratch/err"
+fake srun 'exit 3'
+in_tree env SLURM_JOB_ID=22 bash slurm/cpu.sh
+check "a resumed job that then ends by itself is not queued again" not_called scontrol
+fake srun 'trap "echo ended by SIGUSR1; exit 3" USR1; echo started; for ((i = 0; i < 100; ++i)); do read -rt 0.1 <> <(:); done'
+(cd "$scratch/tree" && PATH=$scratch/bin SLURM_JOB_ID=23 exec bash slurm/cpu.sh) >"$scratch/out" 2>"$scratch/err" &
+job=$!
+until grep -qs started "$scratch/tree/results/slurm-23/results.txt"; do sleep 0.05; done
+kill -USR1 "$job"
+wait "$job"
+check "a signal to the job's script reaches the launcher" [ $? = 3 ]
+check "whose log says so" grep -q "ended by SIGUSR1" "$scratch/tree/results/slurm-23/results.txt"
 
 [ $failures = 0 ] || { echo "$failures checks failed"; exit 1; }

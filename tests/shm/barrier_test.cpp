@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <thread>
 
 #include "ranks.h"
 
@@ -104,4 +105,23 @@ TEST_CASE("of three ranks the one that is missing is checked") {
     barrier.wait(describe("all-reduce", 4));
   });
   CHECK(thrown == std::vector<std::string>{"no 1", "", "no 1"});
+}
+
+TEST_CASE("ranks that wait for one that has left are interrupted, at once or when they come") {
+  const int ranks = GENERATE(2, 3, 8);
+  BarrierState place{};
+  const auto thrown = thrown_on_threads(ranks, [&](int rank, const std::function<void(int)>& check_peer) {
+    Barrier barrier(place, rank, ranks, check_peer);
+    barrier.wait(describe("a first one", 1));
+    if (rank == 0) {
+      barrier.interrupt();
+    } else {
+      if (rank == 1) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      barrier.wait(describe("a second one", 1));
+    }
+  });
+  CHECK(thrown.front().empty());
+  for (int rank = 1; rank < ranks; ++rank) {
+    CHECK_THAT(thrown[static_cast<std::size_t>(rank)], Contains("has left the collective"));
+  }
 }

@@ -13,6 +13,9 @@ class ForwardingProcessGroup : public ProcessGroup {
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
   std::string_view backend() const override { return inner_.backend(); }
+  bool can_interrupt() const override { return inner_.can_interrupt(); }
+  void interrupt() override { inner_.interrupt(); }
+  void reset() override { inner_.reset(); }
   void reserve(const ArenaSizes& sizes) override { inner_.reserve(sizes); }
   at::Tensor alloc_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override {
     return inner_.alloc_partial(sizes, options);

@@ -16,6 +16,7 @@
 #include "measuring.h"
 #include "output.h"
 #include "provenance.h"
+#include "stop_request.h"
 #include "tpsp/bench/gemm_cache.h"
 #include "tpsp/bench/machine_peaks.h"
 #include "tpsp/bench/previews.h"
@@ -219,11 +220,30 @@ void know_the_machine(BenchJob& job, KnownPeaks& known, std::optional<GemmCache>
            peaks->gemm_kernel, peaks->memory_bytes_per_s / 1e9);
 }
 
+// Of a run that stands still: several times the longest that a rank may take for one thing, a reference that it
+// computes alone.
+double timeout_s(const Sweep& sweep) {
+  constexpr double times = 3;
+  const double cautious_rate = sweep.device.is_cuda() ? 1e12 : 1e10;  // FLOP/s
+  double flops = 0;
+  for (const auto& plan : sweep.plans) {
+    for (const auto seq : sweep.seqs) {
+      const auto& one = sweep.previews->of(plan, sweep.batch_of_replica(), seq);
+      flops = std::max(flops, plan.world * (one.product_flops + one.attention_flops));
+    }
+  }
+  constexpr double passes_of_a_step = 3;
+  if (sweep.training) flops *= passes_of_a_step;
+  const double rate = sweep.peaks ? sweep.peaks->gemm_flops_per_s : cautious_rate;
+  return std::max(shortest_timeout_s, times * flops / rate);
+}
+
 /// What a run of several sweeps shares.
 struct Run {
   const BenchOptions& options;
   World& world;
   Output& output;
+  Watchdog& watchdog;
   spdlog::logger& log;
   Known known;
   std::set<std::string> keys{};  ///< of the rows so far
@@ -231,6 +251,7 @@ struct Run {
   TimeBreakdown breakdown{};
   ExitCode code = ExitCode::ok;
   bool measured = false;  ///< the last row was
+  bool stopped = false;   ///< before its end, as it was asked to
 };
 
 // Entries of a suite may overlap: a run has one row of a case.
@@ -261,7 +282,11 @@ void run_job(Run& run, const BenchJob& job, const Groups& groups) {
   };
   run_sweep(job.sweep, run.world, groups,
             {.row = on_row,
-             .step = [&](const Step& step) { run.output.step(step.what, step.phase, step.done); },
+             .step =
+                 [&](const Step& step) {
+                   run.watchdog.set_phase(text_of(step));
+                   run.output.step(step.what, step.phase, step.done);
+                 },
              .is_done = [&](const std::string& key) { return run.known.contains(key) || run.keys.contains(key); },
              .left_out =
                  [&](const Row& row) {
@@ -269,6 +294,7 @@ void run_job(Run& run, const BenchJob& job, const Groups& groups) {
                    run.code = worse(run.code, run.known, row.key);
                    run.output.leave_out(work_of(job.sweep, row.seq));
                  },
+             .should_stop = [&] { return run.stopped = stop_is_asked(run.world); },
              .trace = run.options.trace ? &run.trace : nullptr,
              .breakdown = &run.breakdown});
 }
@@ -291,7 +317,7 @@ void log_times_of_forwards(const TimeBreakdown& breakdown, double total_s, spdlo
 
 }  // namespace
 
-ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world) {
+ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world, Watchdog& watchdog) {
   double total_s = 0;
   const auto log = make_logger(world.rank(), world.rank() == 0 ? log_level(line) : spdlog::level::off);
   const bool quiet = line.flags.contains("quiet");
@@ -309,6 +335,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       if (world.rank() == 0) cache = gemm_cache(options, *log);
     });
     require_same(world, facts_of(options));
+    watchdog.set_timeout(options.timeout_s.value_or(shortest_timeout_s));
     for (const auto& job : options.jobs) {
       layouts.push_back(choose_layout(parts.backends, job, mesh_of(meshes, job.sweep, world), world));
     }
@@ -323,16 +350,23 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
     const auto provenance = provenance_of(line, world);
     agree(world, [&] { output->title(provenance); });
     say_who_runs(options, world, *log);
-    run.emplace(Run{options, world, *output, *log, known_to_rank_0(world, output->done())});
+    run.emplace(Run{options, world, *output, watchdog, *log, known_to_rank_0(world, output->done())});
     RankBinder binder(world);
     KnownPeaks known_peaks;
     for (std::size_t i = 0; i < options.jobs.size(); ++i) {
+      run->stopped = run->stopped || (i > 0 && stop_is_asked(world));
+      if (run->stopped) break;
       auto& job = options.jobs[i];
       // Before the backend takes memory, which belongs to the cores that first touch it.
       const auto cores = binder.bind_ranks(job.bind);
       if (!cores.note.empty()) log->info("{}", cores.note);
       warn_of_staging(job, layouts[i], world, *log);
+      if (!options.timeout_s) watchdog.set_timeout(timeout_s(job.sweep));
+      watchdog.set_phase("process groups, kernels and peaks");
       const auto transport = make_transport(layouts[i], job.sweep.device);
+      const Watchdog::Guard tp_is_watched(watchdog, *transport.tp);
+      std::optional<Watchdog::Guard> dp_is_watched;
+      if (transport.dp) dp_is_watched.emplace(watchdog, *transport.dp);
       job.sweep.provenance = provenance;
       job.sweep.provenance.suite = job.suite;
       job.sweep.provenance.device_name = device_name(job.sweep.device);
@@ -342,12 +376,14 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
         const ScopedTimer timer(run->breakdown.machine_s);
         know_the_machine(job, known_peaks, cache, world, *log);
       }
+      if (!options.timeout_s) watchdog.set_timeout(timeout_s(job.sweep));
       run_job(*run, job, transport.groups());
       if (options.export_folder && run->measured) {
         export_case(*options.export_folder, job.sweep, world, transport.groups());
       }
     }
     agree(world, [&] { output->finish(); });
+    if (run->stopped) run->code = worse(run->code, say_stopped(*log));
   }
   log_times_of_forwards(run->breakdown, total_s, *log);
   return run->code;

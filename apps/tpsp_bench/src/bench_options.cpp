@@ -181,6 +181,39 @@ std::vector<BenchJob> suite_jobs(const CommandLine& line, const Setting& name, c
                    .remedy = "start as many ranks with mpirun -n, or choose another suite"});
 }
 
+/// The I-th of N jobs.
+struct Part {
+  std::int64_t index = 1;
+  std::int64_t count = 1;
+};
+
+Part part_setting(const Settings& settings) {
+  constexpr std::int64_t most = 10000;
+  const auto& [text, where] = settings.at("part");
+  const auto numbers = split(text, '/');
+  if (numbers.size() != 2) {
+    throw bad_input({.where = where,
+                     .what = quote(text) + " is no part",
+                     .remedy = "write the job's number and how many there are, such as 2/4"});
+  }
+  const auto count = parse_integer(numbers[1], where, 1, most);
+  return {.index = parse_integer(numbers[0], where, 1, count), .count = count};
+}
+
+// Lengths of all jobs are dealt out one by one; a length keeps all its plans, which are interleaved.
+void keep_part(std::vector<BenchJob>& jobs, const Settings& settings) {
+  const auto part = part_setting(settings);
+  std::int64_t dealt = 0;
+  for (auto& job : jobs) {
+    std::erase_if(job.sweep.seqs, [&](std::int64_t) { return dealt++ % part.count + 1 != part.index; });
+  }
+  std::erase_if(jobs, [](const BenchJob& job) { return job.sweep.seqs.empty(); });
+  if (!jobs.empty()) return;
+  throw bad_input({.where = settings.at("part").where,
+                   .what = fmt::format("there are only {} to share", counted(dealt, "length")),
+                   .remedy = "start fewer jobs"});
+}
+
 std::string trace_setting(const Settings& settings, const std::vector<BenchJob>& jobs) {
   const auto& [text, where] = settings.at("trace");
   refuse_results_file(text, where);
@@ -207,10 +240,12 @@ BenchOptions read_options(const CommandLine& line, const World& world, spdlog::l
   BenchOptions options;
   options.jobs = settings.has("suite") ? suite_jobs(line, settings.at("suite"), world, log)
                                        : std::vector{job_of(settings, line, world, log)};
+  if (settings.has("part")) keep_part(options.jobs, settings);
   options.outs = out_setting(settings);
   options.resume = line.flags.contains("resume");
   if (settings.has("trace")) options.trace = trace_setting(settings, options.jobs);
   options.gemm_cache = gemm_cache_setting(settings);
+  options.timeout_s = timeout_setting(settings);
   if (settings.has("export")) options.export_folder = settings.at("export").text;
   return options;
 }
@@ -218,8 +253,8 @@ BenchOptions read_options(const CommandLine& line, const World& world, spdlog::l
 std::string facts_of(const BenchOptions& options) {
   std::string facts;
   for (const auto& job : options.jobs) facts += facts_of(job);
-  return facts + fmt::format("resume {}\ntrace {}\nexport {}\n", options.resume, options.trace.has_value(),
-                             options.export_folder.value_or("none"));
+  return facts + fmt::format("timeout {}\nresume {}\ntrace {}\nexport {}\n", options.timeout_s.value_or(-1),
+                             options.resume, options.trace.has_value(), options.export_folder.value_or("none"));
 }
 
 }  // namespace tpsp

@@ -29,6 +29,7 @@ struct BenchOptions {
   bool resume = false;
   std::optional<std::string> trace;
   std::optional<std::string> export_folder;
+  std::optional<double> timeout_s;                  ///< 0 for none; nothing for one by the size of the cases
   std::optional<std::filesystem::path> gemm_cache;  ///< nothing where none is kept
 };
 

@@ -50,6 +50,13 @@ double real_setting(const Settings& settings, const std::string& name, double mi
   return parse_real(setting.text, setting.where, min, max);
 }
 
+std::optional<double> timeout_setting(const Settings& settings) {
+  constexpr double longest_s = 1e6;
+  const auto& text = settings.at("timeout").text;
+  if (text == "auto") return std::nullopt;
+  return text == "off" ? 0 : real_setting(settings, "timeout", 1, longest_s);
+}
+
 std::string choice_setting(const Settings& settings, const std::string& name, const std::vector<std::string>& choices) {
   const auto& setting = settings.at(name);
   require_choice(setting.text, setting.where, choices);

@@ -25,6 +25,8 @@ namespace tpsp {
 std::vector<std::string> words_of(const Setting& setting);
 std::int64_t integer_setting(const Settings& settings, const std::string& name, std::int64_t min, std::int64_t max);
 double real_setting(const Settings& settings, const std::string& name, double min, double max);
+/// Seconds, 0 for "off", nothing for "auto".
+std::optional<double> timeout_setting(const Settings& settings);
 std::string choice_setting(const Settings& settings, const std::string& name, const std::vector<std::string>& choices);
 /// Throws bad_input naming `where` unless `word` is one of `choices`.
 void require_choice(const std::string& word, const std::string& where, const std::vector<std::string>& choices);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <list>
 #include <memory>
 #include <optional>
 
@@ -8,6 +9,7 @@
 #include "measuring.h"
 #include "output.h"
 #include "provenance.h"
+#include "stop_request.h"
 #include "tpsp/comm/gpus.h"
 #include "tpsp/core/log.h"
 #include "tpsp/machine/binding.h"
@@ -24,7 +26,7 @@ void log_times_of_collectives(const TimeBreakdown& breakdown, double total_s, sp
 
 }  // namespace
 
-ExitCode comm_command(const CommandLine& line, const Parts& parts, World& world) {
+ExitCode comm_command(const CommandLine& line, const Parts& parts, World& world, Watchdog& watchdog) {
   double total_s = 0;
   TimeBreakdown breakdown;
   auto code = ExitCode::ok;
@@ -34,6 +36,7 @@ ExitCode comm_command(const CommandLine& line, const Parts& parts, World& world)
     CommOptions options;
     std::vector<Backend> backends;
     agree(world, [&] { options = read_comm_options(line, world, *log); });
+    watchdog.set_timeout(options.timeout_s.value_or(shortest_timeout_s));
     const auto shared = shared_gpu(gpus_of_ranks(world, options.sweep.device));
     agree(world,
           [&] { backends = choose_backends(parts.backends, options.backends, world, options.sweep.device, shared); });
@@ -55,27 +58,36 @@ ExitCode comm_command(const CommandLine& line, const Parts& parts, World& world)
     if (!cores.note.empty()) log->info("{}", cores.note);
     std::vector<std::unique_ptr<ProcessGroup>> owned;
     std::vector<ProcessGroup*> comms;
+    std::list<Watchdog::Guard> watched;
     for (const auto& backend : backends) {
       owned.push_back(backend.make(world, options.sweep.device));
       comms.push_back(owned.back().get());
+      watched.emplace_back(watchdog, *owned.back());
     }
     run.device_name = device_name(options.sweep.device);
     options.sweep.threads = choose_threads(run, options.threads, cores, options.sweep.device, world, *log);
+    bool stopped = false;
     const auto on_row = [&](const Row& row) {
       agree(world, [&] { output->add(row, 1); });
       code = worse(worse(code, row), known, row.key);
     };
     run_comm_sweep(options.sweep, world, comms,
                    {.row = on_row,
-                    .step = [&](const Step& step) { output->step(step.what, step.phase, step.done); },
+                    .step =
+                        [&](const Step& step) {
+                          watchdog.set_phase(text_of(step));
+                          output->step(step.what, step.phase, step.done);
+                        },
                     .is_done = [&](const std::string& key) { return known.contains(key); },
                     .left_out =
                         [&](const Row& row) {
                           code = worse(code, known, row.key);
                           output->leave_out(1);
                         },
+                    .should_stop = [&] { return stopped = stop_is_asked(world); },
                     .breakdown = &breakdown});
     agree(world, [&] { output->finish(); });
+    if (stopped) code = worse(code, say_stopped(*log));
   }
   log_times_of_collectives(breakdown, total_s, *log);
   return code;

@@ -88,6 +88,7 @@ CommOptions read_comm_options(const CommandLine& line, const World& world, spdlo
   sweep.protocol.seed = sweep.seed;
   options.backends = words_setting(settings, "backend", log);
   options.bind = choice_setting(settings, "bind", {"auto", "off"}) == "auto";
+  options.timeout_s = timeout_setting(settings);
   if (settings.has("threads")) options.threads = static_cast<int>(integer_setting(settings, "threads", 1, 4096));
   options.outs = out_setting(settings);
   options.resume = line.flags.contains("resume");
@@ -124,9 +125,9 @@ std::string facts_of(const CommOptions& options, const std::vector<Backend>& bac
   for (const auto dtype : sweep.dtypes) words.emplace_back(to_string(dtype_of(dtype)));
   std::vector<std::string> names;
   for (const auto& backend : backends) names.push_back(backend.name);
-  return fmt::format("collectives {}\nbytes {}\nbackends {}\ndevice {}\nseed {}\nresume {}\nbind {}\n",
+  return fmt::format("collectives {}\nbytes {}\nbackends {}\ndevice {}\nseed {}\nresume {}\nbind {}\ntimeout {}\n",
                      join(words, ","), fmt::join(sweep.bytes, ","), join(names, ","), device_kind(sweep.device),
-                     sweep.seed, options.resume, options.bind) +
+                     sweep.seed, options.resume, options.bind, options.timeout_s.value_or(-1)) +
          to_string(sweep.protocol);
 }
 

@@ -19,6 +19,7 @@ struct CommOptions {
   std::vector<std::string> backends;  ///< as asked for
   std::optional<int> threads;
   bool bind = true;
+  std::optional<double> timeout_s;  ///< as in BenchOptions
   std::vector<std::filesystem::path> outs;
   bool resume = false;
 };

@@ -28,7 +28,7 @@ constexpr const char* examples =
     "Options with a value may also stand in the environment (TPSP_SEQ=256,\n"
     "TPSP_MIN_REPS=5) and in --config.\n"
     "Exit codes: 0 ok, 1 a defect of tpsp-bench, 2 bad input, 3 rows not ok,\n"
-    "4 check failed, 6 output failed.";
+    "4 check failed, 5 timed out, 6 output failed.";
 
 struct Flag {
   const char* name;
@@ -72,6 +72,7 @@ struct Subcommand {
   const char* name;
   const char* meaning;
   std::vector<const char*> files;  ///< names of the arguments that are no options
+  bool repeats = false;            ///< the only one, as often as it is given
 };
 
 const std::vector<Subcommand>& subcommand_table() {
@@ -80,6 +81,7 @@ const std::vector<Subcommand>& subcommand_table() {
       {Command::plan, "plan", "What a plan will do: shapes, collectives, bytes, memory", {}},
       {Command::compare, "compare", "Two results files: what became faster or slower", {"BEFORE", "AFTER"}},
       {Command::report, "report", "A results file as one page with tables and plots", {"RESULTS"}},
+      {Command::merge, "merge", "Several results files as one, each case once", {"RESULTS"}, true},
       {Command::columns, "columns", "The columns of results files, their units and meaning", {}},
       {Command::info, "info", "What this build and machine are", {}},
   };
@@ -100,7 +102,11 @@ class Arguments {
     app.set_help_flag("-h,--help", "this text")->group("Output");
   }
 
-  void add_files(CLI::App& app, const std::vector<const char*>& names) {
+  void add_files(CLI::App& app, const std::vector<const char*>& names, bool repeats) {
+    if (repeats) {
+      app.add_option(names.front(), files_, "results files: .csv or .jsonl")->option_text("...")->required();
+      return;
+    }
     files_.resize(names.size());
     for (std::size_t i = 0; i < names.size(); ++i) {
       app.add_option(names[i], files_[i], "a results file: .csv or .jsonl")->option_text(" ")->required();
@@ -195,7 +201,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   for (const auto& subcommand : subcommand_table()) {
     auto* const sub = app.add_subcommand(subcommand.name, subcommand.meaning);
     auto& its = arguments[subcommand.name];
-    its.add_files(*sub, subcommand.files);
+    its.add_files(*sub, subcommand.files, subcommand.repeats);
     its.add_to(*sub, subcommand.command);
   }
   bench_arguments.add_to(app, Command::bench);

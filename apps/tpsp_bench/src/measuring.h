@@ -21,6 +21,9 @@ namespace tpsp {
 int choose_threads(Provenance& run, std::optional<int> asked, const RankCores& cores, c10::Device device, World& world,
                    spdlog::logger& log);
 
+/// Of a run that stands still, where nothing else is asked for.
+inline constexpr double shortest_timeout_s = 120;
+
 /// A failed check counts most.
 ExitCode worse(ExitCode a, ExitCode b);
 ExitCode worse(ExitCode code, const Row& row);

@@ -42,12 +42,14 @@ const std::vector<OptionSpec>& option_table() {
   // clang-format off
   static const auto table = with_case_options({
       {"suite", "NAME|FILE", "", "many cases and their protocol: smoke, hpml, ...", "Case", {bench}},
+      {"part", "I/N", "", "of N jobs that share the lengths and cases, the I-th,\nas 2/4: for an array of jobs, see merge", "Case", {bench}},
       {"fit", "BYTES", "", "the largest batch for so much memory of a rank, as\n48GB or 80GiB, instead of --batch", "Case", {plan}},
       {"threads", "N", "1", "that --peaks computes with", "Machine", {info}},
       {"gemm", "NAME", "auto", "GEMMs with packed weights, plain ones, or\nthe faster one if hardly larger (auto); a\ntraining step packs none", "Machine", {bench}, once, in_suite},
       {"gemm-cache", "FILE|off", "", "kernels that were the faster ones, for later runs\n(default: tpsp-bench/gemm.json in ~/.cache)", "Machine", {bench}},
       {"peaks", "on|off", "on", "measure what the machine can do first", "Machine", {bench}, once, in_suite},
       {"bind", "auto|off", "auto", "give unbound ranks cores of their own", "Machine", {bench, comm}, once, in_suite},
+      {"timeout", "S|auto|off", "auto", "end a run that does nothing for so long; auto is\n120 s, more where a forward takes long", "Machine", {bench, comm}},
       {"link", "NAME|FILE", "", "null: predict the time with collectives, over\npcie4, nvlink4 or a link of a file", "Machine", {bench}, once, in_suite},
       {"warmup", "N", "1", "untimed repetitions, at least; 0 for none", "Protocol", {bench}, once, in_suite},
       {"min-reps", "N", "9", "timed repetitions, at least", "Protocol", {bench}, once, in_suite},
@@ -73,6 +75,7 @@ const std::vector<OptionSpec>& option_table() {
       {"margin", "PERCENT", fmt::format("{:g}", 100 * margin_between_runs), "intervals entirely within this are 'same'", "Comparison", {compare}},
       {"fail-on", "VERDICT", "", "slower, faster, undecided, unmatched, worse-numbers:\nexit with 3, as for cases that failed or are missing", "Comparison", {compare}, repeatable},
       {"output", "FILE", "report.html", "the page to write", "Output", {report}},
+      {"output", "FILE", "merged.jsonl", "the file to write, .jsonl or .csv", "Output", {merge}},
       {"config", "FILE", "", "YAML, options with a value as keys", "Output", {bench, comm, plan}},
   });
   // clang-format on

@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "measuring.h"
+#include "stop_request.h"
 #include "tpsp/core/environment.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/log.h"
@@ -35,13 +36,31 @@ void warn_of_variables(const CommandLine& line, int rank) {
   std::_Exit(static_cast<int>(code));  // not reached; abort is virtual, which g++ 12 does not see through
 }
 
+// No destructor runs, since the ranks would meet in them.
+StallActions end_stalled_run(World& world) {
+  const auto end = [&world] { world.abort(ExitCode::timed_out); };
+  return {.end =
+              [end](const Stall& stall) {
+                for (const auto& line : stall.reports) fmt::print(stderr, "tpsp-bench: {}\n", line);
+                fmt::print(stderr,
+                           "tpsp-bench: error: timed out: {} (rows that are finished are kept); look at that rank, or "
+                           "give the run more time with --timeout\n",
+                           stall.verdict);
+                end();
+              },
+          .give_up = end};
+}
+
 // All ranks read the same arguments and files; what only some of them fail at is still everybody's failure.
 ExitCode run_ranks(int argc, const char* const* argv, const Parts& parts, World& world) {
   CommandLine line;
+  Watchdog watchdog(world, end_stalled_run(world));
+  watchdog.set_timeout(shortest_timeout_s);
   try {
     agree(world, [&] { line = parse_command_line(argc, argv); });
     warn_of_variables(line, world.rank());
-    return line.command == Command::comm ? comm_command(line, parts, world) : bench_command(line, parts, world);
+    return line.command == Command::comm ? comm_command(line, parts, world, watchdog)
+                                         : bench_command(line, parts, world, watchdog);
   } catch (const AgreedError& error) {
     say_error(world.rank(), error.what());
     return error.code();
@@ -61,6 +80,7 @@ ExitCode run_command(const CommandLine& line, const Parts& parts) {
     case Command::plan: plan_command(line); break;
     case Command::compare: return compare_command(line, parts);
     case Command::report: report_command(line, parts); break;
+    case Command::merge: merge_command(line, parts); break;
     case Command::columns:
       fmt::print("{}", line.flags.contains("json") ? columns_json(parts.columns) : columns_help(parts.columns));
       break;
@@ -109,6 +129,7 @@ bool needs_ranks(int argc, const char* const* argv) {
 
 int run_program(int argc, const char* const* argv, const Parts& parts) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then an error that append reports
+  take_stop_requests();
   int rank = 0;
   try {
     const auto launch = detect_launch();

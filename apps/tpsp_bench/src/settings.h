@@ -11,7 +11,7 @@
 
 namespace tpsp {
 
-enum class Command { bench, comm, plan, compare, report, columns, info };
+enum class Command { bench, comm, plan, compare, report, merge, columns, info };
 
 bool serves(const std::vector<Command>& commands, Command command);
 
@@ -43,7 +43,7 @@ struct CommandLine {
   Command command = Command::bench;
   std::map<std::string, Setting> options;  ///< those that were given
   std::map<std::string, bool> flags;       ///< those that were given: tp, sp, verbose, quiet, json, ...
-  std::vector<std::string> files;          ///< arguments that are no options: of compare and report
+  std::vector<std::string> files;          ///< arguments that are no options: of compare, report and merge
   std::string text;                        ///< as it was typed, from the program's name on
   std::optional<std::string> output;       ///< text for --help or --version, instead of running
 };

@@ -290,6 +290,7 @@ void run_comm_sweep(const CommSweep& sweep, World& world, const std::vector<Proc
         if (follower.left_out) std::for_each(left_out.begin(), left_out.end(), follower.left_out);
         continue;
       }
+      if (follower.should_stop && follower.should_stop()) return;
       rows = run.rows();
     }
     std::for_each(rows.begin(), rows.end(), follower.row);

@@ -53,6 +53,27 @@ std::string remedy_for(Anomaly anomaly, const Row& row) {
   return {};
 }
 
+void fill_gpu(Row& row, const GpuSummary& gpu) {
+  constexpr double largest_change = 0.05;
+  row.gpu_clock_mhz = gpu.clock_mhz;
+  row.gpu_power_w = gpu.power_w;
+  row.gpu_temperature_c = gpu.temperature_c;
+  row.gpu_held_by = held_by_words(gpu.held_by);
+  if (gpu.clock_mhz && *gpu.highest_clock_mhz > (1 + largest_change) * *gpu.lowest_clock_mhz) {
+    row.warnings.push_back(
+        {"gpu-clock", fmt::format("the GPU's clock was between {:.0f} and {:.0f} MHz{}; fix it (nvidia-smi "
+                                  "--lock-gpu-clocks), or use a larger --warmup",
+                                  *gpu.lowest_clock_mhz, *gpu.highest_clock_mhz,
+                                  row.gpu_held_by.empty() ? "" : fmt::format(" ({})", row.gpu_held_by))});
+  }
+  if (is_fault(gpu.held_by)) {
+    row.warnings.push_back(
+        {"gpu-throttled", fmt::format("the GPU slowed itself down ({}); see to its cooling and power "
+                                      "(nvidia-smi -q -d PERFORMANCE)",
+                                      row.gpu_held_by)});
+  }
+}
+
 void fill_expected_step(Row& row, const StepPreview& step) {
   row.weights_bytes = step.weights_bytes;
   row.product_flops = step.product_flops;
@@ -129,9 +150,17 @@ void fill_measurement(Row& row, const Measurement& measured, const std::vector<s
   row.attention_kernel = measured.attention;
   row.samples_s = measured.samples_s;
   row.rank_samples_s = measured.rank_samples_s;
+  fill_gpu(row, measured.gpu);
   for (const auto anomaly : anomalies(measured.samples_s)) {
     row.warnings.push_back({std::string(to_string(anomaly)), remedy_for(anomaly, row)});
   }
+}
+
+void fill_device_memory(Row& row, const DeviceMemory& memory) {
+  row.allocated_bytes = memory.allocated;
+  row.reserved_bytes = memory.reserved;
+  row.workspace_bytes = memory.workspace;
+  row.context_bytes = memory.context;
 }
 
 void fill_steps(Row& row, const StepLog& log, World& world) {

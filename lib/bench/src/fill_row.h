@@ -1,6 +1,7 @@
 // What was measured, as a row's cells.
 #pragma once
 
+#include "device_memory.h"
 #include "step_log.h"
 #include "tpsp/bench/check.h"
 #include "tpsp/bench/profile.h"
@@ -21,6 +22,9 @@ void fill_order(Row& row, const Protocol& protocol, const std::vector<std::strin
 
 /// `hosts` has every rank's host.
 void fill_measurement(Row& row, const Measurement& measured, const std::vector<std::string>& hosts);
+
+/// In place of the peaks of the timed repetitions, which interleaved plans share.
+void fill_device_memory(Row& row, const DeviceMemory& memory);
 
 /// Times, collectives and saved bytes of a measurement's steps, and their loss. Collective.
 void fill_steps(Row& row, const StepLog& log, World& world);

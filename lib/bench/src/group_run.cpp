@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "fill_row.h"
+#include "out_of_memory.h"
 #include "tpsp/bench/check.h"
 #include "tpsp/bench/machine_peaks.h"
 #include "tpsp/bench/training_check.h"
@@ -113,6 +114,7 @@ std::vector<Row> GroupRun::run(std::int64_t seq, const PlanGroup& plans) {
     fill_order(row, sweep.protocol, names_of(plans));
     row.weights = sweep.weights == WeightPolicy::shared && plans.size() == 1 ? "own" : to_string(sweep.weights);
     fill_measurement(row, measured.results[i], context_.hosts);
+    if (context_.probe.is_asynchronous()) fill_device_memory(row, memory_of(*plans[i], tokens));
     if (sweep.training) fill_steps(row, logs[i], context_.world);
     if (sweep.link) fill_prediction(row, logs[i].replicas(), *sweep.link);
     row.warnings.insert(row.warnings.end(), measured.disturbances.begin(), measured.disturbances.end());
@@ -155,10 +157,23 @@ Measured GroupRun::time(const PlanGroup& plans, const Input& input, std::vector<
       workloads.emplace_back([&, i] { models[i]->forward(input, {.tp = context_.groups.tp, .events = &counter_}); });
     }
   }
+  for (auto& work : workloads) work = interruptible(std::move(work), context_.groups);
   auto measured =
       measure_with_disturbances(workloads, context_.sweep.protocol, context_.world, counter_, context_.probe, listener);
   for (const auto& one : measured.results) context_.breakdown.forwards_s += one.forwards_s;
   return measured;
+}
+
+DeviceMemory GroupRun::memory_of(const LoweredPlan& plan, const Input& input) {
+  const auto one = model(plan);
+  const auto work = [&] {
+    if (context_.sweep.training) {
+      step(*one, input, nullptr, nullptr);
+    } else {
+      one->forward(input, {.tp = context_.groups.tp});
+    }
+  };
+  return device_memory_of(work, context_.probe, context_.world);
 }
 
 void GroupRun::profile_plan(const LoweredPlan& plan, const Input& input, Row& row) {

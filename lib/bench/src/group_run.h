@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "device_memory.h"
 #include "disturbances.h"
 #include "step_log.h"
 #include "tpsp/bench/sweep.h"
@@ -68,6 +69,7 @@ class GroupRun {
                   const StepListener& ended = {});
   Measured time(const PlanGroup& plans, const Input& input, std::vector<StepLog>& logs,
                 const ProtocolListener& listener);
+  DeviceMemory memory_of(const LoweredPlan& plan, const Input& input);
   void profile_plan(const LoweredPlan& plan, const Input& input, Row& row);
   void check(const PlanGroup& plans, std::int64_t seq, std::vector<Row>& rows);
   void check_forwards(const PlanGroup& plans, const Input& input, std::vector<Row>& rows);

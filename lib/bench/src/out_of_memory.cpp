@@ -6,6 +6,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "tpsp/core/error.h"
 
@@ -31,10 +32,28 @@ bool any_runs_out_of_memory(World& world, const std::function<void()>& step) {
   return max_over_ranks(world, {failed}).front() > 0;
 }
 
+Workload interruptible(Workload work, const Groups& groups) {
+  if (!groups.can_interrupt()) return work;
+  return [work = std::move(work), &groups] {
+    try {
+      work();
+    } catch (const Interrupted&) {  // its own peers of another dimension may be waiting too
+      groups.interrupt();
+      throw;
+    } catch (const std::exception& error) {
+      if (!is_out_of_memory(error)) throw;
+      groups.interrupt();
+      throw Interrupted({.where = "memory", .what = "it ran out", .why = message_of(error)});
+    }
+  };
+}
+
 bool runs_out_of_memory(const World& world, const std::function<void()>& step) {
   try {
     step();
     return false;
+  } catch (const AgreedInterruption&) {
+    return true;
   } catch (const std::exception& error) {
     if (!is_out_of_memory(error)) throw;
     if (world.size() == 1) return true;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <span>
@@ -25,6 +27,7 @@ class InterleavedRuns {
         listener_(listener),
         clock_(clock),
         results_(workloads.size()),
+        gpu_states_(workloads.size()),
         turns_(workloads.size()),
         random_(protocol.seed) {
     std::iota(turns_.begin(), turns_.end(), std::size_t{0});
@@ -38,13 +41,29 @@ class InterleavedRuns {
       std::shuffle(turns_.begin(), turns_.end(), random_);  // the same on all ranks: same seed, same library
       for (const auto turn : turns_) take_sample(turn);
     }
-    for (auto& result : results_) combine_memory(result);
+    for (std::size_t i = 0; i < results_.size(); ++i) {
+      combine_memory(results_[i]);
+      results_[i].gpu = summarize_ranks(summarize(gpu_states_[i]), world_);
+    }
     return std::move(results_);
   }
 
  private:
   void report_step(std::string_view phase, int done) const {
     if (listener_) listener_(phase, done);
+  }
+
+  // NaN where the work was interrupted.
+  double seconds_of(std::size_t which) {
+    try {
+      return timed_s(workloads_[which], world_, probe_, clock_);
+    } catch (const Interrupted&) {
+      return std::numeric_limits<double>::quiet_NaN();
+    }
+  }
+
+  static void require_finished(double seconds) {
+    if (std::isnan(seconds)) throw AgreedInterruption();
   }
 
   void warm_up(std::size_t which) {
@@ -55,8 +74,9 @@ class InterleavedRuns {
     double spent_s = 0;
     for (bool settled = protocol_.warmup == 0; !settled; ++warmup) {
       report_step("warm-up", warmup);
-      const double mine_s = timed_s(workloads_[which], world_, probe_, clock_);
+      const double mine_s = seconds_of(which);
       const double slowest_s = max_over_ranks(world_, {mine_s}).front();
+      require_finished(slowest_s);
       results_[which].forwards_s += mine_s;
       spent_s += slowest_s;
       const bool stopped_falling = warmup > 0 && slowest_s > still_falling * last_s;
@@ -70,7 +90,8 @@ class InterleavedRuns {
     auto& result = results_[which];
     counter_.reset();
     probe_.reset_peaks();
-    const double mine_s = timed_s(workloads_[which], world_, probe_, clock_);
+    const double mine_s = seconds_of(which);
+    if (const auto state = probe_.gpu_state()) gpu_states_[which].push_back(*state);
     result.counts = counter_.counts();
     result.attention = counter_.attention();
     result.allocated_bytes = std::max(result.allocated_bytes, probe_.peak_allocated_bytes());
@@ -80,6 +101,7 @@ class InterleavedRuns {
     const auto all = exchange_numbers(world_, {mine_s});
     double slowest_s = 0;
     for (std::size_t rank = 0; rank < all.size(); ++rank) {
+      require_finished(all[rank].front());
       result.rank_samples_s[rank].push_back(all[rank].front());
       slowest_s = std::max(slowest_s, all[rank].front());
     }
@@ -123,6 +145,7 @@ class InterleavedRuns {
   const ProtocolListener& listener_;
   const Clock& clock_;
   std::vector<Measurement> results_;
+  std::vector<std::vector<GpuState>> gpu_states_;  ///< `[workload][repetition]`, of this rank
   std::vector<std::size_t> turns_;
   std::mt19937_64 random_;
   double timed_s_ = 0;

@@ -66,6 +66,7 @@ class GroupSweep {
     const bool failed = runs_out_of_memory(context_.world, [&] { measured = run_->run(seq, fitting); });
     if (failed) {
       run_.reset();  // what it was changing is in no known state
+      context_.groups.reset();
       const auto message = fmt::format("a forward, a training step or its check ran out of memory; {}", memory_remedy);
       for (const auto* plan : fitting) {
         rows.push_back(unmeasured_row(context_.sweep, *plan, seq, Status::out_of_memory, message));
@@ -147,6 +148,16 @@ void require_groups(const Sweep& sweep, const Groups& groups) {
 
 }  // namespace
 
+void Groups::interrupt() const {
+  tp.interrupt();
+  if (dp != nullptr) dp->interrupt();
+}
+
+void Groups::reset() const {
+  tp.reset();
+  if (dp != nullptr) dp->reset();
+}
+
 std::string backend_of(const Groups& groups) {
   const std::string of_tp(groups.tp.backend());
   if (groups.dp == nullptr || groups.dp->size() == 1) return of_tp;
@@ -186,8 +197,10 @@ void run_sweep(const Sweep& asked, World& world, const Groups& groups, const Fol
   std::vector<std::unique_ptr<GroupSweep>> weights;
   for (const auto& [plans, seqs] : tasks) {
     if (seqs.empty() && !kept) continue;
+    if (follower.should_stop && follower.should_stop()) return;
     weights.push_back(std::make_unique<GroupSweep>(context, plans, seqs.empty() ? sweep.seqs.front() : seqs.front()));
     for (const auto seq : seqs) {
+      if (follower.should_stop && follower.should_stop()) return;
       const auto rows = weights.back()->rows_at(seq);
       std::for_each(rows.begin(), rows.end(), follower.row);
     }

@@ -5,10 +5,14 @@
 #include <array>
 #include <cstdlib>
 #include <exception>
+#include <list>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "mpi_check.h"
 #include "mpi_parts.h"
+#include "tpsp/core/activity.h"
 
 namespace tpsp {
 namespace {
@@ -18,7 +22,8 @@ class MpiLibrary {
  public:
   MpiLibrary() {
     int provided = 0;
-    TPSP_MPI(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided));
+    TPSP_MPI(
+        MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided));  // a watchdog's thread has messages too
     TPSP_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
   }
   ~MpiLibrary() { MPI_Finalize(); }
@@ -31,6 +36,54 @@ MPI_Comm duplicate(MPI_Comm comm) {
   TPSP_MPI(MPI_Comm_dup(comm, &copy));
   return copy;
 }
+
+/// A communicator of its own, whose messages are small enough to leave without a receiver.
+class MpiChannel final : public SideChannel {
+ public:
+  explicit MpiChannel(MPI_Comm comm) : comm_(duplicate(comm)) {
+    TPSP_MPI(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN));
+    TPSP_MPI(MPI_Comm_rank(comm_, &rank_));
+    TPSP_MPI(MPI_Comm_size(comm_, &size_));
+  }
+  ~MpiChannel() override {
+    for (auto& request : requests_) MPI_Request_free(&request);
+    if (std::uncaught_exceptions() == 0) MPI_Comm_free(&comm_);
+  }
+  MpiChannel(const MpiChannel&) = delete;
+  MpiChannel& operator=(const MpiChannel&) = delete;
+
+  void send(const std::string& text) override {
+    const auto& sent = sent_.emplace_back(text);
+    for (int peer = 0; peer < size_; ++peer) {
+      if (peer == rank_) continue;
+      auto& request = requests_.emplace_back(MPI_REQUEST_NULL);
+      TPSP_MPI(MPI_Isend(sent.data(), static_cast<int>(sent.size()), MPI_CHAR, peer, tag, comm_, &request));
+    }
+  }
+  std::vector<std::pair<int, std::string>> receive() override {
+    std::vector<std::pair<int, std::string>> messages;
+    for (;;) {
+      int there = 0;
+      MPI_Status status;
+      TPSP_MPI(MPI_Iprobe(MPI_ANY_SOURCE, tag, comm_, &there, &status));
+      if (there == 0) return messages;
+      int size = 0;
+      TPSP_MPI(MPI_Get_count(&status, MPI_CHAR, &size));
+      std::string text(static_cast<std::size_t>(size), '\0');
+      TPSP_MPI(MPI_Recv(text.data(), size, MPI_CHAR, status.MPI_SOURCE, tag, comm_, MPI_STATUS_IGNORE));
+      messages.emplace_back(status.MPI_SOURCE, std::move(text));
+    }
+  }
+
+ private:
+  static constexpr int tag = 0;
+
+  MPI_Comm comm_;
+  int rank_ = 0;
+  int size_ = 1;
+  std::list<std::string> sent_;  ///< MPI may still read them
+  std::vector<MPI_Request> requests_;
+};
 
 /// All processes that were started together. The library is a base, so that it ends last.
 class AllProcesses final : private MpiLibrary, public MpiWorld {
@@ -57,9 +110,23 @@ MpiWorld::~MpiWorld() {
   if (std::uncaught_exceptions() == 0) MPI_Comm_free(&comm_);
 }
 
-std::vector<std::string> MpiWorld::exchange(const std::string& mine) { return mpi_exchange(mine, {comm_}); }
+std::vector<std::string> MpiWorld::exchange(const std::string& mine) {
+  const Doing doing("an exchange of messages", {}, true);
+  return mpi_exchange(mine, {comm_});
+}
 
-void MpiWorld::barrier() { TPSP_MPI(MPI_Barrier(comm_)); }
+void MpiWorld::barrier() {
+  const Doing doing("a barrier", {}, true);
+  TPSP_MPI(MPI_Barrier(comm_));
+}
+
+// An MPI without threads has none: its calls may not meet another thread's.
+std::unique_ptr<SideChannel> MpiWorld::side_channel() {
+  int provided = MPI_THREAD_SINGLE;
+  TPSP_MPI(MPI_Query_thread(&provided));
+  if (provided < MPI_THREAD_MULTIPLE) return nullptr;
+  return std::make_unique<MpiChannel>(comm_);
+}
 
 std::unique_ptr<World> MpiWorld::split(int color) {
   MPI_Comm part = MPI_COMM_NULL;

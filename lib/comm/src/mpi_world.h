@@ -24,6 +24,7 @@ class MpiWorld : public World {
   std::vector<std::string> exchange(const std::string& mine) override;
   void barrier() override;
   std::unique_ptr<World> split(int color) override;
+  std::unique_ptr<SideChannel> side_channel() override;
   [[noreturn]] void abort(ExitCode code) noexcept override;
 
   MPI_Comm comm() const { return comm_; }

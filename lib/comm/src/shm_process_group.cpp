@@ -48,6 +48,12 @@ void ShmProcessGroup::reserve(const ArenaSizes& sizes) {
   arena_ = larger;
 }
 
+// The arena of what did not fit is given up too.
+void ShmProcessGroup::reset() {
+  arena_ = {};
+  make_memory(arena_);
+}
+
 at::Tensor ShmProcessGroup::alloc_partial(at::IntArrayRef sizes, const at::TensorOptions& options) {
   auto* const memory = collectives_->alloc_partial(bytes_for(sizes, options));
   return memory != nullptr ? tensor_on(memory, sizes, options, collectives_) : at::empty(sizes, options);

@@ -34,6 +34,9 @@ class ShmProcessGroup final : public ProcessGroup {
   bool shares_memory() const override { return true; }
   bool is_shared(const at::Tensor& full) const override;
   void reserve(const ArenaSizes& sizes) override;
+  bool can_interrupt() const override { return true; }
+  void interrupt() override { collectives_->interrupt(); }
+  void reset() override;
   at::Tensor alloc_partial(at::IntArrayRef sizes, const at::TensorOptions& options) override;
   at::Tensor alloc_gathered(at::IntArrayRef sizes, const at::TensorOptions& options) override;
   void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override;

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tpsp/comm/threads.h"
+#include "tpsp/core/activity.h"
 
 namespace tpsp {
 namespace {
@@ -15,6 +16,34 @@ namespace {
 class PeerFailed : public Error {
  public:
   PeerFailed() : Error(ExitCode::rows_not_ok, std::string("another rank failed")) {}
+};
+
+/// Messages that have arrived, by rank.
+struct Mailboxes {
+  explicit Mailboxes(int ranks) : of(static_cast<std::size_t>(ranks)) {}
+
+  std::mutex mutex{};
+  std::vector<std::vector<std::pair<int, std::string>>> of;
+};
+
+class ThreadChannel final : public SideChannel {
+ public:
+  ThreadChannel(std::shared_ptr<Mailboxes> mail, int rank) : mail_(std::move(mail)), rank_(rank) {}
+
+  void send(const std::string& text) override {
+    const std::lock_guard lock(mail_->mutex);
+    for (std::size_t peer = 0; peer < mail_->of.size(); ++peer) {
+      if (static_cast<int>(peer) != rank_) mail_->of[peer].emplace_back(rank_, text);
+    }
+  }
+  std::vector<std::pair<int, std::string>> receive() override {
+    const std::lock_guard lock(mail_->mutex);
+    return std::exchange(mail_->of[static_cast<std::size_t>(rank_)], {});
+  }
+
+ private:
+  std::shared_ptr<Mailboxes> mail_;
+  int rank_;
 };
 
 }  // namespace
@@ -54,7 +83,18 @@ void ThreadGroup::check() {
   if (failed_) throw PeerFailed();
 }
 
+void ThreadWorld::barrier() {
+  const Doing doing("a barrier", {}, true);
+  group_->wait();
+}
+
+std::unique_ptr<SideChannel> ThreadWorld::side_channel() {
+  const auto mail = group_->share(rank_, [&] { return std::make_shared<Mailboxes>(size()); });
+  return std::make_unique<ThreadChannel>(mail, rank_);
+}
+
 std::vector<std::string> ThreadWorld::exchange(const std::string& mine) {
+  const Doing doing("an exchange of messages", {}, true);
   group_->texts[static_cast<std::size_t>(rank_)] = mine;
   group_->wait();
   auto all = group_->texts;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -58,8 +59,9 @@ class ThreadWorld final : public World {
   int local_rank() const override { return rank_; }
   int local_size() const override { return group_->size(); }
   std::vector<std::string> exchange(const std::string& mine) override;
-  void barrier() override { group_->wait(); }
+  void barrier() override;
   std::unique_ptr<World> split(int color) override;
+  std::unique_ptr<SideChannel> side_channel() override;
   [[noreturn]] void abort(ExitCode code) noexcept override;
 
   ThreadGroup& group() const { return *group_; }

@@ -80,7 +80,10 @@ Launch detect_launch() {
   const char* tasks = environment("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
   if (const auto launch = launched_by("PMIX_RANK", tasks)) return *launch;
   if (const auto launch = launched_by("PMI_RANK", "PMI_SIZE")) return *launch;
-  return {};
+  if (!environment("SLURM_STEP_NUM_TASKS")) return {};
+  auto step = launched_by("SLURM_PROCID", "SLURM_STEP_NUM_TASKS").value_or(Launch{});
+  step.mpi = false;
+  return step;
 }
 
 }  // namespace tpsp

@@ -1,5 +1,6 @@
 #include "device_cuda.h"
 
+#include <ATen/cuda/CUDAContextLight.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -11,6 +12,7 @@
 
 #include <utility>
 
+#include "nvml.h"
 #include "tpsp/comm/gpus.h"
 #include "tpsp/core/error.h"
 
@@ -46,7 +48,7 @@ class Mark {
 
 class CudaProbe final : public DeviceProbe {
  public:
-  explicit CudaProbe(c10::Device device) : device_(device) {
+  explicit CudaProbe(c10::Device device) : device_(device), nvml_(Nvml::open(gpu_uuid(device))) {
     c10::cuda::set_device(device_.index());
     c10::cuda::CUDACachingAllocator::init(c10::cuda::device_count());
   }
@@ -77,14 +79,26 @@ class CudaProbe final : public DeviceProbe {
   void open_range(const std::string& name) override { nvtxRangePushA(name.c_str()); }
   void close_range() noexcept override { nvtxRangePop(); }
   double warmup_s() const override { return 0.2; }
+  std::optional<GpuState> gpu_state() const override {
+    if (nvml_ == nullptr) return std::nullopt;
+    return nvml_->state();
+  }
   void reset_peaks() override { c10::cuda::CUDACachingAllocator::resetPeakStats(device_.index()); }
   void release_unused() override { c10::cuda::CUDACachingAllocator::emptyCache(); }
+  std::int64_t release_workspaces() override {
+    const auto before = allocated_bytes();
+    at::cuda::clearCublasWorkspaces();
+    return before - allocated_bytes();
+  }
   std::int64_t allocated_bytes() const override { return stats().allocated_bytes[aggregate].current; }
   std::int64_t peak_allocated_bytes() const override { return stats().allocated_bytes[aggregate].peak; }
   std::int64_t peak_reserved_bytes() const override { return stats().reserved_bytes[aggregate].peak; }
   std::int64_t process_bytes() const override {
     const auto memory = device_memory();
     return static_cast<std::int64_t>(memory.total - memory.free);
+  }
+  std::optional<std::int64_t> context_bytes() const override {
+    return process_bytes() - stats().reserved_bytes[aggregate].current;
   }
   std::int64_t available_bytes(World& world) const override {
     const auto free = device_memory().free;
@@ -105,7 +119,8 @@ class CudaProbe final : public DeviceProbe {
   Stats stats() const { return c10::cuda::CUDACachingAllocator::getDeviceStats(device_.index()); }
 
   c10::Device device_;
-  std::vector<Mark> marks_;  ///< kept for the next profile
+  std::unique_ptr<Nvml> nvml_;  ///< null where the driver's library is not found
+  std::vector<Mark> marks_;     ///< kept for the next profile
   std::size_t used_marks_ = 0;
 };
 

@@ -27,6 +27,11 @@ std::optional<Collective> collective_of(Transition transition) {
   return std::nullopt;
 }
 
+std::string_view name_of(const Event& event) {
+  const auto collective = collective_of(event.transition);
+  return collective ? to_string(*collective) : to_string(event.phase);
+}
+
 void CommCounts::add(const Event& event, int ranks) {
   const auto kind = collective_of(event.transition);
   if (!kind) return;

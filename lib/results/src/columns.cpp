@@ -105,16 +105,23 @@ std::vector<Column> profile_and_limits() {
     column_of<&Row::gemm_fraction>("gemm_fraction", "", "rate of the GEMMs over the peak", "product_flops / gemm_s / peak_flops_per_s"),
     column_of<&Row::limit_s>("limit_s", "s", "time of a forward that did nothing but its arithmetic, at the peak; of a training step three times that, whatever is computed again", "(FLOP of a forward's GEMMs and causal attention) / peak_flops_per_s"),
     column_of<&Row::limit_fraction>("limit_fraction", "", "limit_s over the measured latency", "limit_s / latency_s"),
+
+    column_of<&Row::gpu_clock_mhz>("gpu_clock_mhz", "MHz", "clock of the GPU's multiprocessors; of several GPUs the lowest; empty on CPUs", "NVML, after each timed repetition; median"),
+    column_of<&Row::gpu_power_w>("gpu_power_w", "W", "power that the GPU draws; of several GPUs the highest", "NVML, after each timed repetition; mean"),
+    column_of<&Row::gpu_temperature_c>("gpu_temperature_c", "C", "temperature of the hottest GPU", "NVML, after each timed repetition; highest"),
+    column_of<&Row::gpu_held_by>("gpu_held_by", "", "what held a GPU's clock down: power-cap (its power limit), slowdown, sync-boost, thermal, thermal-hardware, power-brake; separated by ;", "NVML's clock event reasons, after each timed repetition"),
   };
 }
 
 std::vector<Column> memory() {
   return {
     column_of<&Row::predicted_bytes>("predicted_bytes", "bytes", "what allocated_bytes will be, predicted", "a forward or training step on tensors without storage", brief),
-    column_of<&Row::allocated_bytes>("allocated_bytes", "bytes", "peak memory held by tensors, weights included", "allocator; peak of each rank, maximum over the ranks", brief),
+    column_of<&Row::allocated_bytes>("allocated_bytes", "bytes", "peak memory held by tensors, weights included", "allocator; peak of each rank, maximum over the ranks; CUDA: in one forward or training step apart from the timed ones", brief),
     column_of<&Row::allocated_after_bytes>("allocated_after_bytes", "bytes", "memory held by tensors after the last repetition", "allocator; maximum over the ranks"),
-    column_of<&Row::reserved_bytes>("reserved_bytes", "bytes", "peak memory taken from the system", "CUDA: caching allocator; CPU: peak resident set; maximum over the ranks", brief),
+    column_of<&Row::reserved_bytes>("reserved_bytes", "bytes", "peak memory taken from the system", "CUDA: caching allocator, as allocated_bytes after its unused memory is freed, so that plans do not share it; CPU: peak resident set; maximum over the ranks", brief),
     column_of<&Row::process_bytes>("process_bytes", "bytes", "memory in use after the last repetition", "CPU: resident set of the process; CUDA: memory used on the device by all processes; maximum over the ranks"),
+    column_of<&Row::workspace_bytes>("workspace_bytes", "bytes", "what cuBLAS keeps as workspaces, which allocated_bytes does not count; empty on CPUs", "allocator, before and after they are freed; maximum over the ranks"),
+    column_of<&Row::context_bytes>("context_bytes", "bytes", "used on the GPU beside reserved memory: CUDA's context, kernels, NCCL, and other processes; empty on CPUs", "CUDA runtime, after the forward or training step that memory is read from; maximum over the ranks"),
     count_of_model<&Row::weights_bytes>("weights_bytes", "bytes", "weights of one rank; live all the time", "sizes of rank 0's slices, padding included"),
     column_of<&Row::activations_bytes>("activations_bytes", "bytes", "activations that live at the allocated peak", "CPU: allocator, by what each tensor is for; in the forward that was split; with weights_bytes, logits_bytes, collective_bytes and resident_bytes (of a training step also gradient_bytes, optimizer_bytes, saved_at_peak_bytes, recomputed_bytes and unit_bytes) it adds up to allocated_bytes; empty on CUDA and without --profile"),
     column_of<&Row::logits_bytes>("logits_bytes", "bytes", "logits that live at the allocated peak", "as activations_bytes"),

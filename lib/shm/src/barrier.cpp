@@ -61,6 +61,9 @@ void Barrier::wait_for(int peer) const {
   auto next_check = Clock::now() + check_interval;
   while (arrived.load(std::memory_order_acquire) < epoch_) {
     sched_yield();
+    if (state_.interrupted.load(std::memory_order_acquire) != 0) {
+      throw Interrupted({.where = "backend shm", .what = "a rank of this host has left the collective"});
+    }
     if (Clock::now() < next_check) continue;
     check_peer_(peer);
     next_check = Clock::now() + check_interval;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "fill.h"
+#include "tpsp/core/activity.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/math.h"
 #include "tpsp/core/memory_use.h"
@@ -114,6 +115,7 @@ at::Tensor make_weight(const Module& module, const WeightShard& shard, const Wei
   const auto shape = local_shape(module, shard);
   const auto options = at::TensorOptions(recipe.dtype).device(recipe.device);
   if (recipe.device.is_meta()) return at::empty(shape, options);
+  const Doing doing("making the weight", module.name);
   const auto block = block_of(module, shard, recipe.seed);
   const auto make = [&](const at::TensorOptions& as) {
     return module.dims[0].may_be_padded ? at::zeros(shape, as) : at::empty(shape, as);

@@ -56,6 +56,13 @@ class NcclProcessGroup final : public ProcessGroup {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   std::string_view backend() const override { return "nccl"; }
+  std::optional<std::string> failure() const override {
+    ncclResult_t result = ncclSuccess;
+    if (ncclCommGetAsyncError(comm_, &result) != ncclSuccess || result == ncclSuccess || result == ncclInProgress) {
+      return std::nullopt;
+    }
+    return fmt::format("\"{}\" from NCCL (NCCL_DEBUG=INFO shows more)", ncclGetErrorString(result));
+  }
 
   void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override {
     TPSP_NCCL(ncclAllReduce(partial.data_ptr(), sum.data_ptr(), count_of(sum), type_of(sum), ncclSum, comm_, stream()));

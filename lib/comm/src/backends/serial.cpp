@@ -11,6 +11,7 @@ class SerialProcessGroup final : public ProcessGroup {
   int rank() const override { return 0; }
   int size() const override { return 1; }
   std::string_view backend() const override { return "serial"; }
+  bool can_interrupt() const override { return true; }  // nobody waits
   void all_reduce(const at::Tensor& partial, const at::Tensor& sum) override { copy(partial, sum); }
   void all_gather(const at::Tensor& shard, const at::Tensor& full) override { copy(shard, full); }
   void reduce_scatter(const at::Tensor& full, const at::Tensor& shard) override { copy(full, shard); }

@@ -18,13 +18,18 @@ struct Step {
   int done = 0;            ///< repetitions of the phase
 };
 
+/// "tp and tp+sp at seq 256, timing, 5 done".
+std::string text_of(const Step& step);
+
 /// Called on every rank; none needed but `row`.
 struct Follower {
   std::function<void(const Row&)> row;                    ///< each row as soon as it is known
   std::function<void(const Step&)> step{};                ///< before each step
   std::function<bool(const std::string& key)> is_done{};  ///< cases that need no row; the same on all ranks
   std::function<void(const Row&)> left_out{};             ///< each such case that is not measured, as an empty row
-  Trace* trace = nullptr;                                 ///< gets the profiled forwards
+  std::function<bool()> should_stop{};  ///< asked before each case or length: whether to leave it and the rest out; the
+                                        ///< same on all ranks
+  Trace* trace = nullptr;               ///< gets the profiled forwards
   TimeBreakdown* breakdown = nullptr;
 };
 

@@ -41,8 +41,15 @@ struct Protocol {
 /// Everything that is asked for but the seed: "warmup 1, min-reps 9, ..., order random".
 std::string to_string(const Protocol& protocol);
 
-/// What is measured: one piece of work, done by all ranks, that lets go of what it made.
+/// What is measured: one piece of work, done by all ranks, that lets go of what it made. Where a rank can not finish
+/// it, it may throw Interrupted on all of them.
 using Workload = std::function<void()>;
+
+/// A workload was interrupted: thrown on all ranks at the same time.
+class AgreedInterruption : public AgreedError {
+ public:
+  AgreedInterruption() : AgreedError(ExitCode::rows_not_ok, std::string("a rank could not finish its work")) {}
+};
 
 /// What ended the repetitions.
 enum class Stop { noise, time, reps };
@@ -58,8 +65,9 @@ struct Measurement {
   std::int64_t allocated_after_bytes = 0;  ///< after the last repetition, largest rank
   std::int64_t reserved_bytes = 0;         ///< peak over the repetitions and ranks
   std::int64_t process_bytes = 0;          ///< after the last repetition, largest rank
-  CommCounts counts;                       ///< of one repetition, on this rank
+  CommCounts counts{};                     ///< of one repetition, on this rank
   std::string attention{};                 ///< kernels of attention, as EventCounter says
+  GpuSummary gpu{};                        ///< after each of the timed repetitions, over the ranks
 };
 
 /// Called with what `measure` is about to do: "warm-up" or "timing", how many repetitions are done.
@@ -71,7 +79,7 @@ double timed_s(const Workload& work, World& world, DeviceProbe& probe, const Clo
 /// Warms the workloads up and times them, each repetition behind a barrier and up to the device's last kernel. With
 /// Order::sequential each has its own stopping rule and budget; interleaved they stop together, after complete rounds.
 /// `counter` gets the events of all of them. Collective; all ranks get the same result but for the counts. `clock` is
-/// this rank's own; only differences count.
+/// this rank's own; only differences count. Throws AgreedInterruption.
 std::vector<Measurement> measure(const std::vector<Workload>& workloads, const Protocol& protocol, World& world,
                                  EventCounter& counter, DeviceProbe& probe, const ProtocolListener& listener = {},
                                  const Clock& clock = steady_clock_s);

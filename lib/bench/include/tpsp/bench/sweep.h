@@ -39,6 +39,11 @@ struct Groups {
   Groups(ProcessGroup& all) : tp(all) {}
   Groups(ProcessGroup& of_tp, ProcessGroup& of_dp, const Mesh& of_both) : tp(of_tp), dp(&of_dp), mesh(&of_both) {}
 
+  /// As the process groups' own, of all of them.
+  bool can_interrupt() const { return tp.can_interrupt() && (dp == nullptr || dp->can_interrupt()); }
+  void interrupt() const;
+  void reset() const;
+
   ProcessGroup& tp;
   ProcessGroup* dp = nullptr;  ///< of a training step's replicas; null where there is one, as is
   const Mesh* mesh = nullptr;  ///< whose dimensions they are of
@@ -85,8 +90,9 @@ Case case_of(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq);
 /// whose cases are all done are made too where a later plan is measured, so that its memory is that of a sweep in one
 /// piece.
 ///
-/// A case that its preview says will not fit in the memory that is free becomes a skipped row. On one rank, running
-/// out of memory makes a row of that status and the sweep goes on; among several it throws, since the others may be
+/// A case that its preview says will not fit in the memory that is free becomes a skipped row. Running out of memory
+/// makes a row of that status and the sweep goes on: on one rank always; among several in the weights, and where the
+/// process groups can be interrupted in a timed forward or training step. Otherwise it throws, since the others may be
 /// waiting inside a collective. `world` are the ranks of all replicas. Collective.
 void run_sweep(const Sweep& sweep, World& world, const Groups& groups, const Follower& follower);
 

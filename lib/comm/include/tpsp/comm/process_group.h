@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -45,6 +47,16 @@ class ProcessGroup {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual std::string_view backend() const = 0;
+
+  /// What its transport says has gone wrong, where that can be asked while a collective is under way, from any thread.
+  virtual std::optional<std::string> failure() const { return std::nullopt; }
+
+  /// Whether ranks that wait in a collective can be called off.
+  virtual bool can_interrupt() const { return false; }
+  /// This rank calls no collective any more: the others, in one or coming to one, throw Interrupted. Not collective.
+  virtual void interrupt() {}
+  /// As new, after an interruption that all ranks know of. No tensor of its memory may be alive. Collective.
+  virtual void reset() {}
 
   /// Reserves the arena for the `alloc_partial` and `alloc_gathered` tensors that will be alive at once, so that taking
   /// them takes no memory from the system. None may be alive. Collective.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tpsp/comm/side_channel.h"
 #include "tpsp/core/error.h"
 
 namespace tpsp {
@@ -30,6 +31,9 @@ class World {
   /// The ranks that gave the same `color`, in the order of their ranks here. Lives as long as this world at most.
   /// Collective.
   virtual std::unique_ptr<World> split(int color) = 0;
+
+  /// For a thread beside this one; null where the ranks have none. The world outlives it. Collective.
+  virtual std::unique_ptr<SideChannel> side_channel() { return nullptr; }
 
   /// Ends all ranks at once, from one that can not go on while the others may be waiting for it.
   [[noreturn]] virtual void abort(ExitCode code) noexcept = 0;

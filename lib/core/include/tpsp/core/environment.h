@@ -22,7 +22,8 @@ std::string utc_time();
 /// "20261122T140309Z-9f3a": the time in UTC and four random hexadecimal digits. Made once, on rank 0.
 std::string make_run_id();
 
-/// How the process was started. `mpi` false is one process, started alone, with rank 0 of 1.
+/// How the process was started. `mpi` false is one process that MPI knows no others of: started alone, rank 0 of 1, or
+/// by an srun without PMIx, whose task it is then.
 struct Launch {
   bool mpi = false;
   int rank = 0;
@@ -30,7 +31,8 @@ struct Launch {
 };
 
 /// Reads what mpirun (OMPI_COMM_WORLD_*), srun --mpi=pmix (PMIX_RANK with SLURM's task count) or another PMI launcher
-/// (PMI_*) sets. SLURM_NTASKS alone is a batch shell, not a launch. Throws bad_input for values that make no sense.
+/// (PMI_*) sets, or an srun without them (SLURM_STEP_NUM_TASKS). SLURM_NTASKS alone is a batch shell, not a launch.
+/// Throws bad_input for values that make no sense.
 Launch detect_launch();
 
 }  // namespace tpsp

@@ -13,6 +13,7 @@ enum class ExitCode : int {
   bad_input = 2,      ///< usage, configuration or a world size that does not fit
   rows_not_ok = 3,    ///< a row ran out of memory or was skipped, or a comparison found what it was to fail on
   check_failed = 4,   ///< the numbers of a row are wrong
+  timed_out = 5,      ///< a rank kept the others waiting
   output_failed = 6,  ///< an output could not be written
 };
 
@@ -37,6 +38,13 @@ class Error : public std::runtime_error {
 
  private:
   ExitCode code_;
+};
+
+/// A rank has left a collective, or what led to it, for good: thrown on the ranks that wait for it there, and by the
+/// rank itself. The others can go on together once they have all left it (ProcessGroup::reset).
+class Interrupted : public Error {
+ public:
+  explicit Interrupted(const Complaint& complaint) : Error(ExitCode::rows_not_ok, complaint) {}
 };
 
 /// An Error with ExitCode::bad_input.

@@ -12,6 +12,7 @@
 
 #include "tpsp/comm/world.h"
 #include "tpsp/core/memory_use.h"
+#include "tpsp/machine/gpu_state.h"
 
 namespace tpsp {
 
@@ -32,9 +33,13 @@ class DeviceProbe {
   virtual void close_range() noexcept {}
   /// Seconds of work after which its clocks have risen.
   virtual double warmup_s() const { return 0; }
+  /// What a GPU says of itself now, right after work: an idle one lowers its clock.
+  virtual std::optional<GpuState> gpu_state() const { return std::nullopt; }
   virtual void reset_peaks() = 0;
   /// Gives memory that is kept for reuse back to the system, so that no later peak holds an earlier phase's leftovers.
   virtual void release_unused() = 0;
+  /// Frees what libraries keep as workspaces among the live tensors (cuBLAS on CUDA), and returns how much it was.
+  virtual std::int64_t release_workspaces() { return 0; }
   /// Bytes of live tensors.
   virtual std::int64_t allocated_bytes() const = 0;
   /// Peak bytes of live tensors since the last reset.
@@ -45,6 +50,8 @@ class DeviceProbe {
   virtual std::int64_t peak_reserved_bytes() const = 0;
   /// What the system says is in use now: the resident set; on CUDA all memory in use on the device, whoever's it is.
   virtual std::int64_t process_bytes() const = 0;
+  /// Of these, what was not reserved for tensors: CUDA's context, kernels and NCCL. Nothing on the CPU.
+  virtual std::optional<std::int64_t> context_bytes() const { return std::nullopt; }
   /// This rank's share of what is free on the device now. Collective.
   virtual std::int64_t available_bytes(World& world) const = 0;
 

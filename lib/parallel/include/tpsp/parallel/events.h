@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tpsp/comm/process_group.h"
+#include "tpsp/core/activity.h"
 #include "tpsp/parallel/placement.h"
 
 namespace tpsp {
@@ -46,6 +47,11 @@ struct Event {
   std::int64_t bytes = 0;  ///< of the full value
 };
 
+/// The collective that a transition is made by; nothing for one that moves no data.
+std::optional<Collective> collective_of(Transition transition);
+/// The collective's name, else the phase's.
+std::string_view name_of(const Event& event);
+
 /// Gets each event when it begins, and a call when the last one that began has ended; events nest.
 class EventSink {
  public:
@@ -55,10 +61,11 @@ class EventSink {
   virtual void end() noexcept = 0;
 };
 
-/// An event, for as long as the object lives; nothing without a sink.
+/// An event, for as long as the object lives: the rank's activity, and, where there is a sink, one of its stream.
 class EventScope {
  public:
-  EventScope(EventSink* sink, const Event& event) : sink_(sink) {
+  EventScope(EventSink* sink, const Event& event)
+      : doing_(name_of(event), event.module, collective_of(event.transition).has_value()), sink_(sink) {
     if (sink_ != nullptr) id_ = sink_->begin(event);
   }
   ~EventScope() {
@@ -70,12 +77,10 @@ class EventScope {
   EventId id() const { return id_; }
 
  private:
+  Doing doing_;
   EventSink* sink_;
   EventId id_ = no_event;
 };
-
-/// The collective that a transition is made by; nothing for one that moves no data.
-std::optional<Collective> collective_of(Transition transition);
 
 /// Collectives of one rank.
 struct CommCounts {

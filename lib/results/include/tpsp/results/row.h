@@ -144,12 +144,20 @@ struct Row : Case, Provenance {
   std::optional<double> limit_s{};
   std::optional<double> limit_fraction{};
 
+  // the GPU while it was measured
+  std::optional<double> gpu_clock_mhz{};
+  std::optional<double> gpu_power_w{};
+  std::optional<double> gpu_temperature_c{};
+  std::string gpu_held_by{};  ///< "power-cap;thermal"
+
   // memory
   std::optional<std::int64_t> predicted_bytes;
   std::optional<std::int64_t> allocated_bytes;
   std::optional<std::int64_t> allocated_after_bytes;
   std::optional<std::int64_t> reserved_bytes;
   std::optional<std::int64_t> process_bytes;
+  std::optional<std::int64_t> workspace_bytes{};  ///< CUDA alone, as the next
+  std::optional<std::int64_t> context_bytes{};
   std::int64_t weights_bytes = 0;
   std::optional<std::int64_t> activations_bytes;
   std::optional<std::int64_t> logits_bytes;

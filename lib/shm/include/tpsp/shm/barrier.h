@@ -30,6 +30,7 @@ struct BarrierState {
     std::array<OpDescriptor, 2> ops;  ///< of this epoch and of the one before, which slower peers may still read
   };
   std::array<Slot, most_shm_ranks> slots;
+  std::atomic<std::uint32_t> interrupted;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
@@ -46,8 +47,10 @@ class Barrier {
   std::uint64_t epoch() const { return epoch_; }
 
   /// Waits until all ranks have arrived; what each wrote before is then visible to all. Throws Error where another
-  /// rank's descriptor differs.
+  /// rank's descriptor differs, and Interrupted where one will not arrive.
   void wait(const OpDescriptor& mine);
+  /// This rank arrives at no barrier any more. The state is of no more use.
+  void interrupt() { state_.interrupted.store(1, std::memory_order_release); }
   /// The descriptor of `peer` at the last barrier; valid until the next.
   const OpDescriptor& op_of(int peer) const;
 

@@ -44,6 +44,8 @@ class SharedCollectives {
 
   int rank() const { return barrier_.rank(); }
   int size() const { return barrier_.size(); }
+  /// As the barrier's: ranks that wait for this one throw Interrupted.
+  void interrupt() { barrier_.interrupt(); }
 
   /// Null where the arena is full.
   std::byte* alloc_partial(std::size_t bytes);
