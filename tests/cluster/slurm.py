@@ -189,6 +189,7 @@ def check_requeue(cluster, tree, launcher):
     first = len(rows_of(path))
     assert 0 < first < 2 * len(lengths), f"{first} rows"
     wait_for("a queued job", 30, lambda: cluster.state(job) == ["PENDING"])
+    time.sleep(5)  # a node refuses a job whose last run it has just ended
     cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now")  # Slurm would wait for two minutes
     assert cluster.exit_code(job) == {0}, log.read_text()
     assert_checked(rows_of(path), 2 * len(lengths), 2)
