@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what tpsp-bench builds and runs with: Debian packages, and a virtual environment with LibTorch and CMake.
-# Usage: scripts/setup.sh [--with-tests | --with-cluster | --with-coverage | --with-peers]. Does nothing that is already done. Versions: scripts/versions.env.
+# Usage: scripts/setup.sh [--with-tests | --with-cluster | --with-coverage | --with-peers]. --with-cluster and
+# --with-coverage include --with-tests. Does nothing that is already done. Versions: scripts/versions.env.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
@@ -37,7 +38,7 @@ install_packages() {
   command -v apt-get >/dev/null || die "no apt on this machine; install the equivalents of: ${wanted[*]}"
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   if [ ${#missing[@]} = 0 ]; then say "Debian packages: all there"; return; fi
-  apt_install "${missing[@]}" || die "apt-get could not install: ${missing[*]}"
+  apt_install "${missing[@]}" || exit
 }
 
 # Tests under Slurm say that they do not run where it is missing.
@@ -46,20 +47,25 @@ install_slurm() {
   read -r -a wanted <<<"$APT_CLUSTER"
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   if [ ${#missing[@]} = 0 ]; then return; fi
-  apt_install "${missing[@]}" || say "without Slurm: apt-get could not install ${missing[*]}"
+  apt_install "${missing[@]}" || say "going on without Slurm: ${missing[*]}"
 }
 
 apt_install() {  # PACKAGE...: returns what apt-get does
   local as_root=()
   if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || die "neither root nor sudo; ask an administrator to install: $*"
+    if ! command -v sudo >/dev/null; then
+      echo "[setup] error: neither root nor sudo; ask an administrator to install: $*" >&2
+      return 1
+    fi
     as_root=(sudo)
   fi
   say "Debian packages: installing $*"
   # A package list that cannot be renewed is no reason to stop: the packages may still be found in the old one.
   "${as_root[@]}" apt-get update -q >/dev/null || say "apt-get update failed, going on with the old package list"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -q --no-install-recommends "$@" >/dev/null
+    apt-get install -y -q --no-install-recommends "$@" >/dev/null && return
+  echo "[setup] error: apt-get could not install: $*" >&2
+  return 1
 }
 
 # An environment whose pip does not start was interrupted while it was made, or its Python is gone.

@@ -4,13 +4,14 @@
 #SBATCH --nodes=1
 #SBATCH --ntasks=2
 #SBATCH --time=00:30:00
-#SBATCH --signal=B:USR1@120
+#SBATCH --signal=B:USR1@400
 #SBATCH --requeue
 #
 # A suite shared by the jobs of an array: results/slurm-<arrayid>/part-<i>.csv, .jsonl and .txt.
-# Submit from the repository's root, with the program built: sbatch [--array=1-N] slurm/array.sh [--suite NAME] [OPTION...]
-# and then: build/tpsp-bench merge results/slurm-<arrayid>/part-*.jsonl -o results/slurm-<arrayid>/all.jsonl
-# One part again: sbatch --export=ALL,PARTS=4 --array=3 slurm/array.sh
+# Submit from the repository's root, with the program built:
+#   sbatch [--array=1-N] slurm/array.sh [--suite NAME] [TPSP-BENCH-OPTION...]
+# N is at most the number of lengths of all cases (smoke: 10, hpml: 3). Then: build/tpsp-bench merge results/slurm-<arrayid>/part-*.jsonl -o results/slurm-<arrayid>/all.jsonl
+# One part again, into a folder of its own: sbatch --export=ALL,PARTS=4 --array=3 slurm/array.sh [the same options]
 # TPSP_LAUNCHER=mpirun starts the ranks with mpirun, for a Slurm without PMIx.
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}"

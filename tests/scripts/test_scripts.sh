@@ -117,7 +117,7 @@ check "which are installed" called 'apt-get install .* slurmctld slurmd slurm-cl
 fake apt-get 'exit 100'
 in_tree scripts/setup.sh --with-cluster
 check "or left out where they are not to be had" succeeded
-check "with a line that says so" grep -q "without Slurm: .*slurmctld" "$scratch/out" "$scratch/err"
+check "with a line that says so" grep -q "going on without Slurm: .*slurmctld" "$scratch/out"
 fake apt-get ''
 fake dpkg-query 'echo installed'
 sed -i 's/torch==[0-9.]*/torch==9.9.9/' "$scratch/tree/scripts/versions.env"
@@ -340,7 +340,7 @@ check "a job that was ended before its time was up is queued again" called 'scon
 fake scontrol 'exit 1'
 in_tree env SLURM_JOB_ID=22 bash slurm/cpu.sh
 check "where it can not be, it says so, and keeps the exit code" [ "$status" = 3 ]
-check "on one line" grep -qF "submit it again" "$scratch/err"
+check "on one line" grep -qF "submit it with --out results/slurm-22/results.jsonl" "$scratch/err"
 fake srun 'exit 3'
 in_tree env SLURM_JOB_ID=22 bash slurm/cpu.sh
 check "a resumed job that then ends by itself is not queued again" not_called scontrol

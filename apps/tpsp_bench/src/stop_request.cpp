@@ -14,7 +14,7 @@ void take_stop_requests() {
 }
 
 ExitCode say_stopped(spdlog::logger& log) {
-  log.warn("ended by SIGUSR1 before its last case; --resume measures what is not run");
+  log.error("ended by SIGUSR1 before its last case; --resume measures what is not run");
   return ExitCode::rows_not_ok;
 }
 

@@ -1,4 +1,4 @@
-// A request to end early: SIGUSR1, which Slurm sends before a job's time is up (--signal=USR1@120).
+// A request to end early: SIGUSR1, which Slurm sends before a job's time is up (--signal=USR1@400).
 #pragma once
 
 #include <spdlog/spdlog.h>
