@@ -22,7 +22,7 @@ std::string collectives_text(const std::vector<PreviewCollective>& collectives) 
   constexpr std::size_t columns_before = 56;
   std::string text;
   for (const auto& [kind, bytes] : collectives) {
-    if (!text.empty()) text += "\n" + std::string(columns_before, ' ');
+    if (!text.empty()) text.append("\n").append(columns_before, ' ');
     text += fmt::format("{:<14} {:>8}", to_string(kind), human_bytes(bytes));
   }
   return text;
