@@ -19,7 +19,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scripts"))
-from running import children, environment, left_in_shm  # noqa: E402
+from running import children, environment, left_in_shm, session_members  # noqa: E402
 
 TIMEOUT_S = 3
 MARGIN_S = 5
@@ -40,20 +40,6 @@ def start(program, folder, fault, *more):
     command = ["mpirun", "-n", str(fault["ranks"]), "--oversubscribe", program, *arguments, *more]
     return subprocess.Popen(command, cwd=folder, env=environment() | {"TMPDIR": str(folder)}, start_new_session=True,
                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def session_members(session):
-    members = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            members.append(int(entry.name))
-    return members
 
 
 def lingering(session):

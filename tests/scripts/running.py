@@ -77,6 +77,21 @@ def end(launcher, patience_s):
         return None
 
 
+def session_members(session):
+    """Its processes, without zombies."""
+    members = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            members.append(int(entry.name))
+    return members
+
+
 def is_alive(process):
     """Whether it is there and no zombie, which a parent may leave for a while."""
     try:

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 
+from running import session_members
+
 CASES = 12  # of the run below
 ARGUMENTS = ["--model", "llama-tiny", "--seq", "4,8,16,32,64,128", "--reps", "40", "--warmup", "0",
              "--out", "r.csv", "--out", "r.jsonl"]
@@ -34,18 +36,8 @@ def start(program, folder, *more):
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def session_members(session):
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except (OSError, NotADirectoryError):
-            continue
-        if entry.name.isdigit() and int(fields[3]) == session:
-            yield int(entry.name)
-
-
 def kill_all(process):
-    for member in list(session_members(process.pid)):
+    for member in session_members(process.pid):
         try:
             os.kill(member, signal.SIGKILL)
         except ProcessLookupError:
