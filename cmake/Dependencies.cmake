@@ -38,9 +38,9 @@ find_library(TPSP_ONEDNN NAMES libdnnl.so.3 HINTS "${CMAKE_SOURCE_DIR}/.venv/lib
 if(TPSP_ONEDNN AND TPSP_ONEDNN_INCLUDE)
   add_library(tpsp_onednn INTERFACE)
   add_library(tpsp::onednn ALIAS tpsp_onednn)
-  cmake_path(GET TPSP_ONEDNN PARENT_PATH _onednn_dir)
   target_link_libraries(tpsp_onednn INTERFACE "${TPSP_ONEDNN}")
-  target_link_options(tpsp_onednn INTERFACE "-Wl,-rpath,${_onednn_dir}")
+  cmake_path(GET TPSP_ONEDNN PARENT_PATH _onednn_dir)
+  list(APPEND CMAKE_BUILD_RPATH "${_onednn_dir}")
 endif()
 
 # The headers of Gloo alone: LibTorch holds Gloo's code and needs these to compile against c10d. Debian's libgloo.so

@@ -24,10 +24,8 @@ target_link_directories(tpsp_torch INTERFACE "${TPSP_TORCH_DIR}/lib")
 find_library(TPSP_GOMP NAMES libgomp.so.1 HINTS "${TPSP_TORCH_DIR}/lib" REQUIRED)
 target_link_libraries(tpsp_torch INTERFACE torch_cpu c10 "${TPSP_GOMP}")
 # LibTorch's own dependencies lie in sibling packages and are found through its run path; the linker need not check.
-target_link_options(tpsp_torch INTERFACE "-Wl,--allow-shlib-undefined" "-Wl,-rpath,${TPSP_TORCH_DIR}/lib")
-foreach(_dir IN LISTS _nvidia_dirs)
-  target_link_options(tpsp_torch INTERFACE "-Wl,-rpath,${_dir}")
-endforeach()
+target_link_options(tpsp_torch INTERFACE "-Wl,--allow-shlib-undefined")
+set(CMAKE_BUILD_RPATH "${TPSP_TORCH_DIR}/lib" ${_nvidia_dirs})
 
 if(TPSP_WITH_CUDA)
   if(NOT EXISTS "${TPSP_TORCH_DIR}/lib/libtorch_cuda.so")

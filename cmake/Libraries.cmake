@@ -28,8 +28,12 @@ endfunction()
 # Their anonymous namespaces are then one.
 option(TPSP_UNITY "Compile the sources of a library together" OFF)
 
-# tpsp_compile_together(<target>): it does so if asked.
+# tpsp_compile_together(<target>): it does so if asked. What is for CUDA stays apart, so that with and without it the same
+# sources meet.
 function(tpsp_compile_together target)
+  get_target_property(sources ${target} SOURCES)
+  list(FILTER sources INCLUDE REGEX "(_cuda|/nccl)\\.cpp$")
+  set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${TPSP_UNITY} UNITY_BUILD_BATCH_SIZE 6)
 endfunction()
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what tpsp-bench builds and runs with: Debian packages, and a virtual environment with LibTorch and CMake.
-# Usage: scripts/setup.sh [--with-tests | --with-cluster | --with-coverage | --with-peers]. --with-cluster and
-# --with-coverage include --with-tests. Does nothing that is already done. Versions: scripts/versions.env.
+# Usage: scripts/setup.sh [--with-tests | --with-cluster | --with-coverage | --with-peers | --with-fuzzer | --with-packer]
+# --with-cluster and --with-coverage include --with-tests. Does nothing that is already done. Versions: scripts/versions.env.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
@@ -9,11 +9,13 @@ source scripts/common.sh
 # shellcheck source=scripts/versions.env
 source scripts/versions.env
 
-usage="usage: scripts/setup.sh [--with-tests | --with-cluster | --with-coverage | --with-peers]"
+usage="usage: scripts/setup.sh [--with-tests | --with-cluster | --with-coverage | --with-peers | --with-fuzzer | --with-packer]"
 [ $# -le 1 ] || die "too many arguments; $usage"
 with_tests=no
 with_cluster=no
 with_coverage=no
+with_fuzzer=no
+with_packer=no
 full_torch=no
 case "${1:-}" in
   '') ;;
@@ -21,6 +23,8 @@ case "${1:-}" in
   --with-cluster) with_tests=yes full_torch=yes with_cluster=yes ;;  # and Slurm, where it can be had
   --with-coverage) with_tests=yes full_torch=yes with_coverage=yes ;;  # of the tests
   --with-peers) full_torch=yes ;;
+  --with-fuzzer) with_fuzzer=yes ;;
+  --with-packer) with_packer=yes ;;
   -h | --help) echo "$usage"; exit ;;
   *) die "unknown argument '$1'; $usage" ;;
 esac
@@ -33,8 +37,11 @@ missing_packages() {  # those of "$@" that dpkg does not have installed
 }
 
 install_packages() {
-  local wanted missing
-  read -r -d '' -a wanted <<<"$APT_BUILD $([ $with_tests = no ] || echo "$APT_TEST")" || true
+  local wanted missing groups=$APT_BUILD
+  if [ $with_tests = yes ]; then groups+=" $APT_TEST"; fi
+  if [ $with_fuzzer = yes ]; then groups+=" $APT_FUZZER"; fi
+  if [ $with_packer = yes ]; then groups+=" $APT_PACKER"; fi
+  read -r -d '' -a wanted <<<"$groups" || true
   command -v apt-get >/dev/null || die "no apt on this machine; install the equivalents of: ${wanted[*]}"
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   if [ ${#missing[@]} = 0 ]; then say "Debian packages: all there"; return; fi

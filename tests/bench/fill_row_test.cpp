@@ -1,6 +1,7 @@
 #include "fill_row.h"
 
 #include "support/torch_and_catch.h"
+#include "tpsp/comm/world.h"
 
 using namespace tpsp;
 
@@ -53,6 +54,25 @@ TEST_CASE("a row measured without a GPU says nothing of one") {
   CHECK_FALSE(row.gpu_power_w);
   CHECK(row.gpu_held_by.empty());
   CHECK(flags_of(row).empty());
+}
+
+TEST_CASE("a rank that is busy for longer than the others is named") {
+  const std::vector<std::string> hosts{"a", "a", "b", "b"};
+  const auto warnings = [&](const std::vector<double>& busy_s) {
+    Row row;
+    SerialWorld world;
+    fill_profile(row, {.busy_s = busy_s}, hosts, world);
+    return row.warnings;
+  };
+  const auto slow = warnings({1.0, 1.1, 1.3, 1.0});
+  REQUIRE(slow.size() == 1);
+  CHECK(slow.front().flag == "slow-rank");
+  CHECK_THAT(slow.front().text, Catch::StartsWith("rank 2 on b was busy for 1.30 times as long as the others"));
+  CHECK(warnings({1.0, 1.1, 1.15, 1.0}).empty());
+  CHECK(warnings({1.0, 1.19}).empty());
+  CHECK(warnings({1.0, 1.21}).size() == 1);
+  CHECK(warnings({0.001, 0.0028}).empty());  // what a scheduler takes
+  CHECK(warnings({1.0}).empty());
 }
 
 TEST_CASE("memory read apart takes the place of the repetitions' peaks") {

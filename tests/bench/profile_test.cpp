@@ -54,6 +54,14 @@ TEST_CASE("a rank that comes early to a collective waits, and then moves data") 
   CHECK(seconds_in(profiles[0], Phase::gemm) < 0.05);
 }
 
+TEST_CASE("a profile says how long each rank was in no collective") {
+  for (const auto& one : late_rank()) {
+    REQUIRE(one.busy_s.size() == 2);
+    CHECK(one.busy_s[0] < 0.05);
+    CHECK(one.busy_s[1] >= 0.06);
+  }
+}
+
 namespace {
 
 /// A device that works by itself, a second for each mark, and whose ranges are noted.

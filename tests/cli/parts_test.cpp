@@ -96,6 +96,24 @@ TEST_CASE("a failed check is red on a terminal") {
   CHECK_THAT(outcome.out, Contains("\033[31mtp "));
 }
 
+TEST_CASE("ranks of different programs are refused, those of different environments are warned of") {
+  const TemporaryFolder folder;
+  const std::string start =
+      "env TPSP_DEVICE=cpu TPSP_THREADS=1 TPSP_PEAKS=off TPSP_GEMM=plain OMPI_ALLOW_RUN_AS_ROOT=1 "
+      "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n 1 ";
+  const std::string run = "' " + tiny_run + "--tp --seq 8 ";
+  const auto programs = run_command(folder, start + "'" TPSP_BENCH + run + ": -n 1 '" TPSP_SLOWED_BENCH + run);
+  CHECK(programs.code == 2);
+  CHECK_THAT(programs.err, Contains("rank 1: it was not started as rank 0 was: 'program "));
+  const auto environments =
+      run_command(folder, start + "'" TPSP_BENCH + run + ": -n 1 env MALLOC_ARENA_MAX=3 '" TPSP_BENCH + run);
+  REQUIRE(environments.code == 0);
+  CHECK_THAT(environments.out, Contains("rank 1 has MALLOC_ARENA_MAX=3, and rank 0 has not"));
+  const auto row = read_csv(folder / "tpsp-results.csv").at(0);
+  CHECK_THAT(row.at("warnings"), Contains("environment"));
+  CHECK_THAT(row.at("environment"), Contains("TPSP_THREADS=1") && !Contains("MALLOC") && !Contains("PATH="));
+}
+
 TEST_CASE("ranks that were started with other options are refused before any of them waits") {
   const TemporaryFolder folder;
   const auto outcome =

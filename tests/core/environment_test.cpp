@@ -2,12 +2,14 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <initializer_list>
 #include <utility>
 #include <vector>
 
 #include "support/thrown.h"
+#include "tpsp/core/text.h"
 
 using namespace tpsp;
 using Catch::Contains;
@@ -58,6 +60,33 @@ TEST_CASE("variables are found by how their names begin, whatever is in them") {
   const Launcher launcher{{"PMI_RANK", ""}, {"PMI_SIZE", "PMI_OTHER=1"}};
   CHECK(variables_with("PMI_") == std::vector<std::string>{"PMI_RANK", "PMI_SIZE"});
   CHECK(variables_with("PMI_RANKS").empty());
+}
+
+TEST_CASE("of the environment only what changes times is recorded") {
+  ::setenv("OMP_TEST", "a;b\n\xFF", 1);
+  ::setenv("NCCL_TEST", std::string(1000, 'x').c_str(), 1);
+  ::setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
+  ::setenv("NOT_OMP_TEST", "1", 1);
+  const auto recorded = recorded_environment();
+  for (const char* name : {"OMP_TEST", "NCCL_TEST", "AWS_SECRET_ACCESS_KEY", "NOT_OMP_TEST"}) ::unsetenv(name);
+  const auto text = join(recorded, ";");
+  CHECK_THAT(text, Contains("OMP_TEST=a b "));
+  CHECK_THAT(text, Contains("NCCL_TEST=xxxx"));
+  CHECK_THAT(text, !Contains("secret") && !Contains("NOT_OMP_TEST"));
+  CHECK(std::none_of(recorded.begin(), recorded.end(), [](const auto& entry) { return entry.starts_with("HOME="); }));
+  CHECK(std::is_sorted(recorded.begin(), recorded.end()));
+  for (const auto& entry : recorded) CHECK(entry.size() <= 210);
+}
+
+TEST_CASE("a path in the user's home folder is shown without it") {
+  const auto before = environment("HOME");
+  ::setenv("HOME", "/home/someone", 1);
+  CHECK(without_home("/home/someone/.cache/gemm.json") == "~/.cache/gemm.json");
+  CHECK(without_home("/home/someone_else/gemm.json") == "/home/someone_else/gemm.json");
+  CHECK(without_home("results/gemm.json") == "results/gemm.json");
+  ::setenv("HOME", "/", 1);
+  CHECK(without_home("/gemm.json") == "/gemm.json");
+  before ? ::setenv("HOME", before->c_str(), 1) : ::unsetenv("HOME");
 }
 
 TEST_CASE("a process started alone is rank 0 of 1 without MPI") {

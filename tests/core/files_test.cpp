@@ -147,6 +147,29 @@ TEST_CASE("what does not keep what is appended to it is refused before it is ope
   }
 }
 
+TEST_CASE("a symbolic link is not written through") {
+  const TemporaryFolder folder;
+  std::filesystem::create_symlink(folder / "elsewhere.csv", folder / "r.csv");
+  const auto write = thrown_by([&] { write_file(folder / "r.csv", "a"); });
+  CHECK(write.code() == ExitCode::output_failed);
+  CHECK_THAT(write.what(), Contains("give the path of the file itself, without symbolic links"));
+  CHECK_THAT(thrown_by([&] { AppendFile file(folder / "r.csv"); }).what(), Contains("without symbolic links"));
+  CHECK_FALSE(std::filesystem::exists(folder / "elsewhere.csv"));
+}
+
+TEST_CASE("files are made with the user's umask") {
+  const TemporaryFolder folder;
+  const auto before = ::umask(027);
+  write_file(folder / "w.txt", "a");
+  AppendFile(folder / "a.txt").append("a");
+  ::umask(before);
+  for (const char* name : {"w.txt", "a.txt"}) {
+    CHECK(std::filesystem::status(folder / name).permissions() ==
+          (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write |
+           std::filesystem::perms::group_read));
+  }
+}
+
 TEST_CASE("a file that is removed or replaced while it is written is missed at the next append") {
   const TemporaryFolder folder;
   const bool replaced = GENERATE(false, true);

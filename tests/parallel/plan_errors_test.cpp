@@ -92,6 +92,18 @@ TEST_CASE("a broken regular expression has RE2's reason, and the column inside i
              Catch::StartsWith("mine.yaml:2:22: regular expression 'layers\\.(\\d+' does not compile (missing ): "));
 }
 
+TEST_CASE("a regular expression that would take much memory is refused") {
+  CHECK_THAT(rules_complaint("\\pL{1000} colwise"), Catch::Contains("pattern too large"));
+}
+
+TEST_CASE("a plan of very many rules is refused at the first that is too many") {
+  std::string text;
+  for (int i = 0; i < 10'001; ++i) text += "w colwise\n";
+  CHECK(rules_complaint(text) ==
+        "mine.rules:10001:1: the plan has 10001 rules, and 10000 are read; let one regular expression match many "
+        "modules");
+}
+
 TEST_CASE("a bad escape is found where it stands in the regular expression") {
   CHECK_THAT(rules_complaint("layers\\.\\y rowwise"),
              Catch::Contains("(invalid escape sequence: \\y, at its character 9)"));

@@ -161,6 +161,7 @@ inline Row full_row() {
   row.cuda_version = "13.0";
   row.nccl_version = "2.28.9";
   row.command = "tpsp-bench --plan 'a|b' --seq 1024,2048";
+  row.environment = "OMP_NUM_THREADS=1;TPSP_SEQ=256";
   row.utc_time = "2026-11-22T14:03:09Z";
   row.warnings = {{"drifting", "the time rose by 3%; wait"}, {"swap", "8 pages, \"node1\""}};
   row.message = "größer, \\ and | and \"so on\"";

@@ -10,7 +10,7 @@ import time
 
 
 def environment():
-    keep = {k: v for k, v in os.environ.items() if not k.startswith("TPSP_")}
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("TPSP_", "OMPI_", "PMIX_"))}
     return keep | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "TPSP_DEVICE": "cpu",
                    "TPSP_THREADS": "1", "TPSP_PEAKS": "off", "TPSP_GEMM": "plain"}  # measured in MPI's barriers
 
@@ -108,9 +108,9 @@ def all_gone(processes):
     return not any(map(is_alive, processes))
 
 
-def rows_in(folder):
-    """The rows that are written to the default file so far."""
-    path = folder / "tpsp-results.jsonl"
+def rows_in(folder, name="tpsp-results.jsonl"):
+    """The rows that are written to the file, by default the program's own, so far."""
+    path = pathlib.Path(folder) / name
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 

@@ -71,6 +71,32 @@ not_called() { ! called "$1"; }
 mapfile -t scripts < <(find scripts slurm tests/scripts -name '*.sh'; echo .ci/run)
 check "shellcheck has no remark on ${#scripts[@]} scripts" shellcheck -x "${scripts[@]}"
 
+# --- containers/, which no engine is here to build
+
+shell_of() {  # RECIPE: the commands that building and running it gives to a shell
+  case $1 in
+    *.def) awk '/^%/ { shell = /^%(post|runscript)/; next } /^[A-Z][a-z]+: / { shell = 0 } shell' "$1" ;;
+    *) sed -e ':join' -e '/\\$/{N; s/\\\n//; b join}' "$1" | sed -n 's/^RUN //p' ;;
+  esac
+}
+
+shell_is_clean() { shell_of "$1" | shellcheck --shell=sh - >"$scratch/out" && [ -n "$(shell_of "$1")" ]; }
+
+names_what_there_is() {  # RECIPE
+  local path
+  while read -r path; do
+    [ "$path" = 'build/package/*.deb' ] && continue  # what scripts/package.sh makes
+    [ -e "$path" ] || { echo "$path" >"$scratch/out"; return 1; }
+  done < <(grep -oE '\b(scripts|containers|build/package)/[A-Za-z_.*-]+' "$1")
+}
+
+for recipe in containers/Dockerfile* containers/*.def; do
+  check "$recipe: shellcheck has no remark on its commands" shell_is_clean "$recipe"
+  check "$recipe: what it names is in the repository" names_what_there_is "$recipe"
+done
+one_image() { [ "$(cat containers/* | grep -o 'nvidia/cuda:[^ ]*' | sort -u | wc -l)" = 1 ]; }
+check "the recipes for GPUs take one version of CUDA" one_image
+
 # --- scripts/setup.sh
 
 fresh_machine
@@ -119,6 +145,15 @@ in_tree scripts/setup.sh --with-cluster
 check "or left out where they are not to be had" succeeded
 check "with a line that says so" grep -q "going on without Slurm: .*slurmctld" "$scratch/out"
 fake apt-get ''
+fake dpkg-query 'case ${@: -1} in clang | file) ;; *) echo installed ;; esac'
+in_tree scripts/setup.sh
+check "a plain setup installs neither fuzzer nor packer" not_called apt-get
+in_tree scripts/setup.sh --with-fuzzer
+check "the fuzzer's compiler is installed when it is asked for" called 'apt-get install .* clang$'
+in_tree scripts/setup.sh --with-packer
+check "and so is what packing needs" called 'apt-get install .* file$'
+in_tree scripts/fuzz.sh plan_yaml
+check "the fuzzer wants a number of seconds first" failed_with_one_line "'plan_yaml' is no number of seconds" usage
 fake dpkg-query 'echo installed'
 sed -i 's/torch==[0-9.]*/torch==9.9.9/' "$scratch/tree/scripts/versions.env"
 in_tree scripts/setup.sh

@@ -334,7 +334,7 @@ ExitCode bench_command(const CommandLine& line, const Parts& parts, World& world
       check_export(options, world);
       if (world.rank() == 0) cache = gemm_cache(options, *log);
     });
-    require_same(world, facts_of(options));
+    require_same(world, program_fact() + facts_of(options));
     watchdog.set_timeout(options.timeout_s.value_or(shortest_timeout_s));
     for (const auto& job : options.jobs) {
       layouts.push_back(choose_layout(parts.backends, job, mesh_of(meshes, job.sweep, world), world));

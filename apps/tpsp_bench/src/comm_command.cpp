@@ -40,7 +40,7 @@ ExitCode comm_command(const CommandLine& line, const Parts& parts, World& world,
     const auto shared = shared_gpu(gpus_of_ranks(world, options.sweep.device));
     agree(world,
           [&] { backends = choose_backends(parts.backends, options.backends, world, options.sweep.device, shared); });
-    require_same(world, facts_of(options, backends));
+    require_same(world, program_fact() + facts_of(options, backends));
     const auto cases = comm_cases(options.sweep, world.size());
     const auto rows = static_cast<int>(cases * static_cast<std::int64_t>(backends.size()));
     const OutputPlan plan{

@@ -74,6 +74,23 @@ void fill_gpu(Row& row, const GpuSummary& gpu) {
   }
 }
 
+// The ranks compute alike, so one that takes longer is slower: its core, its clock, or what else runs there.
+void look_for_slow_rank(Row& row, const std::vector<double>& busy_s, const std::vector<std::string>& hosts) {
+  constexpr double largest_share = 1.2;
+  constexpr double smallest_excess_s = 0.002;  // what a scheduler takes now and then
+  if (busy_s.size() < 2) return;
+  const auto slowest = static_cast<std::size_t>(std::max_element(busy_s.begin(), busy_s.end()) - busy_s.begin());
+  auto others = busy_s;
+  others.erase(others.begin() + static_cast<std::ptrdiff_t>(slowest));
+  const double usual_s = median(others);
+  if (busy_s[slowest] <= largest_share * usual_s || busy_s[slowest] <= usual_s + smallest_excess_s) return;
+  row.warnings.push_back(
+      {"slow-rank",
+       fmt::format("rank {} on {} was busy for {:.2f} times as long as the others, which waited for it; see "
+                   "what else runs there, and to its cores and clock",
+                   slowest, hosts.at(slowest), busy_s[slowest] / usual_s)});
+}
+
 void fill_expected_step(Row& row, const StepPreview& step) {
   row.weights_bytes = step.weights_bytes;
   row.product_flops = step.product_flops;
@@ -108,7 +125,7 @@ Row blank_row(const Sweep& sweep, const LoweredPlan& plan, std::int64_t seq) {
   auto kernels = weights.kernels;
   if (sweep.training) kernels.insert(weights.backward.begin(), weights.backward.end());
   row.gemm = fmt::format("{}", fmt::join(kernels, "+"));
-  row.gemm_cache = sweep.kernels.file();
+  row.gemm_cache = without_home(sweep.kernels.file());
   if (sweep.peaks) {
     row.peak_flops_per_s = sweep.peaks->gemm_flops_per_s;
     row.peak_bytes_per_s = sweep.peaks->memory_bytes_per_s;
@@ -194,7 +211,7 @@ void fill_prediction(Row& row, const CommCounts& replicas, const Link& link) {
   row.predicted_s = *row.latency_s + seconds_of(of_model, link, row.world / dp) + seconds_of(replicas, link, dp);
 }
 
-void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
+void fill_profile(Row& row, const ForwardProfile& profile, const std::vector<std::string>& hosts, World& world) {
   const auto part = [&](Phase which) { return profile.phases_s[static_cast<std::size_t>(which)]; };
   row.split_s = profile.total_s;
   row.gemm_s = part(Phase::gemm);
@@ -205,6 +222,7 @@ void fill_profile(Row& row, const ForwardProfile& profile, World& world) {
   row.wait_s = part(Phase::wait);
   row.move_s = part(Phase::move);
   row.other_s = part(Phase::other);
+  look_for_slow_rank(row, profile.busy_s, hosts);
 
   const auto before_head = static_cast<double>(profile.before_head_bytes);
   row.before_head_bytes = static_cast<std::int64_t>(max_over_ranks(world, {before_head}).front());

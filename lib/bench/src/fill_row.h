@@ -32,8 +32,9 @@ void fill_steps(Row& row, const StepLog& log, World& world);
 /// What the collectives of a rank that ran alone would have taken. After fill_measurement and fill_steps.
 void fill_prediction(Row& row, const CommCounts& replicas, const Link& link);
 
-/// Collective: memory is that of the rank with the largest peak.
-void fill_profile(Row& row, const ForwardProfile& profile, World& world);
+/// A rank that works for longer than the others, whom it keeps waiting, is named in a warning. `hosts` has every rank's
+/// host. Collective: memory is that of the rank with the largest peak.
+void fill_profile(Row& row, const ForwardProfile& profile, const std::vector<std::string>& hosts, World& world);
 
 void fill_check(Row& row, const LogitsError& error, double bound);
 void fill_check(Row& row, double loss, const StepError& error, double bound);

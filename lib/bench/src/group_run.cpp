@@ -195,7 +195,7 @@ void GroupRun::profile_plan(const LoweredPlan& plan, const Input& input, Row& ro
     };
     profiled = profile(repeat, plan.head().name, context_.world, context_.probe);
   }
-  fill_profile(row, profiled, context_.world);
+  fill_profile(row, profiled, context_.hosts, context_.world);
   if (context_.follower.trace == nullptr) return;
   context_.follower.trace->add(context_.world, fmt::format("{} {} {} seq {}", row.model, row.dtype, plan.name, row.seq),
                                profiled.intervals);

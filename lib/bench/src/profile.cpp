@@ -7,13 +7,12 @@
 namespace tpsp {
 namespace {
 
-std::vector<double> mean_over_ranks(World& world, const std::vector<double>& mine) {
-  auto sums = mine;
-  for (double& sum : sums) sum = 0;
-  for (const auto& theirs : exchange_numbers(world, mine)) {
-    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += theirs[i] / world.size();
+std::vector<double> mean_of(const std::vector<std::vector<double>>& ranks) {
+  std::vector<double> means(ranks.front().size(), 0.0);
+  for (const auto& numbers : ranks) {
+    for (std::size_t i = 0; i < means.size(); ++i) means[i] += numbers[i] / static_cast<double>(ranks.size());
   }
-  return sums;
+  return means;
 }
 
 }  // namespace
@@ -93,13 +92,18 @@ ForwardProfile profile(const std::function<void(Timeline&)>& repetition, const s
     numbers[static_cast<std::size_t>(interval.phase)] += interval.end_s - interval.begin_s;
   }
   numbers.push_back(timeline.total_s());
-  const auto mean = mean_over_ranks(world, numbers);
+  const auto ranks = exchange_numbers(world, numbers);
+  const auto mean = mean_of(ranks);
   ForwardProfile result{.total_s = mean.back(),
                         .peak = probe.peak_split(),
                         .peak_bytes = probe.peak_allocated_bytes(),
                         .before_head_bytes = timeline.peak_before_head() - before,
                         .intervals = timeline.intervals()};
   std::copy_n(mean.begin(), phase_count, result.phases_s.begin());
+  for (const auto& one : ranks) {
+    result.busy_s.push_back(one.back() - one[static_cast<std::size_t>(Phase::wait)] -
+                            one[static_cast<std::size_t>(Phase::move)]);
+  }
   return result;
 }
 

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <list>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -135,6 +137,14 @@ std::unique_ptr<World> MpiWorld::split(int color) {
 }
 
 void MpiWorld::abort(ExitCode code) noexcept {
+  static constexpr auto patience = std::chrono::seconds(2);
+  try {  // MPI_Abort waits for the launcher, which may be out of reach
+    std::thread([code] {
+      std::this_thread::sleep_for(patience);
+      std::_Exit(static_cast<int>(code));
+    }).detach();
+  } catch (const std::exception&) {  // no thread could be started: MPI_Abort alone
+  }
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
   std::_Exit(static_cast<int>(code));
 }

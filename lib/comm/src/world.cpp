@@ -54,7 +54,7 @@ void require_same(World& world, const std::string& facts) {
                       Complaint{.where = fmt::format("rank {}", rank),
                                 .what = fmt::format("it was not started as rank 0 was: '{}' here, '{}' on rank 0",
                                                     b == theirs.end() ? "" : *b, a == ours.end() ? "" : *a),
-                                .remedy = "give all ranks the same options, TPSP_* variables and files"});
+                                .remedy = "give all ranks the same program, options, TPSP_* variables and files"});
   }
 }
 

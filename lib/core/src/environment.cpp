@@ -12,9 +12,35 @@
 
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
+#include "tpsp/core/width.h"
 
 namespace tpsp {
 namespace {
+
+// How the names begin of variables that a row may show.
+constexpr std::array recorded_names{"ATEN_CPU_CAPABILITY=",
+                                    "CUBLAS_",
+                                    "CUDA_",
+                                    "DNNL_",
+                                    "GLIBC_TUNABLES=",
+                                    "GOMP_",
+                                    "KMP_",
+                                    "LD_PRELOAD=",
+                                    "MALLOC_",
+                                    "MKL_",
+                                    "NCCL_",
+                                    "NVIDIA_TF32_",
+                                    "OMP_",
+                                    "OMPI_MCA_btl",
+                                    "OMPI_MCA_coll",
+                                    "OMPI_MCA_mtl",
+                                    "OMPI_MCA_osc",
+                                    "OMPI_MCA_pml",
+                                    "ONEDNN_",
+                                    "PYTORCH_",
+                                    "TORCH_",
+                                    "TPSP_",
+                                    "UCX_"};
 
 std::string utc(const char* format) {
   const std::time_t now = std::time(nullptr);
@@ -64,6 +90,29 @@ std::vector<std::string> variables_with(std::string_view prefix) {
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::vector<std::string> recorded_environment() {
+  constexpr std::size_t longest = 200;
+  std::vector<std::string> recorded;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view variable(*entry);
+    const auto begins = [&](std::string_view name) { return variable.starts_with(name); };
+    if (std::none_of(recorded_names.begin(), recorded_names.end(), begins)) continue;
+    const auto equals = variable.find('=');
+    auto text = std::string(variable.substr(0, equals + 1)) + without_home(std::string(variable.substr(equals + 1)));
+    std::replace_if(
+        text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == ';' || c == 0x7F; }, ' ');
+    recorded.push_back(shortened(valid_utf8(text), longest));
+  }
+  std::sort(recorded.begin(), recorded.end());
+  return recorded;
+}
+
+std::string without_home(const std::string& path) {
+  const auto home = environment("HOME").value_or("");
+  const bool inside = home.size() > 1 && path.starts_with(home) && path.substr(home.size()).starts_with('/');
+  return inside ? "~" + path.substr(home.size()) : path;
 }
 
 std::string host_name() {

@@ -25,6 +25,7 @@ std::string remedy_for(int error_number) {
     case EPERM:
     case EROFS: return "give a path that you may write to";
     case EISDIR: return "give the path of a file";
+    case ELOOP: return "give the path of the file itself, without symbolic links";
     case ENOSPC:
     case EDQUOT:
     case EFBIG: return "free disk space, or give a path on another disk";
@@ -35,6 +36,12 @@ std::string remedy_for(int error_number) {
 Error output_failed(const std::filesystem::path& path, const std::string& what, int error_number) {
   return {ExitCode::output_failed,
           Complaint{path.string(), what, std::strerror(error_number), remedy_for(error_number)}};
+}
+
+// A link is not followed, since somebody else may have made it, but for the system's own, as /dev/stdout.
+int open_for_output(const std::filesystem::path& path, int flags) {
+  const bool is_systems = path.parent_path() == "/dev" || path.parent_path() == "/dev/fd";
+  return ::open(path.c_str(), flags | O_CREAT | O_CLOEXEC | (is_systems ? 0 : O_NOFOLLOW), 0666);
 }
 
 ssize_t write_once(int descriptor, std::string_view text) {
@@ -79,7 +86,7 @@ void require_keeps(const std::filesystem::path& path) {
 }
 
 void write_file(const std::filesystem::path& path, std::string_view content) {
-  FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  FileDescriptor file(open_for_output(path, O_WRONLY | O_TRUNC));
   if (!file.is_open()) throw output_failed(path, "cannot be opened for writing", errno);
   while (!content.empty()) {
     const ssize_t written = write_once(file.get(), content);
@@ -90,7 +97,7 @@ void write_file(const std::filesystem::path& path, std::string_view content) {
 
 AppendFile::AppendFile(std::filesystem::path path) : path_(std::move(path)) {
   require_keeps(path_);
-  descriptor_ = FileDescriptor(::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
+  descriptor_ = FileDescriptor(open_for_output(path_, O_RDWR | O_APPEND));
   if (!descriptor_.is_open()) throw output_failed(path_, "cannot be opened for appending", errno);
   lock();
   size_ = ::lseek(descriptor_.get(), 0, SEEK_END);

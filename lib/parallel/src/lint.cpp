@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "rule_fields.h"
 #include "tpsp/core/error.h"
 #include "tpsp/core/text.h"
 #include "tpsp/parallel/events.h"
@@ -113,7 +114,7 @@ void find_repeated_gathers(const LoweredPlan& lowered, std::vector<Finding>& fin
 Matches match_rules(const Plan& plan, const std::vector<Module>& modules) {
   Matches matches(modules.size());
   for (std::size_t r = 0; r < plan.rules.size(); ++r) {
-    const RE2 regex(plan.rules[r].pattern, RE2::Quiet);
+    const RE2 regex(plan.rules[r].pattern, pattern_options());
     for (std::size_t m = 0; m < modules.size(); ++m) {
       if (RE2::FullMatch(modules[m].name, regex)) matches[m].push_back(r);
     }

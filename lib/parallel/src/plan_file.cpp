@@ -77,8 +77,14 @@ Rule line_rule(const std::vector<Word>& words, const std::string& line_where) {
 
 }  // namespace
 
+RE2::Options pattern_options() {
+  RE2::Options options(RE2::Quiet);
+  options.set_max_mem(1 << 20);
+  return options;
+}
+
 void check_pattern(const std::string& pattern, const std::string& where) {
-  const RE2 regex(pattern, RE2::Quiet);
+  const RE2 regex(pattern, pattern_options());
   if (regex.ok()) return;
   const auto column = pattern.find(regex.error_arg());
   const bool placed = !regex.error_arg().empty() && column != std::string::npos;
@@ -115,6 +121,12 @@ Plan parse_plan(const std::string& name, const std::string& source, std::string_
             .rules = lines ? parse_line_rules(text, source) : parse_yaml_rules(text, source)};
   if (plan.rules.empty()) {
     throw bad_input({.where = source, .what = "the plan has no rules", .remedy = "see docs/plan-files.md"});
+  }
+  constexpr std::size_t most_rules = 10'000;  // a thousand layers have fewer modules with weights
+  if (plan.rules.size() > most_rules) {
+    throw bad_input({.where = plan.rules[most_rules].where,
+                     .what = fmt::format("the plan has {} rules, and {} are read", plan.rules.size(), most_rules),
+                     .remedy = "let one regular expression match many modules"});
   }
   return plan;
 }

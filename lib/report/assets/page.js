@@ -1,6 +1,6 @@
 // What the rows share, the plan files, the columns, and the assembly of the page.
 const machineColumns = ["host", "device_name", "cores", "memory_bytes", "os", "version", "build", "torch_version",
-                        "mpi_version", "cuda_version", "nccl_version", "command", "utc_time", "run_id", "suite"];
+                        "mpi_version", "cuda_version", "nccl_version", "command", "environment", "utc_time", "run_id", "suite"];
 const protocolColumns = ["order", "weights", "warmup", "reps", "stop", "seed", "threads", "backend", "device"];
 
 // Times and sizes have theirs already.

@@ -182,6 +182,7 @@ std::vector<Column> provenance() {
     column_of<&Row::cuda_version>("cuda_version", "", "version of the CUDA runtime; empty without CUDA", "CUDA runtime"),
     column_of<&Row::nccl_version>("nccl_version", "", "version of NCCL; empty without CUDA", "NCCL"),
     column_of<&Row::command>("command", "", "the command line of the run", "rank 0"),
+    column_of<&Row::environment>("environment", "", "variables of the environment that change times (OMP_*, MKL_*, MALLOC_*, NCCL_*, TPSP_* and the like), separated by ;", "rank 0"),
     column_of<&Row::utc_time>("utc_time", "", "when the case began, in UTC", "clock of rank 0"),
     of(Subject::measurement, column_of<&Row::warnings>("warnings", "", "what may have disturbed the measurement: flags separated by ;", "the samples, and the system's counters on all machines", brief)),
     column_of<&Row::message>("message", "", "why status is not ok", "the check, or what the case lacked"),

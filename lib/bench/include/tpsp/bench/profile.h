@@ -75,10 +75,11 @@ class TimelineSink final : public EventSink {
 struct ForwardProfile {
   double total_s = 0;                          ///< mean of the ranks, as the phases are
   std::array<double, phase_count> phases_s{};  ///< by Phase; they add up to total_s
-  std::optional<MemorySplit> peak;             ///< this rank's
+  std::vector<double> busy_s{};                ///< of each rank: the time that it was in no collective
+  std::optional<MemorySplit> peak{};           ///< this rank's
   std::int64_t peak_bytes = 0;                 ///< this rank's
-  std::int64_t before_head_bytes = 0;    ///< this rank's peak before the head's GEMM, above what the forward found
-  std::vector<PhaseInterval> intervals;  ///< this rank's
+  std::int64_t before_head_bytes = 0;      ///< this rank's peak before the head's GEMM, above what the forward found
+  std::vector<PhaseInterval> intervals{};  ///< this rank's
 };
 
 /// Runs `repetition` once behind a barrier of all ranks, with the timeline that its events go to through TimelineSinks.

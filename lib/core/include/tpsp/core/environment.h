@@ -14,6 +14,14 @@ std::optional<std::string> environment(const char* name);
 /// The names of the variables that begin with `prefix`, sorted.
 std::vector<std::string> variables_with(std::string_view prefix);
 
+/// "NAME=value" of the variables that change times or what is measured, sorted: those of OpenMP, MKL, oneDNN, malloc,
+/// CUDA, NCCL, Open MPI's transports, UCX, LibTorch and this program. No others, since results are published. Values
+/// are as without_home shows them, with spaces for control characters and semicolons, and cut where they are long.
+std::vector<std::string> recorded_environment();
+
+/// A path as rows show it: with "~" for the folder that HOME names.
+std::string without_home(const std::string& path);
+
 std::string host_name();
 
 /// "2026-11-22T14:03:09Z"

@@ -19,14 +19,14 @@ std::string read_text(const std::filesystem::path& path, std::size_t limit);
 /// Throws Error(output_failed) for what is there and keeps nothing that is written to it: a FIFO, a device, a socket.
 void require_keeps(const std::filesystem::path& path);
 
-/// Writes a file (created or replaced), or all of the text to a stream such as /dev/stdout. Throws Error(output_failed)
-/// naming the path and the reason.
+/// Writes a file (created or replaced), or all of the text to a stream such as /dev/stdout. A symbolic link is refused.
+/// Throws Error(output_failed) naming the path and the reason.
 void write_file(const std::filesystem::path& path, std::string_view content);
 
 /// A file opened for appending and locked against a second writer (where the file system has locks). Every append is
 /// one write followed by fsync, so what was appended survives a kill. Throws Error(output_failed) with path and reason:
-/// missing folder, read-only, no file that keeps what is written, locked by another run, disk full (a torn append is
-/// truncated again), removed or replaced since it was opened.
+/// missing folder, read-only, a symbolic link, no file that keeps what is written, locked by another run, disk full (a
+/// torn append is truncated again), removed or replaced since it was opened.
 class AppendFile {
  public:
   explicit AppendFile(std::filesystem::path path);

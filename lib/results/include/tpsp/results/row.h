@@ -65,6 +65,7 @@ struct Provenance {
   std::string cuda_version;
   std::string nccl_version;
   std::string command;
+  std::string environment;          ///< variables that change times, "NAME=value" separated by ;
   std::vector<Warning> warnings{};  ///< of the machine's set-up; a row adds those of its own measurement
 
   bool operator==(const Provenance&) const = default;

@@ -1,0 +1,7 @@
+// A results file in JSON Lines. Rows that can be read can be written and read again.
+#include "results_file.h"
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  tpsp::read_results_file(tpsp::text_of(data, size), ".jsonl");
+  return 0;
+}
