@@ -20,7 +20,10 @@ namespace {
 // How the names begin of variables that a row may show.
 constexpr std::array recorded_names{"ATEN_CPU_CAPABILITY=",
                                     "CUBLAS_",
-                                    "CUDA_",
+                                    "CUDA_DEVICE_",
+                                    "CUDA_LAUNCH_",
+                                    "CUDA_MODULE_LOADING=",
+                                    "CUDA_VISIBLE_DEVICES=",
                                     "DNNL_",
                                     "GLIBC_TUNABLES=",
                                     "GOMP_",
